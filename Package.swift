@@ -1,0 +1,81 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// REACTOR_CORE_ONLY=1 leaves out everything above `Reactor`: sanitizers, fuzzers and the checker build in seconds,
+// and it proves that embedding needs libc and nothing else.
+let coreOnly = Context.environment["REACTOR_CORE_ONLY"] == "1"
+
+let strict: [SwiftSetting] = [
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+// Tests reach into the core on purpose and use Foundation; the memory-safety audit is for what ships.
+let testing: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+]
+
+var products: [Product] = [
+    .library(name: "Reactor", targets: ["Reactor"]),
+    .library(name: "PeerMesh", targets: ["PeerMesh"]),
+]
+
+var targets: [Target] = [
+    .target(name: "CEpoll"),
+    .target(name: "Timers", swiftSettings: strict),
+    .target(name: "PeerMesh", dependencies: ["Timers"], swiftSettings: strict),
+    .target(name: "Reactor", dependencies: ["CEpoll", "Timers", "PeerMesh"], swiftSettings: strict),
+    .testTarget(name: "TimersTests", dependencies: ["Timers"], swiftSettings: testing),
+    .testTarget(name: "PeerMeshTests", dependencies: ["PeerMesh", "Timers"], swiftSettings: testing),
+    .testTarget(name: "ReactorTests", dependencies: ["Reactor", "PeerMesh", "Timers", "CEpoll"], swiftSettings: testing),
+]
+
+var dependencies: [Package.Dependency] = []
+
+if !coreOnly {
+    dependencies = [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    ]
+    products += [
+        .library(name: "BitcoinWire", targets: ["BitcoinWire"]),
+        .executable(name: "reactor-node", targets: ["reactor-node"]),
+    ]
+    targets += [
+        .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .target(name: "BitcoinWire", dependencies: ["Reactor", "PeerMesh", "Timers", "COpenSSL"], swiftSettings: strict),
+        .target(
+            name: "Daemon",
+            dependencies: ["Reactor", "PeerMesh", "Timers", "CEpoll", "BitcoinWire"],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "reactor-node",
+            dependencies: [
+                "Daemon", "Reactor", "PeerMesh", "Timers", "BitcoinWire",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "BitcoinWireTests", dependencies: ["BitcoinWire", "Reactor", "PeerMesh", "Timers"], swiftSettings: testing
+        ),
+        .testTarget(
+            name: "DaemonTests", dependencies: ["Daemon", "Reactor", "PeerMesh", "Timers", "BitcoinWire"], swiftSettings: testing
+        ),
+        .testTarget(name: "NodeTests", dependencies: ["reactor-node", "Reactor", "PeerMesh", "Timers"], swiftSettings: testing),
+    ]
+}
+
+let package = Package(
+    name: "reactor",
+    products: products,
+    dependencies: dependencies,
+    targets: targets,
+    swiftLanguageModes: [.v6]
+)

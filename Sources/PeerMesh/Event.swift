@@ -1,0 +1,88 @@
+// What happens to a mesh: every input of the core is one of these. Events carry no application bytes; the driver cuts
+// frames and decodes hello, ping, pong, ask and peers.
+
+public import Timers
+
+/// An input of `Mesh.handle(_:at:)`. Those that name a link are ignored when its generation is over.
+public enum Event: Hashable, Sendable, BitwiseCopyable {
+    // What a socket did.
+
+    /// A listener accepted a socket from `from`. Answered at once by `.adopt` or `.refuse` with the same ticket.
+    case accepted(ticket: UInt32, from: Endpoint)
+    /// A dialled link's TCP connection stands.
+    case connected(LinkID)
+    /// A dial failed before its connection stood: `.refused` or `.io`.
+    case dialFailed(LinkID, CloseReason)
+    /// Bytes came: `frames` complete ones, and `partial` bytes of one that is not complete yet.
+    case received(LinkID, frames: UInt32, partial: UInt32)
+    /// The kernel took `bytes` of our queue; `controlEmpty` if no ping or pong waits any more.
+    case sent(LinkID, bytes: UInt32, controlEmpty: Bool)
+    /// The transport ended or failed, or the dialect refused what it read. The driver closes nothing by itself: it
+    /// waits for `.close`.
+    case ended(LinkID, CloseReason)
+
+    // What a peer said.
+
+    /// The peer's hello is complete (in a dialect with several hello messages: the last of them).
+    case hello(LinkID, Hello)
+    case ping(LinkID, nonce: UInt64)
+    case pong(LinkID, nonce: UInt64)
+    /// The peer asks for peers.
+    case asked(LinkID)
+    /// The peer names another; one event an entry, at most 1,000 a message.
+    case learnt(LinkID, Endpoint)
+
+    // What the operator and the registry want.
+
+    /// The registry names this masternode.
+    case registered(Endpoint)
+    /// The registry names it no longer.
+    case unregistered(Endpoint)
+    /// The operator wants a link to this peer for ever.
+    case connect(Endpoint)
+    /// The operator wants it no longer, and its links closed. A registered masternode is dialled again all the same.
+    case disconnect(Endpoint)
+    /// The name behind an operator's peer now means another address: its row moves, failures and all.
+    case moved(from: Endpoint, to: Endpoint)
+    /// Dial now: clears the failures and the wait.
+    case redial(Endpoint)
+    /// Ban an address or a range; `until` may be `.never`. Closes what it covers.
+    case ban(Subnet, until: Instant, by: BanSource)
+    case unban(Subnet)
+    /// Trust an address or a range: automatic bans do not hold there.
+    case trust(Subnet)
+    case untrust(Subnet)
+    /// Our own advertised endpoint became known or changed.
+    case ownEndpoint(Endpoint?)
+    /// Begin: phase 1 and 2.
+    case start
+    /// Drain every link, dial nobody any more.
+    case shutdown
+}
+
+/// A range of addresses: one address and how many of its leading bits count.
+public struct Subnet: Hashable, Sendable, BitwiseCopyable {
+    public let address: IPAddress
+    /// 0 ... 32 for IPv4, 0 ... 128 for IPv6.
+    public let prefix: UInt8
+
+    public init(_ address: IPAddress, prefix: UInt8) {
+        self.address = address
+        self.prefix = min(prefix, address.family == .v4 ? 32 : 128)
+    }
+
+    /// The range of that one address.
+    public init(_ address: IPAddress) {
+        self.init(address, prefix: address.family == .v4 ? 32 : 128)
+    }
+
+    public func contains(_ other: IPAddress) -> Bool {
+        address.shares(prefix: Int(prefix), with: other)
+    }
+}
+
+/// Who set a ban. An operator's ban stands above trust, trust above an automatic one.
+public enum BanSource: UInt8, Hashable, Sendable, BitwiseCopyable {
+    case automatic
+    case `operator`
+}

@@ -1,0 +1,112 @@
+// Every number of the policies, with its unit and default, in one value. The daemon prints it; the model checker shrinks it.
+
+public import Timers
+
+/// The configuration of a `Mesh`. All spans are at least one millisecond in effect: the wheel's tick.
+public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
+    // Who we are.
+
+    /// Our own role; the direction rule applies only between masternodes.
+    public var role: Role = .regular
+    /// The node's nonce, 64 bits of the system's entropy, drawn once a process by the driver.
+    public var nonce: UInt64
+    /// Seeds the core's own generator (jitter, selection).
+    public var seed: UInt64
+    /// The dialect has verdicts and process nonces; false for dialects where all peers count as foreign.
+    public var isNativeDialect = true
+
+    // Slots.
+
+    /// Peers with an established link, at most.
+    public var maxPeers: UInt32 = 100
+    /// Slots that regular peers never take. Nil: 40 % of `maxPeers`, at least 20, at most 30.
+    public var reservedSlots: UInt32?
+    /// Sockets that have not said hello yet, at most; also in all, an address, and a /24 or /48.
+    public var pendingLimit: UInt32 = 64
+    public var pendingPerAddress: UInt32 = 4
+    public var pendingPerSubnet: UInt32 = 16
+    /// Links that are being drained, at most; the oldest is cut.
+    public var drainingLimit: UInt32 = 64
+    /// Rows of the peer table, at most.
+    public var bookCapacity: UInt32 = 4_096
+    public var banCapacity: UInt32 = 1_024
+
+    // Dials.
+
+    /// Dials in flight, at most.
+    public var dialLimit: UInt32 = 64
+    /// Dials a second on average, and how many may start at once.
+    public var dialRate: UInt32 = 64
+    public var dialBurst: UInt32 = 16
+    public var dialTimeout: Nanoseconds = .seconds(10)
+    /// For securing and greeting together; at least twice `probeTimeout`.
+    public var greetingTimeout: Nanoseconds = .seconds(15)
+    public var probeTimeout: Nanoseconds = .seconds(5)
+    public var drainTimeout: Nanoseconds = .seconds(5)
+    /// A started frame may take this long; longer while it keeps up `frameMinimumRate`.
+    public var frameTimeout: Nanoseconds = .seconds(60)
+    /// Bytes a second.
+    public var frameMinimumRate: UInt32 = 1_024
+
+    // Keepalive.
+
+    public var pingInterval: Nanoseconds = .seconds(30)
+    public var pongTimeout: Nanoseconds = .seconds(10)
+    public var regularMisses: UInt32 = 3
+    public var masternodeMisses: UInt32 = 6
+    /// While the peer takes at least this many bytes in one `pongTimeout`, no miss counts…
+    public var progressBytes: UInt32 = 4_096
+    /// …for this long at most.
+    public var progressGrace: Nanoseconds = .seconds(300)
+
+    // Schedule.
+
+    public var backoffInitial: Nanoseconds = .seconds(5)
+    public var backoffMax: Nanoseconds = .seconds(300)
+    /// Waits are spread by this many percent both ways: 0 ... 50.
+    public var jitterPercent: UInt32 = 20
+    /// A continuous link of this length clears the failures.
+    public var stableAfter: Nanoseconds = .seconds(60)
+    /// The higher side of two masternodes does not dial before this.
+    public var passiveWait: Nanoseconds = .seconds(30)
+    /// Failures after which a masternode is dormant.
+    public var masternodeFailures: UInt32 = 20
+    /// Failures after which an operator's peer is dormant, and a learnt one leaves the book.
+    public var regularFailures: UInt32 = 10
+    /// Our own network shows life for this long after the last sign of it.
+    public var lifeWindow: Nanoseconds = .seconds(120)
+    public var tombstoneTime: Nanoseconds = .seconds(3_600)
+    /// Learnt peers are not forgotten when so few are known.
+    public var bookFloor: UInt32 = 20
+    /// A role outlives its registration by this.
+    public var demotionDelay: Nanoseconds = .seconds(600)
+    /// An endpoint that turned out to be ourselves is not dialled for this long.
+    public var selfMemory: Nanoseconds = .seconds(3_600)
+    /// One verifying dial a peer in this time.
+    public var verifyInterval: Nanoseconds = .seconds(60)
+
+    // Discovery.
+
+    public var discoveryInterval: Nanoseconds = .seconds(120)
+    /// Entries of one answer, at most.
+    public var shareLimit: UInt32 = 1_000
+    /// Entries taken from one link at once, and how long each further one takes.
+    public var intakeBurst: UInt32 = 1_000
+    public var intakePeriod: Nanoseconds = .seconds(10)
+
+    public init(nonce: UInt64, seed: UInt64) {
+        self.nonce = nonce
+        self.seed = seed
+    }
+
+    /// Slots kept for masternodes: `clamp(maxPeers × 40 / 100, 20, 30)`, or as set, never more than the table.
+    public var effectiveReserve: UInt32 {
+        min(maxPeers, reservedSlots ?? min(max(maxPeers * 40 / 100, 20), 30))
+    }
+
+    /// Slots that regular peers may take.
+    public var regularSlots: UInt32 { maxPeers - effectiveReserve }
+
+    /// Links that may exist at once, in every state: what the driver sizes its tables and descriptors by.
+    public var linkCapacity: UInt32 { maxPeers + dialLimit + pendingLimit + drainingLimit }
+}

@@ -1,0 +1,136 @@
+// Scratch for frames on their way out and for decoded peer entries: reused for every frame, so that steady state
+// allocates nothing. Owned by the loop's thread.
+
+public import PeerMesh
+
+/// A growable byte buffer that frames are encoded into. Emptied and reused, never shrunk below its high mark.
+@safe
+public final class FrameBuffer {
+    private var base: UnsafeMutableRawPointer
+    private var capacity: Int
+    /// Bytes written so far.
+    public private(set) var count = 0
+
+    public init(capacity: Int = 4_096) {
+        precondition(capacity > 0)
+        self.capacity = capacity
+        unsafe base = .allocate(byteCount: capacity, alignment: 16)
+    }
+
+    deinit {
+        unsafe base.deallocate()
+    }
+
+    /// The bytes written so far.
+    public var bytes: RawSpan {
+        @_lifetime(borrow self)
+        get {
+            let span = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(base), byteCount: count)
+            return unsafe _overrideLifetime(span, borrowing: self)
+        }
+    }
+
+    public func removeAll() {
+        count = 0
+    }
+
+    public func append(_ byte: UInt8) {
+        reserve(1)
+        unsafe base.storeBytes(of: byte, toByteOffset: count, as: UInt8.self)
+        count += 1
+    }
+
+    public func appendLittleEndian<Integer: FixedWidthInteger & BitwiseCopyable>(_ value: Integer) {
+        store(value.littleEndian)
+    }
+
+    public func appendBigEndian<Integer: FixedWidthInteger & BitwiseCopyable>(_ value: Integer) {
+        store(value.bigEndian)
+    }
+
+    public func append(_ span: RawSpan) {
+        reserve(span.byteCount)
+        unsafe span.withUnsafeBytes { source in
+            if let start = source.baseAddress {
+                unsafe (base + count).copyMemory(from: start, byteCount: source.count)
+            }
+        }
+        count += span.byteCount
+    }
+
+    public func append(_ text: StaticString) {
+        reserve(text.utf8CodeUnitCount)
+        unsafe (base + count).copyMemory(from: text.utf8Start, byteCount: text.utf8CodeUnitCount)
+        count += text.utf8CodeUnitCount
+    }
+
+    public func appendZeros(_ n: Int) {
+        reserve(n)
+        unsafe (base + count).initializeMemory(as: UInt8.self, repeating: 0, count: n)
+        count += n
+    }
+
+    /// Overwrites four bytes at `offset`, which must have been written already.
+    public func setBigEndian(_ value: UInt32, at offset: Int) {
+        precondition(offset >= 0 && offset + 4 <= count)
+        unsafe base.storeBytes(of: value.bigEndian, toByteOffset: offset, as: UInt32.self)
+    }
+
+    /// Overwrites four bytes at `offset`, which must have been written already.
+    public func setLittleEndian(_ value: UInt32, at offset: Int) {
+        precondition(offset >= 0 && offset + 4 <= count)
+        unsafe base.storeBytes(of: value.littleEndian, toByteOffset: offset, as: UInt32.self)
+    }
+
+    private func store<Integer: FixedWidthInteger & BitwiseCopyable>(_ value: Integer) {
+        reserve(MemoryLayout<Integer>.size)
+        unsafe base.storeBytes(of: value, toByteOffset: count, as: Integer.self)
+        count += MemoryLayout<Integer>.size
+    }
+
+    private func reserve(_ n: Int) {
+        if count + n > capacity { grow(to: count + n) }
+    }
+
+    private func grow(to needed: Int) {
+        let larger = max(needed, capacity * 2)
+        let moved = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 16)
+        unsafe moved.copyMemory(from: base, byteCount: count)
+        unsafe base.deallocate()
+        unsafe base = moved
+        capacity = larger
+    }
+}
+
+/// The entries of one peers message: a fixed table of 1,000, reused.
+@safe
+public final class PeerList {
+    public static let capacity = 1_000
+    private let base: UnsafeMutablePointer<Endpoint>
+    public private(set) var count = 0
+
+    public init() {
+        unsafe base = .allocate(capacity: Self.capacity)
+    }
+
+    deinit {
+        unsafe base.deallocate()
+    }
+
+    public func removeAll() {
+        count = 0
+    }
+
+    /// Takes one more entry; false if the list is full.
+    public func append(_ endpoint: Endpoint) -> Bool {
+        guard count < Self.capacity else { return false }
+        unsafe (base + count).initialize(to: endpoint)
+        count += 1
+        return true
+    }
+
+    public subscript(_ index: Int) -> Endpoint {
+        precondition(index >= 0 && index < count)
+        return unsafe base[index]
+    }
+}

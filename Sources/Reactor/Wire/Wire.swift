@@ -1,0 +1,154 @@
+// What a dialect is to the node: how frames are cut, and which of them mean hello, ping, pong, ask-for-peers and peers.
+// All else is the application's. One call a frame; total over any bytes; no allocation for anything but errors' texts.
+
+public import PeerMesh
+
+/// A peer-to-peer dialect. One instance serves every link of a node, on the loop's thread.
+public protocol Wire: AnyObject {
+    /// A short name for logs: `time`, `bitcoin`.
+    var name: String { get }
+    /// Peers of this dialect may show our extension (verdict, process nonce). False: all count as foreign.
+    var isNative: Bool { get }
+    /// The largest body that `encode` accepts, in bytes.
+    var maximumBody: Int { get }
+    /// The port that an address without one means, in peers' answers.
+    var defaultPort: UInt16 { get }
+
+    /// Reads the first frame of `bytes`, which starts at a frame boundary and may be empty.
+    ///
+    /// `state` is the link's own; `peers` receives the entries of a `.peers` frame; `reply` receives what the dialect
+    /// itself must answer (bitcoin's verack), to be queued as it is.
+    func decode(
+        _ bytes: RawSpan, state: inout WireState, peers: PeerList, reply: FrameBuffer
+    ) -> Decoded
+
+    /// Appends the dialler's hello.
+    func encodeHello(into frame: FrameBuffer, state: inout WireState, identity: OwnIdentity)
+    /// Appends the acceptor's hello with its verdict; to a foreign peer, what its dialect expects instead.
+    func encodeAnswer(
+        _ verdict: Verdict, isNative: Bool, into frame: FrameBuffer, state: inout WireState,
+        identity: OwnIdentity
+    )
+    func encodePing(nonce: UInt64, into frame: FrameBuffer, state: inout WireState)
+    func encodePong(nonce: UInt64, into frame: FrameBuffer, state: inout WireState)
+    func encodeAsk(into frame: FrameBuffer, state: inout WireState)
+    func encodePeers(_ peers: PeerList, isNative: Bool, into frame: FrameBuffer, state: inout WireState)
+    /// Appends an application frame. The caller has checked `maximumBody`.
+    func encode(_ body: RawSpan, type: MessageType, into frame: FrameBuffer)
+    /// Appends the text that tells a human at the other end why it is refused, where the dialect has one.
+    func encodeReject(_ text: StaticString, into frame: FrameBuffer, state: inout WireState)
+}
+
+/// What the first bytes of a stream are.
+public enum Decoded {
+    /// No complete frame yet; at least `atLeast` bytes in all are needed to say more (a hint for buffers).
+    case more(atLeast: Int)
+    /// One frame of `length` bytes; its meaning.
+    case frame(length: Int, Meaning)
+    /// The stream is broken; the link is to be closed.
+    case broken(WireError)
+}
+
+/// What a frame means to the node.
+public enum Meaning {
+    /// The peer's hello is complete.
+    case hello(Hello)
+    case ping(nonce: UInt64)
+    case pong(nonce: UInt64)
+    case ask
+    /// The entries are in the `PeerList`.
+    case peers
+    /// Part of the dialect's own conversation; nobody else's business.
+    case housekeeping
+    /// The application's: its body is `bytes[body]` of the decoded frame.
+    case application(MessageType, body: Range<Int>)
+}
+
+/// What was wrong with bytes from a peer: a reason, where, and the limit or value that explains it.
+public struct WireError: Error, Hashable, Sendable {
+    public var reason: CloseReason
+    /// What was being read, in the dialect's own words.
+    public var context: StaticText
+    /// Offset of the offending byte in the frame.
+    public var offset: Int
+    /// The offending value, and the limit that it broke, where there is one.
+    public var value: UInt64
+    public var limit: UInt64
+
+    public init(_ reason: CloseReason, _ context: StaticString, offset: Int = 0, value: UInt64 = 0, limit: UInt64 = 0) {
+        self.reason = reason
+        self.context = StaticText(context)
+        self.offset = offset
+        self.value = value
+        self.limit = limit
+    }
+}
+
+/// A `StaticString` that can be compared and kept in a record.
+public struct StaticText: Hashable, Sendable, CustomStringConvertible {
+    public let text: StaticString
+
+    public init(_ text: StaticString) { self.text = text }
+
+    public var description: String { text.description }
+
+    public static func == (a: StaticText, b: StaticText) -> Bool { a.description == b.description }
+
+    public func hash(into hasher: inout Hasher) { hasher.combine(description) }
+}
+
+/// Which message of the application a frame is: a number in TimeWire, twelve ASCII bytes in BitcoinWire.
+public struct MessageType: Hashable, Sendable, BitwiseCopyable {
+    /// The command's first eight bytes, big-endian, zero-padded; 0 for a number.
+    public var high: UInt64
+    /// The command's last four bytes, big-endian, in the upper half; or the number.
+    public var low: UInt64
+
+    public init(_ number: UInt32) {
+        high = 0
+        low = UInt64(number)
+    }
+
+    public init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+}
+
+/// What a dialect remembers of one link. Plain values, so that a link can be moved and written out.
+public struct WireState: Hashable, Sendable, BitwiseCopyable {
+    public var direction: Direction
+    /// The dialect's own flags.
+    public var flags: UInt32
+    /// The version that the peer stated; 0 before.
+    public var peerVersion: UInt32
+    /// What the hello said, for dialects that complete it with a later message.
+    public var hello: Hello
+
+    public init(direction: Direction) {
+        self.direction = direction
+        flags = 0
+        peerVersion = 0
+        hello = Hello(isNative: false)
+    }
+}
+
+/// What our own hello says.
+public struct OwnIdentity: Hashable, Sendable, BitwiseCopyable {
+    /// Where we can be dialled, if we know.
+    public var endpoint: Endpoint?
+    public var nonce: UInt64
+    public var role: Role
+    /// Seconds since 1970, for dialects that state a time.
+    public var unixTime: Int64
+    /// The other end's address, for dialects that state it back.
+    public var remote: Endpoint
+
+    public init(endpoint: Endpoint?, nonce: UInt64, role: Role, unixTime: Int64, remote: Endpoint) {
+        self.endpoint = endpoint
+        self.nonce = nonce
+        self.role = role
+        self.unixTime = unixTime
+        self.remote = remote
+    }
+}
