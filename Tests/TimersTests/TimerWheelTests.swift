@@ -61,7 +61,8 @@ struct TimerWheelTests {
     func edges() {
         for power in 0...43 {
             for start in [UInt64(0), 1, 63, 64, 65, 4_095, 4_096, 4_097, 262_143, 262_144] {
-                for delay in [(1 << UInt64(power)) - 1, 1 << UInt64(power), (1 << UInt64(power)) + 1] {
+                let unit = UInt64(1) << UInt64(power)
+                for delay in [unit - 1, unit, unit + 1] {
                     var wheel = TimerWheel(capacity: 1, now: at(start))
                     let due = start + delay
                     wheel.arm(0, at: at(due))
