@@ -69,9 +69,9 @@ extension RawSpan {
     }
 
     /// Whether the bytes in `range` are those of `other`.
-    package func matches(_ other: RawSpan, at range: Range<Int>) -> Bool {
-        guard range.count == other.byteCount else { return false }
-        for index in 0..<other.byteCount where byte(range.lowerBound + index) != other.byte(index) { return false }
+    package func matches(_ other: [UInt8], at range: Range<Int>) -> Bool {
+        guard range.count == other.count else { return false }
+        for index in 0..<other.count where byte(range.lowerBound + index) != other[index] { return false }
         return true
     }
 

@@ -58,6 +58,11 @@ public final class FrameBuffer {
         count += span.byteCount
     }
 
+    public func append(_ bytes: [UInt8]) {
+        let span = bytes.span
+        unsafe append(span.bytes)
+    }
+
     public func append(_ text: StaticString) {
         reserve(text.utf8CodeUnitCount)
         unsafe (base + count).copyMemory(from: text.utf8Start, byteCount: text.utf8CodeUnitCount)

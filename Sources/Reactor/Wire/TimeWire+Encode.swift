@@ -96,7 +96,7 @@ extension TimeWire {
         frame.appendBigEndian(network.magic)
         frame.appendLittleEndian(Self.protocolVersion)
         frame.appendLittleEndian(UInt64(networkName.count))
-        unsafe frame.append(networkName.span.bytes)
+        frame.append(networkName)
         frame.appendLittleEndian(Self.commitCount)
         if let identity { HelloExtension.append(identity, verdict, to: frame) }
         finish(start, in: frame)

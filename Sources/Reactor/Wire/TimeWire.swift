@@ -151,7 +151,7 @@ public final class TimeWire: Wire {
         let nameOffset = reader.offset
         let name = reader.take(reader.little(UInt64.self))
         guard !reader.isShort else { return .failure(shortHello(reader)) }
-        guard unsafe bytes.matches(networkName.span.bytes, at: name) else {
+        guard bytes.matches(networkName, at: name) else {
             return .failure(WireError(.wrongNetwork, "hello: network name", offset: nameOffset))
         }
         _ = reader.little(UInt32.self)  // commit_count: how old the seed's software is; none of our business
