@@ -5,7 +5,7 @@
 import PeerMesh
 
 /// The native dialect. One instance serves every link of a node, on the loop's thread.
-public final class TimeWire: Wire {
+public final class TimeWire: Wire, Sendable {
     /// The largest frame after its length field, in bytes; the seed's own limit.
     public static let maximumFrame = 8_388_608
     /// The largest frame before the hello is complete: strangers get no big buffers.
