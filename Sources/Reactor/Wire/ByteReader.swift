@@ -1,5 +1,5 @@
 // How every dialect reads bytes that it does not trust: a cursor that cannot leave its range. A read past the end gives
-// zero and makes the reader short for good, so that a decoder reads its fields in a row and asks once. Never allocates.
+// zero and fails the reader for good, so that a decoder reads its fields in a row and asks once. Never allocates.
 
 /// A bounds-checked cursor over a part of a span.
 package struct ByteReader: ~Escapable {
@@ -8,8 +8,8 @@ package struct ByteReader: ~Escapable {
     package private(set) var offset: Int
     /// The first byte of the span that is not ours.
     package let end: Int
-    /// A read went past the end. All later ones give zero.
-    package private(set) var isShort = false
+    /// A read went past the end, or the decoder found what cannot be. All later reads give zero.
+    package private(set) var failed = false
 
     @_lifetime(copy bytes)
     package init(_ bytes: RawSpan, _ range: Range<Int>) {
@@ -20,6 +20,10 @@ package struct ByteReader: ~Escapable {
     }
 
     package var remaining: Int { end - offset }
+
+    /// Makes all later reads give zero: what was read cannot be.
+    @_lifetime(self: copy self)
+    package mutating func fail() { failed = true }
 
     /// A little-endian integer, or 0 past the end.
     @_lifetime(self: copy self)
@@ -39,8 +43,8 @@ package struct ByteReader: ~Escapable {
     /// The range of the next `count` bytes, or an empty one past the end. `count` may be any number.
     @_lifetime(self: copy self)
     package mutating func take(_ count: UInt64) -> Range<Int> {
-        guard !isShort, count <= UInt64(remaining) else {
-            isShort = true
+        guard !failed, count <= UInt64(remaining) else {
+            failed = true
             return offset..<offset
         }
         let start = offset
@@ -51,8 +55,8 @@ package struct ByteReader: ~Escapable {
     @_lifetime(self: copy self)
     private mutating func raw<Integer: FixedWidthInteger & BitwiseCopyable>() -> Integer {
         let size = MemoryLayout<Integer>.size
-        guard !isShort, remaining >= size else {
-            isShort = true
+        guard !failed, remaining >= size else {
+            failed = true
             return 0
         }
         let value = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: Integer.self)

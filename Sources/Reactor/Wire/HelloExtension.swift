@@ -25,7 +25,7 @@ enum HelloExtension {
         guard reader.remaining >= 4 else { return .absent }
         guard reader.big(UInt32.self) == marker else { return .absent }
         let version = reader.byte()
-        guard version >= 1 || reader.isShort else { return .malformed("hello extension: version", value: 0) }
+        guard version >= 1 || reader.failed else { return .malformed("hello extension: version", value: 0) }
         let (endpoint, family) = readEndpoint(&reader)
         guard family == 0 || family == 4 || family == 6 else {
             return .malformed("hello extension: address family", value: UInt64(family))
@@ -35,7 +35,7 @@ enum HelloExtension {
         let verdictTag = reader.byte()
         guard verdictTag <= 4 else { return .malformed("hello extension: verdict", value: UInt64(verdictTag)) }
         let verdict = readVerdict(verdictTag, &reader)
-        guard !reader.isShort else { return .malformed("hello extension: cut short", value: 0) }
+        guard !reader.failed else { return .malformed("hello extension: cut short", value: 0) }
         return .present(
             Hello(
                 isNative: true, endpoint: endpoint, nonce: nonce, capabilities: capabilities, verdict: verdict,

@@ -52,7 +52,7 @@ public final class TimeWire: Wire, Sendable {
         }
         var reader = ByteReader(bytes, Self.headerSize..<end)
         let variant = reader.little(UInt32.self)
-        guard !reader.isShort else {
+        guard !reader.failed else {
             return .broken(WireError(.protocolViolation, "a frame too short for its type", offset: 4, value: UInt64(length)))
         }
         return isGreeted
@@ -120,7 +120,7 @@ public final class TimeWire: Wire, Sendable {
             }
         case TimeMessage.ack:
             let text = reader.take(reader.little(UInt64.self))
-            guard !reader.isShort, bytes.matches("Handshake", at: text) else {
+            guard !reader.failed, bytes.matches("Handshake", at: text) else {
                 return .broken(WireError(.protocolViolation, "an Ack of something else than our hello", offset: 8))
             }
             return complete(Hello(isNative: false), state: &state, end: end)
@@ -141,7 +141,7 @@ public final class TimeWire: Wire, Sendable {
         _ bytes: RawSpan, _ reader: inout ByteReader, direction: Direction
     ) -> Result<Hello, WireError> {
         let magic = reader.big(UInt32.self)
-        guard !reader.isShort else { return .failure(shortHello(reader)) }
+        guard !reader.failed else { return .failure(shortHello(reader)) }
         guard magic == network.magic else {
             return .failure(
                 WireError(.wrongNetwork, "hello: magic", offset: 8, value: UInt64(magic), limit: UInt64(network.magic))
@@ -150,12 +150,12 @@ public final class TimeWire: Wire, Sendable {
         let protocolVersion = reader.little(UInt32.self)
         let nameOffset = reader.offset
         let name = reader.take(reader.little(UInt64.self))
-        guard !reader.isShort else { return .failure(shortHello(reader)) }
+        guard !reader.failed else { return .failure(shortHello(reader)) }
         guard bytes.matches(networkName, at: name) else {
             return .failure(WireError(.wrongNetwork, "hello: network name", offset: nameOffset))
         }
         _ = reader.little(UInt32.self)  // commit_count: how old the seed's software is; none of our business
-        guard !reader.isShort else { return .failure(shortHello(reader)) }
+        guard !reader.failed else { return .failure(shortHello(reader)) }
         let start = reader.offset
         switch HelloExtension.read(&reader, protocolVersion: protocolVersion) {
         case .absent:
@@ -189,7 +189,7 @@ public final class TimeWire: Wire, Sendable {
             _ = reader.little(Int64.self)  // the sender's clock: never used
             let hasHeight = reader.byte()
             if hasHeight == 1 { _ = reader.little(UInt64.self) }
-            guard !reader.isShort, hasHeight <= 1 else { return .broken(malformed("ping or pong", reader)) }
+            guard !reader.failed, hasHeight <= 1 else { return .broken(malformed("ping or pong", reader)) }
             return .frame(length: end, variant == TimeMessage.ping ? .ping(nonce: nonce) : .pong(nonce: nonce))
         case TimeMessage.getPeers:
             return .frame(length: end, .ask)
@@ -208,13 +208,13 @@ public final class TimeWire: Wire, Sendable {
         let count = reader.little(UInt64.self)
         guard count <= PeerList.capacity else { return .broken(tooMany(count)) }
         var index: UInt64 = 0
-        while index < count, !reader.isShort {
+        while index < count, !reader.failed {
             let text = reader.take(reader.little(UInt64.self))
             // An entry that nobody could dial is skipped: one bad neighbour is no reason to lose the list.
             if let endpoint = EndpointText.endpoint(bytes, text), endpoint.isDialable { _ = peers.append(endpoint) }
             index += 1
         }
-        guard !reader.isShort else { return .broken(malformed("PeersResponse", reader)) }
+        guard !reader.failed else { return .broken(malformed("PeersResponse", reader)) }
         return .frame(length: end, .peers)
     }
 
@@ -224,7 +224,7 @@ public final class TimeWire: Wire, Sendable {
         let count = reader.little(UInt64.self)
         guard count <= PeerList.capacity else { return .broken(tooMany(count)) }
         var index: UInt64 = 0
-        while index < count, !reader.isShort {
+        while index < count, !reader.failed {
             let text = reader.take(reader.little(UInt64.self))
             _ = reader.little(UInt16.self)  // how many links it has
             let isMasternode = reader.byte()
@@ -238,7 +238,7 @@ public final class TimeWire: Wire, Sendable {
             }
             index += 1
         }
-        guard !reader.isShort else { return .broken(malformed("PeerExchange", reader)) }
+        guard !reader.failed else { return .broken(malformed("PeerExchange", reader)) }
         return .frame(length: end, .peers)
     }
 
