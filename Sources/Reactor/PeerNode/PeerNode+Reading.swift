@@ -33,7 +33,7 @@ extension PeerNode {
             counts.bytesIn &+= UInt64(count)
             let frames = decode(link)
             guard link.phase != .condemned else { break }
-            report(.received(id, frames: frames, partial: UInt32(clamping: stream.unreadCount)))
+            report(.received(id, frames: frames, partial: partial(of: link)))
             // A short receive took all there was; the kernel tells if more comes.
             if stream.hasRoom { break }
         }
@@ -55,10 +55,15 @@ extension PeerNode {
         link.stream.beginReading()
         let frames = decode(link)
         if frames > 0, link.phase != .condemned {
-            report(.received(link.id, frames: frames, partial: UInt32(clamping: link.stream.unreadCount)))
+            report(.received(link.id, frames: frames, partial: partial(of: link)))
         }
         link.stream.endReading()
         applyInterest(link)
+    }
+
+    /// Bytes of a frame that the peer has yet to finish: none if it is we who do not read on.
+    private func partial(of link: NodeLink) -> UInt32 {
+        link.isDecoded ? UInt32(clamping: link.stream.unreadCount) : 0
     }
 
     private func discard(_ link: NodeLink) {
@@ -105,6 +110,7 @@ extension PeerNode {
                     return frames
                 }
                 frames += 1
+                counts.framesIn &+= 1
                 handler.received(type, stream.unread.extracting(body), from: link.id)
                 stream.consume(length)
             case .frame(let length, let meaning):
