@@ -1,0 +1,284 @@
+// A hierarchical timer wheel: deadlines for a fixed set of indices that the caller owns. It owns one slab of nodes,
+// allocated once; it reads no clock, calls nobody back and never allocates again.
+//
+// Eight levels of 64 slots and one bitmap each. A tick is a millisecond, and 8 × 6 bits of ticks reach beyond the last
+// nanosecond of `Instant`, so there is no overflow list and no deadline that is too far. A timer's level is the highest
+// base-64 digit in which its tick differs from the current one; hence a lower level always comes before a higher
+// one, within a level the lowest set bit is next, and the next wake costs one look at one bitmap.
+//
+// Extending is the common case (each byte from a peer pushes its keepalive back), and it is one store: the node stays
+// where it is, and when that slot comes up, the node moves to where its deadline is now.
+
+/// Timers for the indices `0 ..< capacity`, one each. Not thread-safe; whoever owns the value drives it.
+///
+/// A timer never fires early, and fires less than one `tick` after its deadline if `advance(to:)` is called when
+/// `nextWake` says. Firing has two phases: `advance` collects what is due, `popFired` hands it out one at a time; a timer
+/// that is armed meanwhile, even for the past, waits for the next `advance` (gotcha 16).
+@safe
+public struct TimerWheel: ~Copyable {
+    /// The wheel's resolution.
+    public static var tick: Nanoseconds { .milliseconds(1) }
+
+    /// How many timers there are.
+    public let capacity: Int
+    /// How many of them are armed, fired ones that were not popped included.
+    public private(set) var armedCount = 0
+
+    // Nodes 0 ..< capacity are the timers; behind them, each list has a sentinel, so that no link is ever a special case.
+    private let nodes: UnsafeMutablePointer<Node>
+    private var occupied = [8 of UInt64](repeating: 0)
+    /// Bit k: some slot of level k is occupied.
+    private var occupiedLevels: UInt32 = 0
+    /// The tick of `now`: every occupied slot begins later.
+    private var current: UInt64
+    private var now: Instant
+
+    /// A wheel of `capacity` unarmed timers, at the time `now`. The only allocation in its life.
+    public init(capacity: Int, now: Instant) {
+        precondition(capacity >= 0 && capacity <= Wheel.maxCapacity, "a wheel holds 0 ... 2^31 - 1024 timers")
+        self.capacity = capacity
+        self.now = now
+        self.current = Wheel.elapsedTicks(now)
+        unsafe self.nodes = .allocate(capacity: capacity + Wheel.lists)
+        for index in 0..<capacity {
+            unsafe nodes.advanced(by: index).initialize(to: Node(next: 0, previous: 0, list: Wheel.none))
+        }
+        for list in 0..<Wheel.lists {
+            let itself = Int32(truncatingIfNeeded: capacity + list)
+            unsafe nodes.advanced(by: capacity + list).initialize(to: Node(next: itself, previous: itself, list: list))
+        }
+    }
+
+    private init(copying other: borrowing TimerWheel) {
+        self.capacity = other.capacity
+        self.armedCount = other.armedCount
+        self.occupied = other.occupied
+        self.occupiedLevels = other.occupiedLevels
+        self.current = other.current
+        self.now = other.now
+        unsafe self.nodes = .allocate(capacity: other.capacity + Wheel.lists)
+        unsafe nodes.initialize(from: other.nodes, count: other.capacity + Wheel.lists)
+    }
+
+    deinit {
+        unsafe nodes.deallocate()
+    }
+
+    /// An independent wheel in the same state. O(capacity).
+    public func clone() -> TimerWheel {
+        TimerWheel(copying: self)
+    }
+
+    // MARK: Arming
+
+    /// Whether the timer is armed; one that fired counts until it is popped.
+    public func isArmed(_ index: Int) -> Bool {
+        node(checked: index).list != Wheel.none
+    }
+
+    /// The deadline as it was asked for, unrounded; nil if the timer is not armed.
+    public func deadline(of index: Int) -> Instant? {
+        let node = node(checked: index)
+        return node.list == Wheel.none ? nil : node.deadline
+    }
+
+    /// Arms the timer for `deadline`, or moves it there. A deadline in the past fires at the next `advance`. O(1); one
+    /// store if the timer is armed and the new deadline does not precede the slot in which it waits.
+    public mutating func arm(_ index: Int, at deadline: Instant) {
+        let list = node(checked: index).list
+        unsafe nodes[index].deadline = deadline
+        switch list {
+        case Wheel.none:
+            armedCount += 1
+        case Wheel.due:
+            return
+        case Wheel.fired:
+            unlink(index, from: list)
+        default:
+            if deadline > now, Wheel.tick(of: deadline) >= start(of: list) { return }
+            unlink(index, from: list)
+        }
+        if deadline <= now {
+            append(index, to: Wheel.due)
+        } else {
+            file(index)
+        }
+    }
+
+    /// Disarms the timer, whether it waits or has fired and was not popped yet. O(1).
+    public mutating func cancel(_ index: Int) {
+        let list = node(checked: index).list
+        guard list != Wheel.none else { return }
+        unlink(index, from: list)
+        armedCount -= 1
+    }
+
+    // MARK: Time
+
+    /// When `advance(to:)` has work to do: never later than the first deadline rounded up to a tick, sometimes earlier (a
+    /// slot to spread out, a deadline that was extended). Nil if nothing is armed. O(1).
+    public var nextWake: Instant? {
+        if hasFired || !isEmpty(Wheel.due) { return now }
+        guard let list = firstOccupied else { return nil }
+        return Wheel.instant(ofTick: start(of: list))
+    }
+
+    /// Whether `popFired()` has something to hand out.
+    public var hasFired: Bool { !isEmpty(Wheel.fired) }
+
+    /// Phase 1: collects every timer whose deadline, rounded up to a tick, is not after `now`, in the order of their ticks, and
+    /// within one tick in the order in which they came to its slot. A `now` before the last one counts as the last one.
+    public mutating func advance(to now: Instant) {
+        while let index = first(of: Wheel.due) {
+            unlink(index, from: Wheel.due)
+            if unsafe nodes[index].deadline <= self.now { append(index, to: Wheel.fired) } else { file(index) }
+        }
+        guard now > self.now else { return }
+        self.now = now
+        let target = Wheel.elapsedTicks(now)
+        while let list = firstOccupied {
+            let begin = start(of: list)
+            guard begin <= target else { break }
+            current = begin
+            spread(list)
+        }
+        assert(target >= current)
+        current = target
+    }
+
+    /// Phase 2: the next timer that fired, disarmed; nil when all were handed out. O(1).
+    public mutating func popFired() -> Int? {
+        guard let index = first(of: Wheel.fired) else { return nil }
+        unlink(index, from: Wheel.fired)
+        armedCount -= 1
+        return index
+    }
+
+    /// Empties the slot that begins at `current`: what is due has fired, the rest goes to where its deadline is.
+    private mutating func spread(_ list: Int) {
+        while let index = first(of: list) {
+            unlink(index, from: list)
+            let tick = unsafe Wheel.tick(of: nodes[index].deadline)
+            if tick <= current { append(index, to: Wheel.fired) } else { file(index) }
+        }
+    }
+
+    // MARK: Slots
+
+    /// Puts an unlinked timer, whose tick is ahead, into its slot.
+    private mutating func file(_ index: Int) {
+        let tick = unsafe Wheel.tick(of: nodes[index].deadline)
+        assert(tick > current, "what is due does not go into a slot")
+        let level = (63 - (tick ^ current).leadingZeroBitCount) / Wheel.digitBits
+        let slot = Int(truncatingIfNeeded: tick >> UInt64(level * Wheel.digitBits)) & Wheel.digitMask
+        occupied[level] |= 1 << UInt64(slot)
+        occupiedLevels |= 1 << UInt32(level)
+        append(index, to: level << Wheel.digitBits | slot)
+    }
+
+    /// The slot that begins first: the lowest bit of the lowest level.
+    private var firstOccupied: Int? {
+        guard occupiedLevels != 0 else { return nil }
+        let level = occupiedLevels.trailingZeroBitCount
+        return level << Wheel.digitBits | occupied[level].trailingZeroBitCount
+    }
+
+    /// The tick at which a slot begins: the digits of `current` above its level, its own digit, zeros below.
+    private func start(of list: Int) -> UInt64 {
+        let shift = UInt64((list >> Wheel.digitBits) * Wheel.digitBits)
+        let above = current >> shift & ~UInt64(Wheel.digitMask)
+        return (above | UInt64(list & Wheel.digitMask)) << shift
+    }
+
+    // MARK: Links
+
+    private func node(checked index: Int) -> Node {
+        precondition(index >= 0 && index < capacity, "no such timer")
+        return unsafe nodes[index]
+    }
+
+    private func isEmpty(_ list: Int) -> Bool {
+        first(of: list) == nil
+    }
+
+    private func first(of list: Int) -> Int? {
+        let next = unsafe Int(nodes[capacity + list].next)
+        return next == capacity + list ? nil : next
+    }
+
+    private mutating func append(_ index: Int, to list: Int) {
+        let sentinel = capacity + list
+        let last = unsafe nodes[sentinel].previous
+        unsafe nodes[index].previous = last
+        unsafe nodes[index].next = Int32(truncatingIfNeeded: sentinel)
+        unsafe nodes[index].place = Int32(truncatingIfNeeded: list)
+        unsafe nodes[Int(last)].next = Int32(truncatingIfNeeded: index)
+        unsafe nodes[sentinel].previous = Int32(truncatingIfNeeded: index)
+    }
+
+    private mutating func unlink(_ index: Int, from list: Int) {
+        let (next, previous) = unsafe (nodes[index].next, nodes[index].previous)
+        assert(unsafe nodes[index].list == list)
+        unsafe nodes[Int(previous)].next = next
+        unsafe nodes[Int(next)].previous = previous
+        unsafe nodes[index].place = Int32(Wheel.none)
+        // Only a sentinel is both neighbours at once: the list is empty now.
+        guard next == previous, list < Wheel.slots else { return }
+        let level = list >> Wheel.digitBits
+        occupied[level] &= ~(1 << UInt64(list & Wheel.digitMask))
+        if occupied[level] == 0 { occupiedLevels &= ~(1 << UInt32(level)) }
+    }
+}
+
+// One owner, no shared state: it may move to another thread with the value that holds it.
+extension TimerWheel: @unchecked Sendable {}
+
+/// A timer, or a list's sentinel: 24 bytes.
+private struct Node: BitwiseCopyable {
+    var deadline: Instant = .never
+    var next: Int32
+    var previous: Int32
+    /// The list that the node is in.
+    var place: Int32
+
+    init(next: Int32, previous: Int32, list: Int) {
+        self.next = next
+        self.previous = previous
+        self.place = Int32(list)
+    }
+
+    var list: Int { Int(place) }
+}
+
+/// The wheel's geometry, and how time becomes ticks.
+private enum Wheel {
+    static var digitBits: Int { 6 }
+    static var digitMask: Int { 63 }
+    /// Lists 0 ..< slots are `level << 6 | slot`.
+    static var slots: Int { 512 }
+    /// Armed for the past: fires at the next advance.
+    static var due: Int { 512 }
+    /// Fired, not popped yet.
+    static var fired: Int { 513 }
+    static var lists: Int { 514 }
+    /// Not armed.
+    static var none: Int { -1 }
+    static var maxCapacity: Int { Int(Int32.max) - 1_023 }
+    static var tickLength: UInt64 { 1_000_000 }
+
+    /// The first tick that does not begin before `deadline`: rounding up, so that nothing fires early.
+    static func tick(of deadline: Instant) -> UInt64 {
+        let (whole, rest) = deadline.nanoseconds.quotientAndRemainder(dividingBy: tickLength)
+        return rest == 0 ? whole : whole + 1
+    }
+
+    /// Ticks that have begun at `now`. At the very end of time all have: what waits for `.never` fires at `.never`.
+    static func elapsedTicks(_ now: Instant) -> UInt64 {
+        now == .never ? tick(of: now) : now.nanoseconds / tickLength
+    }
+
+    static func instant(ofTick tick: UInt64) -> Instant {
+        let (product, overflow) = tick.multipliedReportingOverflow(by: tickLength)
+        return Instant(nanoseconds: overflow ? .max : product)
+    }
+}
