@@ -1,6 +1,6 @@
 // The address book and peer exchange: whom we know, whom we tell, whom we choose. Only a learnt peer ever leaves the book.
 
-import Timers
+public import Timers
 
 extension Mesh {
     mutating func armDiscovery(at now: Instant) {

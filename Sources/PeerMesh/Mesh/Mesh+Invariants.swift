@@ -1,7 +1,7 @@
 // The promises that hold after every event, as code: the simulator, the tests and debug drivers ask for the first one
 // that is broken. O(table).
 
-import Timers
+public import Timers
 
 extension Mesh {
     /// The first invariant that does not hold, in words; nil if all do.

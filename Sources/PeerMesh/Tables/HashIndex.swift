@@ -3,7 +3,7 @@
 
 /// Several indices may share a hash. Expected O(1); the table is at most half full by construction.
 struct HashIndex: ~Copyable {
-    private struct Entry {
+    struct Entry {
         var hash: UInt64 = 0
         var index: Int32 = -1
     }

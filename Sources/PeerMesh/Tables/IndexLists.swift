@@ -3,13 +3,13 @@
 
 /// `lists` lists over the indices `0 ..< capacity`. All operations are O(1).
 struct IndexLists: ~Copyable {
-    private struct Node {
+    struct Node {
         var previous: Int32 = -1
         var next: Int32 = -1
         var list: Int32 = -1
     }
 
-    private struct Head {
+    struct Head {
         var first: Int32 = -1
         var last: Int32 = -1
         var count: Int32 = 0

@@ -1,6 +1,6 @@
 // One TCP connection as the core knows it: plain values in a slab. Keepalive and probe belong to the link (incidents P16).
 
-public import Timers
+import Timers
 
 /// How far the sender of a link is known.
 public enum LinkIdentity: UInt8, Hashable, Sendable, BitwiseCopyable {

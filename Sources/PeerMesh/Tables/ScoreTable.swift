@@ -3,7 +3,7 @@
 import Timers
 
 struct ScoreTable: ~Copyable {
-    private struct Entry {
+    struct Entry {
         var address = IPAddress(v4: 0)
         var points: UInt32 = 0
         var at: Instant = .zero
