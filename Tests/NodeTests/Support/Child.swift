@@ -35,8 +35,13 @@ final class Child: @unchecked Sendable {
         self.name = name ?? (program as NSString).lastPathComponent
         var output: [Int32] = [-1, -1]
         var blocked: [Int32] = [-1, -1]
-        _ = pipe2(&output, O_CLOEXEC)
-        _ = pipe2(&blocked, O_CLOEXEC)
+        // No child may inherit another's pipes: its end would never be seen.
+        Spawning.lock.lock()
+        defer { Spawning.lock.unlock() }
+        for index in 0..<2 {
+            _ = index == 0 ? pipe(&output) : pipe(&blocked)
+            for descriptor in index == 0 ? output : blocked { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
+        }
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
@@ -181,6 +186,11 @@ final class Child: @unchecked Sendable {
             condition.broadcast()
         }
     }
+}
+
+/// Held while a descriptor exists that a child must not inherit and is not marked so yet.
+enum Spawning {
+    static let lock = NSLock()
 }
 
 /// What must not outlive the tests.

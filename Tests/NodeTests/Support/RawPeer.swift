@@ -63,7 +63,7 @@ final class RawPeer: @unchecked Sendable {
     func send(_ bytes: [UInt8]) throws {
         var sent = 0
         while sent < bytes.count {
-            let count = bytes[sent...].withUnsafeBytes { Foundation.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue)) }
+            let count = bytes[sent...].withUnsafeBytes { Foundation.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { throw SocketFailure("send") }
             sent += count
@@ -151,7 +151,11 @@ final class RawListener: @unchecked Sendable {
     func accept(limit: Double = 20) throws -> RawPeer {
         var poller = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         guard poll(&poller, 1, Int32(limit * 1_000)) == 1 else { throw SocketFailure("nobody dialled \(endpoint)", ETIMEDOUT) }
-        let accepted = accept4(descriptor, nil, nil, Int32(SOCK_CLOEXEC.rawValue))
+        let accepted = Spawning.lock.withLock {
+            let accepted = Foundation.accept(descriptor, nil, nil)
+            if accepted >= 0 { _ = fcntl(accepted, F_SETFD, FD_CLOEXEC) }
+            return accepted
+        }
         guard accepted >= 0 else { throw SocketFailure("accept") }
         return RawPeer(descriptor: accepted)
     }

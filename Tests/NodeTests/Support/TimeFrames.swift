@@ -1,6 +1,7 @@
 // Frames of the seed's network, written out by hand: the tests must not borrow the codec that they test.
 
 import Foundation
+import PeerMesh
 
 enum TimeFrames {
     static func frame(_ body: [UInt8]) -> [UInt8] {
