@@ -1,18 +1,18 @@
 // The commands that the dialect itself speaks, and Bitcoin's variable-length integer. Commands are written as the numbers
 // that a header holds, so that telling them apart is a comparison of words; a test holds them to their spelling.
 
-import Reactor
+package import Reactor
 
-enum BitcoinMessage {
-    static let version = MessageType(high: 0x7665_7273_696f_6e00, low: 0)
-    static let verack = MessageType(high: 0x7665_7261_636b_0000, low: 0)
-    static let wtxidrelay = MessageType(high: 0x7774_7869_6472_656c, low: 0x6179_0000_0000_0000)
-    static let sendaddrv2 = MessageType(high: 0x7365_6e64_6164_6472, low: 0x7632_0000_0000_0000)
-    static let ping = MessageType(high: 0x7069_6e67_0000_0000, low: 0)
-    static let pong = MessageType(high: 0x706f_6e67_0000_0000, low: 0)
-    static let getaddr = MessageType(high: 0x6765_7461_6464_7200, low: 0)
-    static let addr = MessageType(high: 0x6164_6472_0000_0000, low: 0)
-    static let addrv2 = MessageType(high: 0x6164_6472_7632_0000, low: 0)
+package enum BitcoinMessage {
+    package static let version = MessageType(high: 0x7665_7273_696f_6e00, low: 0)
+    package static let verack = MessageType(high: 0x7665_7261_636b_0000, low: 0)
+    package static let wtxidrelay = MessageType(high: 0x7774_7869_6472_656c, low: 0x6179_0000_0000_0000)
+    package static let sendaddrv2 = MessageType(high: 0x7365_6e64_6164_6472, low: 0x7632_0000_0000_0000)
+    package static let ping = MessageType(high: 0x7069_6e67_0000_0000, low: 0)
+    package static let pong = MessageType(high: 0x706f_6e67_0000_0000, low: 0)
+    package static let getaddr = MessageType(high: 0x6765_7461_6464_7200, low: 0)
+    package static let addr = MessageType(high: 0x6164_6472_0000_0000, low: 0)
+    package static let addrv2 = MessageType(high: 0x6164_6472_7632_0000, low: 0)
 }
 
 extension ByteReader {

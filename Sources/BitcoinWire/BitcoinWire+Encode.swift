@@ -1,7 +1,6 @@
 // How the dialect writes its messages. Everything goes into the caller's buffer; length and checksum are filled in when the
 // body's end is known.
 
-import COpenSSL
 public import PeerMesh
 public import Reactor
 
@@ -140,9 +139,7 @@ extension BitcoinWire {
     private func finish(_ start: Int, in frame: FrameBuffer) {
         let body = start + Self.headerSize
         frame.setLittleEndian(UInt32(frame.count - body), at: start + 16)
-        let checksum = unsafe frame.bytes.withUnsafeBytes { raw in
-            unsafe copenssl_sha256d_prefix(raw.baseAddress.map { unsafe $0 + body }, raw.count - body)
-        }
+        let checksum = Self.checksum(frame.bytes.extracting(start..<frame.count))
         frame.setLittleEndian(UInt32(littleEndian: checksum), at: start + 20)
     }
 }

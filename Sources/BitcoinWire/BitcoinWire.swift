@@ -62,7 +62,7 @@ public final class BitcoinWire: Wire, Sendable {
         let end = Self.headerSize + Int(length)
         guard bytes.byteCount >= end else { return .more(atLeast: end) }
         state.flags |= Flag.framed
-        guard unsafe bytes.unsafeLoadUnaligned(fromByteOffset: 20, as: UInt32.self) == checksum(bytes, end: end) else {
+        guard unsafe bytes.unsafeLoadUnaligned(fromByteOffset: 20, as: UInt32.self) == Self.checksum(bytes.extracting(0..<end)) else {
             // As Bitcoin Core does: the message is lost, the link is not.
             return .frame(length: end, .housekeeping)
         }
@@ -116,9 +116,10 @@ public final class BitcoinWire: Wire, Sendable {
         return type.high != 0
     }
 
-    private func checksum(_ bytes: RawSpan, end: Int) -> UInt32 {
-        unsafe bytes.withUnsafeBytes { raw in
-            unsafe copenssl_sha256d_prefix(raw.baseAddress.map { unsafe $0 + Self.headerSize }, end - Self.headerSize)
+    /// What a header's checksum field holds, as it lies in memory, for the body of `message`: a whole one, header and all.
+    package static func checksum(_ message: RawSpan) -> UInt32 {
+        unsafe message.withUnsafeBytes { raw in
+            unsafe copenssl_sha256d_prefix(raw.baseAddress.map { unsafe $0 + headerSize }, raw.count - headerSize)
         }
     }
 

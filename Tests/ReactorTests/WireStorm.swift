@@ -16,8 +16,9 @@ struct StormFailure: Error, CustomStringConvertible {
     var description: String
 }
 
-/// Feeds `count` mutations of `frames` to `wire`, in both directions, before and after the hello.
-func storm(_ wire: any Wire, frames: [[UInt8]], count: Int) throws {
+/// Feeds `count` mutations of `frames` to `wire`, in both directions, before and after the hello. `mend` may make a
+/// mutation whole again where the dialect would not look at it otherwise.
+func storm(_ wire: any Wire, frames: [[UInt8]], count: Int, mend: ((inout [UInt8]) -> Void)? = nil) throws {
     let peers = PeerList()
     let reply = FrameBuffer()
     var random = SplitMix(state: 0x5eed)
@@ -28,6 +29,7 @@ func storm(_ wire: any Wire, frames: [[UInt8]], count: Int) throws {
         // The first rounds touch every page that the decoder needs; what follows must need no more.
         if round == count / 100 { before = residentAnonymousBytes() }
         mutate(frames, into: &input, using: &random)
+        mend?(&input)
         var state = WireState(direction: round & 1 == 0 ? .inbound : .outbound)
         if round & 2 == 0 { state.flags = round & 4 == 0 ? .max : UInt32(truncatingIfNeeded: random.next() & 0xff) }
         state.peerVersion = round & 8 == 0 ? 70_016 : 0

@@ -69,6 +69,17 @@ public final class FrameBuffer {
         count += text.utf8CodeUnitCount
     }
 
+    /// Appends what `write` writes: `room` bytes at most.
+    public func append(atMost room: Int, _ write: (inout OutputSpan<UInt8>) -> Void) {
+        reserve(room)
+        let free = unsafe UnsafeMutableBufferPointer(
+            start: (base + count).assumingMemoryBound(to: UInt8.self), count: room
+        )
+        var output = unsafe OutputSpan(buffer: free, initializedCount: 0)
+        write(&output)
+        count += unsafe output.finalize(for: free)
+    }
+
     public func appendZeros(_ n: Int) {
         reserve(n)
         unsafe (base + count).initializeMemory(as: UInt8.self, repeating: 0, count: n)

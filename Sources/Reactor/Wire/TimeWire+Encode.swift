@@ -55,10 +55,8 @@ extension TimeWire {
             if !isNative, endpoint.port != defaultPort { continue }
             let textOffset = frame.count
             frame.appendLittleEndian(UInt64(0))
-            if isNative {
-                EndpointText.append(endpoint, to: frame)
-            } else {
-                EndpointText.append(endpoint.address, to: frame)
+            frame.append(atMost: Endpoint.maximumTextLength) {
+                if isNative { endpoint.write(into: &$0) } else { endpoint.address.write(into: &$0) }
             }
             frame.setLittleEndian(UInt64(frame.count - textOffset - 8), at: textOffset)
             if !isNative {

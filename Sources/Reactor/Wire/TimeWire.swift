@@ -211,7 +211,7 @@ public final class TimeWire: Wire, Sendable {
         while index < count, !reader.failed {
             let text = reader.take(reader.little(UInt64.self))
             // An entry that nobody could dial is skipped: one bad neighbour is no reason to lose the list.
-            if let endpoint = EndpointText.endpoint(bytes, text), endpoint.isDialable { _ = peers.append(endpoint) }
+            if let endpoint = Endpoint(ascii: bytes.extracting(text)), endpoint.isDialable { _ = peers.append(endpoint) }
             index += 1
         }
         guard !reader.failed else { return .broken(malformed("PeersResponse", reader)) }
@@ -232,7 +232,7 @@ public final class TimeWire: Wire, Sendable {
             let tier = hasTier == 1 ? reader.little(UInt32.self) : 0
             guard isMasternode <= 1, hasTier <= 1, tier <= 3 else { return .broken(malformed("PeerExchange", reader)) }
             // The seed states no port; roles come from the registry, never from gossip.
-            if let address = EndpointText.address(bytes, text) {
+            if let address = IPAddress(ascii: bytes.extracting(text)) {
                 let endpoint = Endpoint(address, port: defaultPort)
                 if endpoint.isDialable { _ = peers.append(endpoint) }
             }
