@@ -19,8 +19,13 @@ enum Main {
             let status = ReactorNode.exitCode(for: error)
             // Help and version are asked for, not failures: the parser prints them as they are.
             if status == .success { ReactorNode.exit(withError: error) }
-            fail(ReactorNode.message(for: error), status: DaemonError.Status.usage.rawValue)
+            fail(complete(ReactorNode.message(for: error)), status: DaemonError.Status.usage.rawValue)
         }
+    }
+
+    /// Tells where the accepted forms are, where the parser's own words do not.
+    private static func complete(_ message: String) -> String {
+        message.contains(": give ") ? message : "\(message); `reactor-node run --help` lists what is accepted"
     }
 
     /// Says why in one line on stderr, and ends.

@@ -112,7 +112,7 @@ final class World {
     func kill(_ index: Int, silently: Bool = false) {
         let node = nodes[index]
         node.isUp = false
-        for (_, connection) in node.connections {
+        for connection in node.connections.values.sorted() {
             let end = connections[connection].ends[0].node == index && connections[connection].ends[0].isOpen ? 0 : 1
             connections[connection].ends[end].isOpen = false
             if !silently { send(.fin, on: connection, from: end) }

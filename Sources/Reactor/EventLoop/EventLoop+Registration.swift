@@ -28,6 +28,7 @@ extension EventLoop {
         let result = control(index, CEPOLL_ADD, interest)
         guard result == 0 else {
             slots.remove(index)
+            unsafe slots.recycle()?.release()
             throw SystemError(.control, -result)
         }
         slots[index].isRegistered = true

@@ -17,8 +17,9 @@ extension EventLoop {
         return TimerID(index: UInt32(truncatingIfNeeded: index), generation: timers[index].generation)
     }
 
-    /// Has `timerFired` called at `deadline` or soon after, never before. Moves the deadline if one is set.
-    /// A deadline that is past already is due in the next iteration (in this one, if its timers have not had their turn).
+    /// Has `timerFired` called at `deadline` or within a tick after, never before. Moves the deadline if one is set.
+    /// One that is past already (by a tick: `now` itself may round up) is due in the next iteration, or in this one if
+    /// its timers have not had their turn.
     public func arm(_ id: TimerID, at deadline: Instant) {
         assertOnThread()
         guard isCurrent(id) else { return }
