@@ -28,6 +28,8 @@ extension Stream {
 
     /// Ends a read: what is unread moves to a block of the stream's own.
     func endReading() {
+        // A block that a large frame has left behind is not kept for the crumbs of the next one.
+        if place == .own && own != nil && fitsScratch { moveToScratch() }
         memory.scratch.isTaken = false
         guard place == .scratch else { return }
         place = .own
