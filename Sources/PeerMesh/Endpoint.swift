@@ -68,7 +68,7 @@ public struct IPAddress: Hashable, Comparable, Sendable, BitwiseCopyable {
         switch family {
         case .v4:
             let kept = UInt64(min(max(bits, 0), 32))
-            return kept == 0 || (low ^ other.low) & 0xffff_ffff >> (32 - kept) == 0
+            return kept == 0 || (low ^ other.low) >> (32 - kept) == 0
         case .v6:
             let kept = min(max(bits, 0), 128)
             if kept <= 64 { return kept == 0 || (high ^ other.high) >> UInt64(64 - kept) == 0 }
