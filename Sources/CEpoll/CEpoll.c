@@ -1,1 +1,38 @@
+// The wrappers that need _GNU_SOURCE, or a place of their own in memory.
+#define _GNU_SOURCE
 #include "CEpoll.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+int cepoll_accept(int fd, cepoll_address *remote) {
+    struct sockaddr_storage raw;
+    socklen_t length = sizeof raw;
+    int accepted = accept4(fd, (struct sockaddr *)&raw, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (accepted < 0) { return -errno; }
+    *remote = cepoll_address_unpack(&raw);
+    return accepted;
+}
+
+int cepoll_reserve(void) {
+    return (int)CEPOLL_RESULT(open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
+int cepoll_is_close_on_exec(int fd) {
+    int flags = fcntl(fd, F_GETFD);
+    return flags < 0 ? -errno : (flags & FD_CLOEXEC) != 0;
+}
+
+uintptr_t cepoll_thread(void) {
+    static _Thread_local char here;
+    return (uintptr_t)&here;
+}
+
+void cepoll_error_text(int error, char *buffer, size_t length) {
+    const char *text = strerrordesc_np(error);
+    if (text != NULL) {
+        snprintf(buffer, length, "%s", text);
+    } else {
+        snprintf(buffer, length, "error %d", error);
+    }
+}

@@ -85,6 +85,12 @@ public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
     /// One verifying dial a peer in this time.
     public var verifyInterval: Nanoseconds = .seconds(60)
 
+    // Abuse.
+
+    /// Points of provable abuse at which an address is banned, and for how long.
+    public var banScore: UInt32 = 100
+    public var banTime: Nanoseconds = .seconds(3_600)
+
     // Discovery.
 
     public var discoveryInterval: Nanoseconds = .seconds(120)

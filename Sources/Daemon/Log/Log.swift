@@ -1,0 +1,196 @@
+// The log: transitions and notices go in from other threads as plain records, lines come out of a descriptor on a thread of
+// the log's own. A reader that blocks (a full pipe, a stopped terminal) delays this thread and nobody else; what the rings
+// cannot hold meanwhile is lost, counted, and said.
+
+import CEpoll
+import PeerMesh
+import Synchronization
+import Timers
+
+/// How a log writes.
+struct LogSettings: Sendable {
+    var level = LogLevel.info
+    var format = LogFormat.text
+    /// Equal transitions within this span are counted instead of printed; zero prints all.
+    var repeatWindow = Nanoseconds.seconds(10)
+    var descriptor: CInt = 2
+    /// Records that may wait for the writer; a power of two.
+    var ringCapacity = 8_192
+    /// What notices refer to by index.
+    var names: [String] = []
+}
+
+/// The log of one process. Made before its threads, stopped after the loop.
+final class Log: Sendable {
+    let settings: LogSettings
+    let doorbell: Doorbell
+    /// The loop's thread writes here, and no other.
+    let transitions: RecordRing<Transition>
+    /// The loop's thread writes here, and no other.
+    let notices: RecordRing<Notice>
+    /// The resolver's thread writes here, and no other.
+    let resolverNotices: RecordRing<Notice>
+    private let isStopping = Atomic<Bool>(false)
+
+    init(_ settings: LogSettings) throws(DaemonError) {
+        self.settings = settings
+        doorbell = try Doorbell()
+        transitions = RecordRing(capacity: settings.ringCapacity, doorbell: doorbell)
+        notices = RecordRing(capacity: 256, doorbell: doorbell)
+        resolverNotices = RecordRing(capacity: 256, doorbell: doorbell)
+    }
+
+    /// Starts the thread. `opening` is written first.
+    func start(_ opening: StartLines) throws(DaemonError) -> DaemonThread {
+        try DaemonThread.start("log") { self.run(opening) }
+    }
+
+    /// Asks the thread to write what it has and to end. Any thread.
+    func stop() {
+        isStopping.store(true, ordering: .releasing)
+        doorbell.ring()
+    }
+
+    private func run(_ opening: StartLines) {
+        var writer = LogWriter(settings, opening)
+        while true {
+            // Read before the rings: what was pushed before the stop is written.
+            let isLast = isStopping.load(ordering: .acquiring)
+            drain(into: &writer)
+            if isLast {
+                writer.finish()
+                return
+            }
+            doorbell.willSleep()
+            if transitions.isEmpty, notices.isEmpty, resolverNotices.isEmpty, !isStopping.load(ordering: .acquiring) {
+                Descriptors.waitReadable(doorbell.descriptor, -1, milliseconds: writer.sleepMilliseconds)
+            }
+            doorbell.didWake()
+        }
+    }
+
+    private func drain(into writer: inout LogWriter) {
+        writer.begin()
+        var isIdle = false
+        while !isIdle {
+            isIdle = true
+            while let transition = transitions.pop() {
+                writer.write(transition)
+                isIdle = false
+            }
+            while let notice = notices.pop() {
+                writer.write(notice)
+                isIdle = false
+            }
+            while let notice = resolverNotices.pop() {
+                writer.write(notice)
+                isIdle = false
+            }
+        }
+        writer.report(lost: transitions.dropped + notices.dropped + resolverNotices.dropped)
+        writer.flush()
+    }
+}
+
+/// The writing side of a log: levels, repeats, the buffer and the descriptor. Owned by the log's thread.
+struct LogWriter {
+    private let settings: LogSettings
+    private var formatter: LogFormatter
+    private var repeats: RepeatTable
+    private let buffer = LineBuffer(capacity: 64 * 1024)
+    /// Lines in the buffer, for the count of what a failed write lost.
+    private var bufferedLines: UInt64 = 0
+    private var unwritten: UInt64 = 0
+    private var reportedLost: UInt64 = 0
+    private var now: Instant
+
+    /// More than the longest line: where the buffer has less room, it is written out first.
+    private static let lineRoom = 2_048
+
+    init(_ settings: LogSettings, _ opening: StartLines) {
+        self.settings = settings
+        now = Instant(nanoseconds: cepoll_monotonic())
+        formatter = LogFormatter(format: settings.format, names: settings.names, epoch: 0)
+        repeats = RepeatTable(window: settings.repeatWindow)
+        begin()
+        for line in opening.lines where line.level >= settings.level {
+            makeRoom()
+            line.append(to: buffer, settings.format, time: wallTime)
+            bufferedLines += 1
+        }
+        flush()
+    }
+
+    private var wallTime: UInt64 { formatter.epoch &+ now.nanoseconds }
+
+    /// Reads the clocks; once a batch. The wall clock may have been set since the last one.
+    mutating func begin() {
+        now = Instant(nanoseconds: cepoll_monotonic())
+        formatter.epoch = cepoll_realtime() &- now.nanoseconds
+    }
+
+    mutating func write(_ transition: Transition) {
+        guard LogFormatter.level(of: transition) >= settings.level else { return }
+        if repeats.nextExpiry.map({ $0 <= transition.at }) ?? false { expireRepeats(at: transition.at) }
+        guard repeats.admits(transition) else { return }
+        makeRoom()
+        formatter.append(transition, to: buffer)
+        bufferedLines += 1
+    }
+
+    mutating func write(_ notice: Notice) {
+        guard notice.level >= settings.level else { return }
+        makeRoom()
+        formatter.append(notice, at: wallTime, to: buffer)
+        bufferedLines += 1
+    }
+
+    /// Says what was lost, if it grew: `ringLosses` in all by the rings, and what could not be written.
+    mutating func report(lost ringLosses: UInt64) {
+        let lost = ringLosses + unwritten
+        guard lost > reportedLost else { return }
+        makeRoom()
+        formatter.appendLost(lost - reportedLost, at: wallTime, to: buffer)
+        reportedLost = lost
+        bufferedLines += 1
+    }
+
+    mutating func flush() {
+        expireRepeats(at: now)
+        guard bufferedLines > 0 else { return }
+        if buffer.write(to: settings.descriptor) != 0 { unwritten += bufferedLines }
+        bufferedLines = 0
+    }
+
+    /// Writes what is left, repeats included.
+    mutating func finish() {
+        expireRepeats(at: .never)
+        flush()
+    }
+
+    /// How long the thread may sleep if nobody rings; -1 for ever.
+    var sleepMilliseconds: CInt {
+        guard let expiry = repeats.nextExpiry else { return -1 }
+        let span = expiry - Instant(nanoseconds: cepoll_monotonic())
+        return CInt(truncatingIfNeeded: min(span.count / 1_000_000 + 1, 60_000))
+    }
+
+    private mutating func expireRepeats(at now: Instant) {
+        let (formatter, buffer) = (self.formatter, self.buffer)
+        var added: UInt64 = 0
+        repeats.expire(at: now) { entry in
+            guard buffer.room >= LogWriter.lineRoom else { return }
+            var last = entry.transition
+            last.at = entry.lastAt
+            formatter.appendRepeated(last, count: entry.count, span: entry.lastAt - entry.printedAt, to: buffer)
+            added += 1
+        }
+        bufferedLines += added
+    }
+
+    private mutating func makeRoom() {
+        guard buffer.room < LogWriter.lineRoom else { return }
+        if buffer.write(to: settings.descriptor) != 0 { unwritten += bufferedLines }
+        bufferedLines = 0
+    }
+}

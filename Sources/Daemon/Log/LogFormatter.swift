@@ -1,0 +1,156 @@
+// Turns records into lines. Which level a transition has is decided here from the one table of close effects; what the
+// fields are called is decided here and nowhere else, so that the manual has one place to follow.
+
+import Glibc
+import PeerMesh
+import Timers
+
+/// Formats for one log. Owned by the log's thread.
+struct LogFormatter {
+    let format: LogFormat
+    /// The names that notices refer to by index.
+    let names: [String]
+    /// Where the monotonic clock's zero lies, in nanoseconds since 1970.
+    var epoch: UInt64
+
+    /// The level of a transition's line.
+    static func level(of transition: Transition) -> LogLevel {
+        switch transition.subject {
+        case .link(_, _, let to, _):
+            guard to == .closed || to == .draining, let reason = transition.reason else { return .info }
+            return LogLevel(reason.effect.level)
+        case .peer(_, let to):
+            switch to {
+            // The link's own line has said it.
+            case .dialing, .greeting, .established: return .debug
+            case .idle, .awaitingInbound, .backoff, .dormant, .banned: return .info
+            }
+        }
+    }
+
+    func append(_ transition: Transition, to buffer: LineBuffer) {
+        switch transition.subject {
+        case .link(let link, let from, let to, let direction):
+            let line = open(buffer, transition, "link")
+            line.field("peer", transition.endpoint)
+            line.field("from", word: from.name)
+            line.field("to", word: to.name)
+            appendReason(transition, to: line)
+            line.field("generation", UInt64(link.generation))
+            line.field("slot", UInt64(link.slot))
+            line.field("direction", word: direction == .inbound ? "inbound" : "outbound")
+            if !transition.isPeer { line.field("identity", word: "unknown") }
+            appendSchedule(transition, to: line)
+            line.end()
+        case .peer(let from, let to):
+            let line = open(buffer, transition, "peer")
+            line.field("peer", transition.endpoint)
+            line.field("from", word: from.name)
+            line.field("to", word: to.name)
+            appendReason(transition, to: line)
+            appendSchedule(transition, to: line)
+            line.end()
+        }
+    }
+
+    /// The line that stands for `count` further ones like `transition` within `span`.
+    func appendRepeated(_ transition: Transition, count: UInt64, span: Nanoseconds, to buffer: LineBuffer) {
+        let line: LogLine
+        switch transition.subject {
+        case .link(_, let from, let to, let direction):
+            line = open(buffer, transition, "link")
+            line.field("peer", transition.endpoint)
+            line.field("from", word: from.name)
+            line.field("to", word: to.name)
+            appendReason(transition, to: line)
+            line.field("direction", word: direction == .inbound ? "inbound" : "outbound")
+        case .peer(let from, let to):
+            line = open(buffer, transition, "peer")
+            line.field("peer", transition.endpoint)
+            line.field("from", word: from.name)
+            line.field("to", word: to.name)
+            appendReason(transition, to: line)
+        }
+        line.field("repeated", count)
+        line.field("within", span)
+        line.end()
+    }
+
+    func append(_ notice: Notice, at time: UInt64, to buffer: LineBuffer) {
+        switch notice {
+        case .draining(let signal, let links):
+            let line = LogLine(buffer, format, time: time, level: notice.level, event: "draining")
+            line.field("signal", word: signal == SIGINT ? "SIGINT" : "SIGTERM")
+            line.field("links", UInt64(links))
+            line.end()
+        case .stopped(let links, let after):
+            let line = LogLine(buffer, format, time: time, level: notice.level, event: "stopped")
+            line.field("links", UInt64(links))
+            line.field("after", after)
+            line.end()
+        case .masternodesBeyondTable(let registered, let maxPeers):
+            let line = LogLine(buffer, format, time: time, level: notice.level, event: "degraded")
+            line.field("registered", UInt64(registered))
+            line.field("max-peers", UInt64(maxPeers))
+            line.field("message", text: "more masternodes than slots: raise --max-peers; the first ones by address are wanted")
+            line.end()
+        case .resolved(let name, let endpoint, let count):
+            let line = LogLine(buffer, format, time: time, level: notice.level, event: "resolved")
+            line.field("name", text: names[Int(name)])
+            line.field("peer", endpoint)
+            line.field("addresses", UInt64(count))
+            line.end()
+        case .moved(let name, let from, let to):
+            let line = LogLine(buffer, format, time: time, level: notice.level, event: "moved")
+            line.field("name", text: names[Int(name)])
+            line.field("from", from)
+            line.field("to", to)
+            line.end()
+        case .unresolved(let name, let code, let retryIn):
+            let line = LogLine(buffer, format, time: time, level: notice.level, event: "unresolved")
+            line.field("name", text: names[Int(name)])
+            line.field("message", text: Resolver.errorText(code))
+            line.field("next", retryIn)
+            line.end()
+        }
+    }
+
+    /// Says how many lines nobody will read.
+    func appendLost(_ count: UInt64, at time: UInt64, to buffer: LineBuffer) {
+        let line = LogLine(buffer, format, time: time, level: .warning, event: "lost")
+        line.field("lines", count)
+        line.field("message", text: "the log's reader was too slow; these lines are gone, the links are not")
+        line.end()
+    }
+
+    private func open(_ buffer: LineBuffer, _ transition: Transition, _ event: StaticString) -> LogLine {
+        LogLine(
+            buffer, format, time: epoch &+ transition.at.nanoseconds, level: LogFormatter.level(of: transition), event: event
+        )
+    }
+
+    private func appendReason(_ transition: Transition, to line: LogLine) {
+        if let reason = transition.reason { line.field("reason", word: reason.name) }
+    }
+
+    private func appendSchedule(_ transition: Transition, to line: LogLine) {
+        line.field("role", word: transition.role == .masternode ? "masternode" : "regular")
+        guard transition.isPeer else { return }
+        line.field("failures", UInt64(transition.failures))
+        if transition.next != .never { line.field("next", transition.next - transition.at) }
+    }
+}
+
+extension LinkState {
+    var name: String {
+        switch self {
+        case .closed: "closed"
+        case .connecting: "connecting"
+        case .securing: "securing"
+        case .greeting: "greeting"
+        case .held: "held"
+        case .established: "established"
+        case .draining: "draining"
+        }
+    }
+}

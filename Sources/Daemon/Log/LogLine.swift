@@ -1,0 +1,175 @@
+// One log line, field by field, as text (`key=value`) or as one JSON object. Both come from the same calls, so they say the
+// same. No Foundation and no allocation: the line grows in the thread's one buffer.
+
+import PeerMesh
+import Timers
+
+/// How important a line is. A node prints lines of its level and above.
+public enum LogLevel: UInt8, Hashable, Comparable, Sendable, CaseIterable {
+    case debug, info, warning, error
+
+    public static func < (a: LogLevel, b: LogLevel) -> Bool { a.rawValue < b.rawValue }
+
+    /// As the option takes it and JSON lines show it.
+    public var name: String {
+        switch self {
+        case .debug: "debug"
+        case .info: "info"
+        case .warning: "warning"
+        case .error: "error"
+        }
+    }
+
+    public init?(_ text: String) {
+        guard let level = LogLevel.allCases.first(where: { $0.name == text }) else { return nil }
+        self = level
+    }
+}
+
+extension LogLevel {
+    /// The level that the table of close effects gives a reason.
+    init(_ level: CloseEffect.Level) {
+        switch level {
+        case .debug: self = .debug
+        case .info: self = .info
+        case .warning: self = .warning
+        case .error: self = .error
+        }
+    }
+}
+
+/// What a line looks like.
+public enum LogFormat: String, Hashable, Sendable, CaseIterable {
+    case text
+    case json
+}
+
+/// Writes the fields of one line into a buffer.
+struct LogLine {
+    private let buffer: LineBuffer
+    private let format: LogFormat
+
+    /// Opens a line. `time` is nanoseconds since 1970.
+    init(_ buffer: LineBuffer, _ format: LogFormat, time: UInt64, level: LogLevel, event: StaticString) {
+        self.buffer = buffer
+        self.format = format
+        switch format {
+        case .text:
+            appendTime(time)
+            buffer.append(" ")
+            buffer.append(level.name)
+            for _ in level.name.utf8.count..<8 { buffer.append(" ") }
+            buffer.append(event)
+        case .json:
+            buffer.append("{\"time\":\"")
+            appendTime(time)
+            buffer.append("\",\"level\":\"")
+            buffer.append(level.name)
+            buffer.append("\",\"event\":\"")
+            buffer.append(event)
+            buffer.append("\"")
+        }
+    }
+
+    /// Closes the line.
+    func end() {
+        if format == .json { buffer.append("}") }
+        buffer.append("\n")
+    }
+
+    private func key(_ key: StaticString) {
+        switch format {
+        case .text:
+            buffer.append(" ")
+            buffer.append(key)
+            buffer.append("=")
+        case .json:
+            buffer.append(",\"")
+            buffer.append(key)
+            buffer.append("\":")
+        }
+    }
+
+    func field(_ name: StaticString, _ value: UInt64) {
+        key(name)
+        buffer.append(decimal: value)
+    }
+
+    /// Seconds with three decimals.
+    func field(_ name: StaticString, _ value: Nanoseconds) {
+        key(name)
+        buffer.append(seconds: value.count)
+        if format == .text { buffer.append("s") }
+    }
+
+    func field(_ name: StaticString, _ value: Endpoint) {
+        key(name)
+        if format == .json { buffer.append("\"") }
+        buffer.append(value)
+        if format == .json { buffer.append("\"") }
+    }
+
+    /// A word of our own: letters, digits, hyphens, brackets.
+    func field(_ name: StaticString, word: String) {
+        key(name)
+        if format == .json { buffer.append("\"") }
+        buffer.append(word)
+        if format == .json { buffer.append("\"") }
+    }
+
+    /// Any text. In text lines it is quoted where it holds more than a word.
+    func field(_ name: StaticString, text: String) {
+        key(name)
+        let isQuoted = format == .json || text.isEmpty || text.utf8.contains { $0 <= 0x20 || $0 == 0x22 || $0 == 0x5c || $0 == 0x7f }
+        if isQuoted { buffer.append("\"") }
+        for byte in text.utf8 { appendEscaped(byte) }
+        if isQuoted { buffer.append("\"") }
+    }
+
+    /// What JSON demands, and DEL besides, so that no byte of a stranger's reaches the terminal as a command.
+    private func appendEscaped(_ byte: UInt8) {
+        switch byte {
+        case 0x22: buffer.append("\\\"")
+        case 0x5c: buffer.append("\\\\")
+        case 0x0a: buffer.append("\\n")
+        case 0x0d: buffer.append("\\r")
+        case 0x09: buffer.append("\\t")
+        case 0..<0x20, 0x7f:
+            buffer.append("\\u00")
+            appendHexDigit(byte >> 4)
+            appendHexDigit(byte & 0xf)
+        default: buffer.append(byte: byte)
+        }
+    }
+
+    private func appendHexDigit(_ digit: UInt8) {
+        buffer.append(byte: digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
+    }
+
+    /// RFC 3339 in UTC with milliseconds. Days to a date after Howard Hinnant's `civil_from_days`.
+    private func appendTime(_ nanoseconds: UInt64) {
+        let milliseconds = nanoseconds / 1_000_000
+        let seconds = milliseconds / 1_000
+        let days = seconds / 86_400 + 719_468
+        let era = days / 146_097
+        let day = days % 146_097
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365
+        let dayOfYear = day - (365 * year + year / 4 - year / 100)
+        let shifted = (5 * dayOfYear + 2) / 153
+        let month = shifted < 10 ? shifted + 3 : shifted - 9
+        buffer.append(decimal: year + era * 400 + (month <= 2 ? 1 : 0), width: 4)
+        buffer.append("-")
+        buffer.append(decimal: month, width: 2)
+        buffer.append("-")
+        buffer.append(decimal: dayOfYear - (153 * shifted + 2) / 5 + 1, width: 2)
+        buffer.append("T")
+        buffer.append(decimal: seconds / 3_600 % 24, width: 2)
+        buffer.append(":")
+        buffer.append(decimal: seconds / 60 % 60, width: 2)
+        buffer.append(":")
+        buffer.append(decimal: seconds % 60, width: 2)
+        buffer.append(".")
+        buffer.append(decimal: milliseconds % 1_000, width: 3)
+        buffer.append("Z")
+    }
+}

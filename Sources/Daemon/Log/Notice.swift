@@ -1,0 +1,29 @@
+// What the daemon has to say besides transitions. Notices of running threads are plain records, formatted by the log's own
+// thread; what is said before the threads start may be text.
+
+import PeerMesh
+import Timers
+
+/// A record that one of the daemon's threads hands to the log.
+enum Notice: Hashable, Sendable, BitwiseCopyable {
+    /// A signal asked the node to end; it drains its links.
+    case draining(signal: CInt, links: UInt32)
+    /// The node has ended.
+    case stopped(links: UInt32, after: Nanoseconds)
+    /// The registry names more masternodes than there are slots.
+    case masternodesBeyondTable(registered: UInt32, maxPeers: UInt32)
+    /// A name was resolved to `count` addresses; the node uses this one.
+    case resolved(name: UInt32, Endpoint, count: UInt32)
+    /// A name's peer moved to another of its addresses.
+    case moved(name: UInt32, from: Endpoint, to: Endpoint)
+    /// A name could not be resolved; `code` is getaddrinfo's.
+    case unresolved(name: UInt32, code: CInt, retryIn: Nanoseconds)
+
+    var level: LogLevel {
+        switch self {
+        case .draining, .stopped, .resolved, .moved: .info
+        case .unresolved: .warning
+        case .masternodesBeyondTable: .error
+        }
+    }
+}

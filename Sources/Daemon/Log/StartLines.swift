@@ -1,0 +1,39 @@
+// What a node says before its threads run: who it is, what its limits are, and what to type next.
+
+import PeerMesh
+import Timers
+
+/// Lines that are known before the log's thread starts.
+struct StartLines: Sendable {
+    enum Value: Sendable {
+        case text(String)
+        case word(String)
+        case number(UInt64)
+        case endpoint(Endpoint)
+    }
+
+    struct Line: Sendable {
+        var level: LogLevel
+        var event: StaticString
+        var fields: [(StaticString, Value)]
+
+        func append(to buffer: LineBuffer, _ format: LogFormat, time: UInt64) {
+            let line = LogLine(buffer, format, time: time, level: level, event: event)
+            for (name, value) in fields {
+                switch value {
+                case .text(let text): line.field(name, text: text)
+                case .word(let word): line.field(name, word: word)
+                case .number(let number): line.field(name, number)
+                case .endpoint(let endpoint): line.field(name, endpoint)
+                }
+            }
+            line.end()
+        }
+    }
+
+    private(set) var lines: [Line] = []
+
+    mutating func add(_ level: LogLevel = .info, _ event: StaticString, _ fields: (StaticString, Value)...) {
+        lines.append(Line(level: level, event: event, fields: fields))
+    }
+}

@@ -1,0 +1,81 @@
+// A peer as an operator names it: an address and port, or a host name and port. Names become addresses on the
+// resolver's thread only; what lives here is their form.
+
+public import PeerMesh
+
+/// `a.b.c.d:port`, `[v6]:port` or `host:port`; the port may be left out where the network has one of its own.
+public struct PeerName: Hashable, Sendable, CustomStringConvertible {
+    /// The form that `init(_:defaultPort:)` accepts, for messages.
+    public static let acceptedForm = "ADDRESS:PORT, [V6ADDRESS]:PORT or HOST:PORT (ports 1 to 65535)"
+
+    /// The address or host name, without brackets.
+    public let host: String
+    public let port: UInt16
+    /// The endpoint, if `host` is an address: nothing to resolve then.
+    public let endpoint: Endpoint?
+
+    /// Reads a name. `defaultPort` stands in for a port that is not given; 0 means that it must be.
+    public init?(_ text: String, defaultPort: UInt16 = 0) {
+        guard let (host, given) = Self.split(text) else { return nil }
+        let port = given ?? defaultPort
+        guard port != 0 else { return nil }
+        if let address = IPAddress(host) {
+            self.endpoint = Endpoint(address, port: port)
+        } else {
+            guard Self.isHostName(host) else { return nil }
+            self.endpoint = nil
+        }
+        self.host = host
+        self.port = port
+    }
+
+    public var description: String {
+        endpoint?.description ?? "\(host):\(port)"
+    }
+
+    /// Host and port of `text`; the port is nil if none is given. An IPv6 address with a port stands in brackets.
+    private static func split(_ text: String) -> (host: String, port: UInt16?)? {
+        if text.hasPrefix("[") {
+            guard let close = text.lastIndex(of: "]") else { return nil }
+            let host = String(text[text.index(after: text.startIndex)..<close])
+            let rest = text[text.index(after: close)...]
+            guard host.contains(":") else { return nil }
+            if rest.isEmpty { return (host, nil) }
+            guard rest.hasPrefix(":"), let port = portNumber(rest.dropFirst()) else { return nil }
+            return (host, port)
+        }
+        switch text.count(where: { $0 == ":" }) {
+        case 0:
+            return text.isEmpty ? nil : (text, nil)
+        case 1:
+            let colon = text.firstIndex(of: ":")!
+            guard let port = portNumber(text[text.index(after: colon)...]) else { return nil }
+            return (String(text[..<colon]), port)
+        default:
+            return IPAddress(text) == nil ? nil : (text, nil)
+        }
+    }
+
+    private static func portNumber(_ text: Substring) -> UInt16? {
+        guard !text.isEmpty, text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) else { return nil }
+        guard let port = UInt16(text), port != 0 else { return nil }
+        return port
+    }
+
+    /// Letters, digits, hyphens and dots, as RFC 1123 has it; a name of digits and dots only is a mistyped address.
+    private static func isHostName(_ text: String) -> Bool {
+        guard !text.isEmpty, text.utf8.count <= 253 else { return false }
+        var hasLetter = false
+        for label in text.split(separator: ".", omittingEmptySubsequences: false) {
+            guard !label.isEmpty, label.utf8.count <= 63, !label.hasPrefix("-"), !label.hasSuffix("-") else { return false }
+            for byte in label.utf8 {
+                switch byte {
+                case 0x61...0x7a, 0x41...0x5a: hasLetter = true
+                case 0x30...0x39, 0x2d, 0x5f: break
+                default: return false
+                }
+            }
+        }
+        return hasLetter
+    }
+}

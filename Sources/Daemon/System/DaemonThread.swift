@@ -1,0 +1,60 @@
+// A thread of the daemon's own: log, resolver. Started once, never joined without a limit: neither a blocked stderr nor a
+// slow name server may keep the process from ending.
+
+import CEpoll
+import Glibc
+import Synchronization
+
+/// One POSIX thread that runs a body once.
+final class DaemonThread: Sendable {
+    private let name: String
+    private let body: @Sendable () -> Void
+    private let hasEnded = Atomic<Bool>(false)
+    /// Written when the body has returned.
+    private let ended: CInt
+
+    /// Starts `body` on a thread of its own, named `name` for `ps` and `top` (15 bytes at most).
+    static func start(_ name: String, _ body: @escaping @Sendable () -> Void) throws(DaemonError) -> DaemonThread {
+        let descriptor = cepoll_eventfd()
+        guard descriptor >= 0 else { throw DaemonError.system("cannot make an eventfd", -descriptor) }
+        let thread = DaemonThread(name: name, ended: descriptor, body)
+        var id = pthread_t()
+        let box = unsafe Unmanaged.passRetained(thread)
+        let result = unsafe pthread_create(&id, nil, { raw in
+            let thread = unsafe Unmanaged<DaemonThread>.fromOpaque(raw!).takeRetainedValue()
+            thread.run()
+            return nil
+        }, box.toOpaque())
+        guard result == 0 else {
+            unsafe box.release()
+            throw DaemonError.system("cannot start the \(name) thread", result)
+        }
+        pthread_detach(id)
+        return thread
+    }
+
+    private init(name: String, ended: CInt, _ body: @escaping @Sendable () -> Void) {
+        self.name = name
+        self.ended = ended
+        self.body = body
+    }
+
+    deinit {
+        _ = cepoll_close(ended)
+    }
+
+    private func run() {
+        Descriptors.nameThread(name)
+        body()
+        hasEnded.store(true, ordering: .releasing)
+        _ = cepoll_eventfd_add(ended)
+    }
+
+    /// Waits for the body to return, at most so long. True if it has.
+    func wait(milliseconds: CInt) -> Bool {
+        if !hasEnded.load(ordering: .acquiring) {
+            Descriptors.waitReadable(ended, -1, milliseconds: milliseconds)
+        }
+        return hasEnded.load(ordering: .acquiring)
+    }
+}

@@ -1,0 +1,41 @@
+// The few things that the daemon's own threads ask of the kernel about descriptors: waiting, and how many there may be.
+
+import CEpoll
+import Glibc
+
+enum Descriptors {
+    /// Waits until one of two descriptors can be read, or for `milliseconds` (-1: for ever). A negative descriptor is ignored.
+    static func waitReadable(_ first: CInt, _ second: CInt, milliseconds: CInt) {
+        var set = [2 of pollfd](repeating: pollfd(fd: first, events: Int16(POLLIN), revents: 0))
+        set[1].fd = second
+        _ = unsafe withUnsafeMutablePointer(to: &set) { pointer in
+            unsafe pointer.withMemoryRebound(to: pollfd.self, capacity: 2) { unsafe poll($0, 2, milliseconds) }
+        }
+    }
+
+    /// Waits until `descriptor` takes bytes, or for `milliseconds`. True if it does (or has failed, which a write will tell).
+    static func waitWritable(_ descriptor: CInt, milliseconds: CInt) -> Bool {
+        var one = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        return unsafe poll(&one, 1, milliseconds) > 0
+    }
+
+    /// Reads an eventfd empty.
+    static func drain(eventfd: CInt) {
+        var value: UInt64 = 0
+        _ = unsafe cepoll_read(eventfd, &value, MemoryLayout<UInt64>.size)
+    }
+
+    /// Whether the descriptor is a terminal.
+    static func isTerminal(_ descriptor: CInt) -> Bool {
+        isatty(descriptor) == 1
+    }
+
+    /// Names the calling thread for `ps` and `top`. A name is a convenience: failure is no error.
+    static func nameThread(_ name: String) {
+        let descriptor = unsafe open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return }
+        var bytes = Array(name.utf8)
+        _ = unsafe cepoll_write(descriptor, &bytes, bytes.count)
+        _ = cepoll_close(descriptor)
+    }
+}

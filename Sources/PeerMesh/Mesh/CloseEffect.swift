@@ -1,0 +1,57 @@
+// One table from a reason to what it does: to the schedule, to the sender's score, to the log. No other place asks.
+
+/// What a close reason does.
+public struct CloseEffect: Hashable, Sendable {
+    public enum OnSchedule: Hashable, Sendable {
+        /// A failed dial or a short session counts; a long one clears the count.
+        case counts
+        /// The count stays; the current delay is waited.
+        case neutral
+        /// The slow cadence.
+        case slow
+        /// Nothing is scheduled because of it.
+        case nothing
+    }
+
+    public enum Level: UInt8, Hashable, Comparable, Sendable {
+        case debug, info, warning, error
+
+        public static func < (a: Level, b: Level) -> Bool { a.rawValue < b.rawValue }
+    }
+
+    public var schedule: OnSchedule
+    /// Points of provable abuse; at `MeshSettings.banScore` the address is banned.
+    public var score: UInt32
+    public var level: Level
+    /// Flush, shut, read until the end; else the descriptor is closed at once.
+    public var drains: Bool
+}
+
+extension CloseReason {
+    /// The one table of effects. Load, liveness and discovery never score (incidents P42); a bad length is first taken
+    /// for desync (P38).
+    public var effect: CloseEffect {
+        switch self {
+        case .remoteClosed: CloseEffect(schedule: .counts, score: 0, level: .info, drains: false)
+        case .refused: CloseEffect(schedule: .counts, score: 0, level: .info, drains: false)
+        case .dialTimeout: CloseEffect(schedule: .counts, score: 0, level: .info, drains: false)
+        case .greetingTimeout: CloseEffect(schedule: .counts, score: 0, level: .warning, drains: false)
+        case .frameTimeout: CloseEffect(schedule: .counts, score: 0, level: .warning, drains: false)
+        case .keepaliveTimeout: CloseEffect(schedule: .counts, score: 0, level: .warning, drains: false)
+        case .protocolViolation: CloseEffect(schedule: .counts, score: 20, level: .warning, drains: true)
+        case .desync: CloseEffect(schedule: .counts, score: 0, level: .warning, drains: false)
+        case .frameTooLarge: CloseEffect(schedule: .counts, score: 20, level: .warning, drains: false)
+        case .slowConsumer: CloseEffect(schedule: .counts, score: 0, level: .warning, drains: false)
+        case .superseded: CloseEffect(schedule: .neutral, score: 0, level: .info, drains: true)
+        case .duplicate: CloseEffect(schedule: .neutral, score: 0, level: .info, drains: true)
+        case .full: CloseEffect(schedule: .slow, score: 0, level: .info, drains: true)
+        case .evicted: CloseEffect(schedule: .slow, score: 0, level: .info, drains: true)
+        case .banned: CloseEffect(schedule: .nothing, score: 0, level: .info, drains: true)
+        case .operator: CloseEffect(schedule: .neutral, score: 0, level: .info, drains: true)
+        case .shutdown: CloseEffect(schedule: .nothing, score: 0, level: .info, drains: true)
+        case .selfConnection: CloseEffect(schedule: .nothing, score: 0, level: .info, drains: true)
+        case .wrongNetwork: CloseEffect(schedule: .counts, score: 0, level: .warning, drains: true)
+        case .io: CloseEffect(schedule: .counts, score: 0, level: .info, drains: false)
+        }
+    }
+}

@@ -1,0 +1,99 @@
+// Who is dialled, and when: `mayDial` is the one gate for all dials (incidents P3: two gates disagree), `pump` the one
+// place that opens it.
+
+public import Timers
+
+/// What stands between a peer and a dial. The same value that decides is the one that explains.
+public enum DialVerdict: Hashable, Sendable, BitwiseCopyable {
+    case yes
+    case no(DialObstacle)
+    case wait(until: Instant, WaitReason)
+    case queue(DialQueue)
+}
+
+public enum DialObstacle: Hashable, Sendable, BitwiseCopyable {
+    case off(OffReason)
+    /// Until `.never` if the ban has no end.
+    case banned(until: Instant)
+    case alreadyLinked
+    case dialInFlight
+    case unknownPeer
+}
+
+/// What a peer that may dial is queued for.
+public enum DialQueue: UInt8, Hashable, Sendable, BitwiseCopyable {
+    /// A slot for a regular peer.
+    case slot
+    /// Fewer dials in flight.
+    case dialBudget
+    /// The dial rate.
+    case dialRate
+}
+
+extension Mesh {
+    /// Whether this node may open a link to the peer in `row` now.
+    func mayDial(row: Int, at now: Instant) -> DialVerdict {
+        let peer = peers[row]
+        switch peer.schedule {
+        case .none: return .no(peer.dial >= 0 ? .dialInFlight : .alreadyLinked)
+        case .off(.banned): return .no(.banned(until: bans.covering(peer.endpoint.address, at: now)?.until ?? now))
+        case .off(let why): return .no(.off(why))
+        case .wait(let until, let why): return .wait(until: until, why)
+        case .ready: break
+        }
+        if peer.role == .regular, !hasRegularRoom { return .queue(.slot) }
+        if let full = dialBudget(at: now) { return .queue(full) }
+        return .yes
+    }
+
+    /// What the dial budgets wait for, or nil if one more dial fits: 64 in flight; 64 a second, 16 at once.
+    func dialBudget(at now: Instant) -> DialQueue? {
+        let inFlight = linkLists.count(LinkList.dialRegular) + linkLists.count(LinkList.dialMasternode)
+        if inFlight >= Int(settings.dialLimit) || linkLists.count(LinkList.free) == 0 { return .dialBudget }
+        return earliestDial > now ? .dialRate : nil
+    }
+
+    private var dialPeriod: Nanoseconds { Nanoseconds.seconds(1) / UInt64(settings.dialRate) }
+
+    /// When the rate allows the next dial: the slot's time less what a burst may run ahead of it.
+    private var earliestDial: Instant {
+        let ahead = dialPeriod * UInt64(settings.dialBurst - 1)
+        return dialSlotAt.nanoseconds > ahead.count ? Instant(nanoseconds: dialSlotAt.nanoseconds - ahead.count) : .zero
+    }
+
+    /// Starts every dial that is ready and fits. Masternodes first, each class first in, first out.
+    mutating func pump(at now: Instant) {
+        guard isStarted, !isStopping else { return }
+        pump(PeerList.readyMasternode, at: now)
+        pump(PeerList.readyRegular, at: now)
+    }
+
+    private mutating func pump(_ list: Int, at now: Instant) {
+        while true {
+            let row = peerLists.first(list)
+            guard row >= 0 else { return }
+            switch mayDial(row: row, at: now) {
+            case .yes: _ = startDial(row, at: now)
+            case .queue(.dialRate):
+                wheel.arm(globalTimer(GlobalTimer.dialRate), at: earliestDial)
+                return
+            case .queue(.slot), .queue(.dialBudget): return  // A link's end pumps again.
+            case .no, .wait:
+                assertionFailure("a queued peer is ready")
+                refresh(row, at: now)
+                return
+            }
+        }
+    }
+
+    /// Opens a dial to the row's peer. The caller has asked `mayDial`.
+    mutating func startDial(_ row: Int, at now: Instant) -> Int {
+        let slot = makeLink(.outbound, remote: peers[row].endpoint, state: .connecting, row: row, at: now)
+        guard slot >= 0 else { return -1 }
+        peers[row].dial = Int32(slot)
+        dialSlotAt = max(dialSlotAt, now) + dialPeriod
+        actions.append(.dial(id(of: slot), peers[row].endpoint))
+        refresh(row, at: now)
+        return slot
+    }
+}

@@ -1,0 +1,204 @@
+// Never two: what happens when a peer has a link and another one says hello. Rules 1 to 7 of the design, each needed
+// (the findings of the model); no rule closes anything before a hello, and none lets each side close a different link.
+
+import Timers
+
+extension Mesh {
+    /// Decides a link whose hello is complete and admitted.
+    mutating func settle(_ newcomer: Int, at now: Instant) {
+        let row = Int(links[newcomer].row)
+        guard row >= 0 else {
+            settleAnonymous(newcomer, at: now)
+            return
+        }
+        let incumbent = Int(peers[row].established)
+        if !links[newcomer].isNative || (incumbent >= 0 && !links[incumbent].isNative) {
+            settleForeign(newcomer, incumbent: incumbent, row: row, at: now)
+        } else if incumbent >= 0 {
+            if isYoung(incumbent, at: now), winsByOrder(newcomer, over: links[incumbent].direction) {
+                replace(incumbent, by: newcomer, at: now)
+            } else {
+                hold(newcomer, against: incumbent, at: now)
+            }
+        } else {
+            let dial = Int(peers[row].dial)
+            let beatsDial = dial >= 0 && dial != newcomer && winsByOrder(newcomer, over: .outbound)
+            establish(newcomer, at: now)
+            if beatsDial { close(dial, .superseded, at: now) }
+        }
+        settleSurplus(row, at: now)
+    }
+
+    /// Rule 3: the link opened by the lower stated endpoint wins; if one states none, or they are equal, by the lower
+    /// node nonce. Both ends hold the same facts. Between links of one opener there is no order.
+    func winsByOrder(_ newcomer: Int, over other: Direction) -> Bool {
+        let link = links[newcomer]
+        guard link.direction != other else { return false }
+        let weAreLower: Bool
+        if let own = ownEndpoint, let theirs = link.stated, own != theirs {
+            weAreLower = own < theirs
+        } else if let nonce = link.nonce {
+            weAreLower = settings.nonce < nonce
+        } else {
+            return false
+        }
+        return weAreLower == (link.direction == .outbound)
+    }
+
+    /// Rule 4's age: a correct peer cannot open a newcomer later while the incumbent lives at its end.
+    private func isYoung(_ slot: Int, at now: Instant) -> Bool {
+        now - links[slot].establishedAt < settings.dialTimeout + settings.greetingTimeout
+    }
+
+    /// The newcomer is established at once and the incumbent drains.
+    private mutating func replace(_ incumbent: Int, by newcomer: Int, at now: Instant) {
+        let row = Int(links[newcomer].row)
+        endProbe(of: incumbent)
+        establish(newcomer, at: now)
+        close(incumbent, .superseded, at: now)
+        let dial = Int(peers[row].dial)
+        if dial >= 0, winsByOrder(newcomer, over: .outbound) { close(dial, .superseded, at: now) }
+    }
+
+    /// Rule 5: hold the newcomer and ask the incumbent for a sign of life. A newer newcomer replaces the held one.
+    private mutating func hold(_ newcomer: Int, against incumbent: Int, at now: Instant) {
+        assert(newcomer != incumbent)
+        let older = Int(links[incumbent].rival)
+        links[incumbent].rival = Int32(newcomer)
+        links[newcomer].rival = Int32(incumbent)
+        if older >= 0, older != newcomer {
+            links[older].rival = -1
+            // A merged surplus link is in use: it waits for its turn instead.
+            if links[older].state == .held { refuse(older, .duplicate, .duplicate, at: now) }
+        }
+        if links[newcomer].state == .greeting {
+            let row = Int(links[newcomer].row)
+            if row >= 0 {
+                if peers[row].dial == Int32(newcomer) { peers[row].dial = -1 }
+                peers[row].held = Int32(newcomer)
+            }
+            move(newcomer, to: .held, reason: nil, at: now)
+        }
+        // A probe under way is not prolonged: a stream of newcomers must not keep a dead incumbent.
+        if links[incumbent].probeUntil == .never { links[incumbent].probeUntil = now + settings.probeTimeout }
+        if !links[incumbent].keepalive.isOutstanding { ping(incumbent, at: now) }
+        armLink(incumbent)
+    }
+
+    /// Ends the probe of `incumbent` without a verdict; its newcomer is the caller's.
+    mutating func endProbe(of incumbent: Int) {
+        let newcomer = Int(links[incumbent].rival)
+        links[incumbent].rival = -1
+        links[incumbent].probeUntil = .never
+        if newcomer >= 0 { links[newcomer].rival = -1 }
+    }
+
+    /// The incumbent lives: the newcomer is one too many. If both claim one endpoint, a verifying dial settles it.
+    mutating func probeAnswered(_ incumbent: Int, at now: Instant) {
+        let newcomer = Int(links[incumbent].rival)
+        endProbe(of: incumbent)
+        armLink(incumbent)
+        guard newcomer >= 0 else { return }
+        let row = Int(links[incumbent].row)
+        let areRivals = links[incumbent].nonce != links[newcomer].nonce
+        refuse(newcomer, .duplicate, .duplicate, at: now)
+        if row >= 0, areRivals, links[incumbent].identity == .claimed { verify(row, at: now) }
+        if row >= 0 { settleSurplus(row, at: now) }
+    }
+
+    /// The incumbent showed no life within the probe's time: the newcomer takes its place.
+    mutating func probeSilent(_ incumbent: Int, at now: Instant) {
+        let newcomer = Int(links[incumbent].rival)
+        assert(newcomer >= 0, "a probe has a newcomer")
+        endProbe(of: incumbent)
+        succeed(newcomer, incumbent, at: now)
+        close(incumbent, .superseded, at: now)
+    }
+
+    /// One of a probed pair closed by itself.
+    mutating func rivalEnded(_ ended: Link, slot: Int, at now: Instant) {
+        let rival = Int(ended.rival)
+        guard rival >= 0, links[rival].rival == Int32(slot) else { return }
+        links[rival].rival = -1
+        if ended.probeUntil != .never {
+            links[slot].probeUntil = .never
+            succeed(rival, slot, at: now)
+        } else {
+            links[rival].probeUntil = .never
+            armLink(rival)
+        }
+    }
+
+    /// The held newcomer, or the merged surplus link, takes the place of a dead incumbent.
+    private mutating func succeed(_ newcomer: Int, _ incumbent: Int, at now: Instant) {
+        switch links[newcomer].state {
+        case .held: establish(newcomer, at: now)
+        case .established:
+            let row = Int(links[incumbent].row)
+            if row >= 0 {
+                links[newcomer].identity = .proven
+                attach(newcomer, to: row, at: now)
+                relist(newcomer)
+            }
+        case .closed, .connecting, .securing, .greeting, .draining: assertionFailure("no newcomer")
+        }
+    }
+
+    /// Rule 6: links of the peer's proven process that are still nobody's are put to the rule one at a time: the
+    /// incumbent is probed for the surplus one, which goes if it answers and takes its place if not.
+    mutating func settleSurplus(_ row: Int, at now: Instant) {
+        guard peers[row].isUsed, let nonce = peers[row].provenNonce else { return }
+        let incumbent = Int(peers[row].established)
+        guard incumbent >= 0, links[incumbent].nonce == nonce, links[incumbent].rival < 0 else { return }
+        let surplus = anonymousLink(with: nonce, besides: incumbent)
+        if surplus >= 0, links[surplus].rival < 0 { hold(surplus, against: incumbent, at: now) }
+    }
+
+    /// Two inbound links of one process that is nobody's: it redialled, so the older one is probed.
+    private mutating func settleAnonymous(_ newcomer: Int, at now: Instant) {
+        if let nonce = links[newcomer].nonce {
+            let incumbent = anonymousLink(with: nonce, besides: newcomer)
+            if incumbent >= 0 {
+                hold(newcomer, against: incumbent, at: now)
+                return
+            }
+        }
+        establish(newcomer, at: now)
+    }
+
+    /// Rule 7: a link that a foreign peer dialled is never closed as a duplicate. The row keeps the one we dialled, else
+    /// the newest; the other one goes on as nobody's.
+    private mutating func settleForeign(_ newcomer: Int, incumbent: Int, row: Int, at now: Instant) {
+        guard incumbent >= 0 else {
+            establish(newcomer, at: now)
+            return
+        }
+        let hasRoom = hasRegularRoom
+        let incumbentStays = links[incumbent].direction == .outbound || links[incumbent].isNative
+        if links[newcomer].direction == .inbound, incumbentStays {
+            guard hasRoom else {
+                refuse(newcomer, .full, .full, at: now)
+                return
+            }
+            links[newcomer].row = -1
+            links[newcomer].identity = .anonymous
+        } else if hasRoom {
+            links[incumbent].row = -1
+            links[incumbent].identity = .anonymous
+            if peers[row].established == Int32(incumbent) { peers[row].established = -1 }
+            relist(incumbent)
+        } else {
+            close(incumbent, .full, at: now)
+        }
+        establish(newcomer, at: now)
+    }
+
+    /// One dial beside the live link, at most once in `verifyInterval`: whoever answers there is the peer.
+    private mutating func verify(_ row: Int, at now: Instant) {
+        if let last = peers[row].lastVerify, now - last < settings.verifyInterval { return }
+        guard peers[row].dial < 0, !isStopping, dialBudget(at: now) == nil else { return }
+        peers[row].lastVerify = now
+        let slot = startDial(row, at: now)
+        if slot >= 0 { links[slot].isVerifying = true }
+    }
+}

@@ -1,0 +1,208 @@
+// Whose link is it? A dialled link's peer is the one dialled; an inbound link's is decided once, at its hello, in the
+// order of the design. Nothing in a hello is believed further than that.
+
+import Timers
+
+extension Mesh {
+    /// A complete hello came.
+    mutating func greeted(_ slot: Int, _ hello: Hello, at now: Instant) {
+        guard links[slot].state == .greeting else { return }
+        links[slot].isNative = hello.isNative && settings.isNativeDialect
+        links[slot].stated = hello.endpoint
+        if hello.nonce == settings.nonce {
+            metOurselves(slot, at: now)
+            return
+        }
+        if links[slot].isNative, let nonce = hello.nonce {
+            links[slot].nonce = nonce
+            nonces.insert(slot, hash: mix(nonce))
+        }
+        switch links[slot].direction {
+        case .outbound: dialledHello(slot, hello, at: now)
+        case .inbound: inboundHello(slot, at: now)
+        }
+    }
+
+    /// Own nonce: on a dialled link that endpoint is ourselves for a while; on an inbound one remember nothing, score
+    /// nothing, but answer, so that the dialling end learns it (model finding F12).
+    private mutating func metOurselves(_ slot: Int, at now: Instant) {
+        let link = links[slot]
+        if link.direction == .outbound, link.row >= 0 {
+            peers[Int(link.row)].selfUntil = now + settings.selfMemory
+        } else if settings.isNativeDialect {
+            actions.append(.answer(id(of: slot), .duplicate, isNative: link.isNative))
+        }
+        close(slot, .selfConnection, at: now)
+    }
+
+    // Dialled.
+
+    private mutating func dialledHello(_ slot: Int, _ hello: Hello, at now: Instant) {
+        let row = Int(links[slot].row)
+        peers[row].isForeign = !links[slot].isNative
+        if let nonce = links[slot].nonce {
+            prove(row, nonce: nonce)
+            settleClaims(row, against: slot, at: now)
+            merge(into: row, nonce: nonce, at: now)
+        }
+        switch hello.verdict ?? .accepted {
+        case .accepted: admitDialled(slot, at: now)
+        case .duplicate: close(slot, .duplicate, at: now)
+        case .full: close(slot, .full, at: now)
+        case .banned(let span):
+            peers[row].notBefore = now + min(span, settings.backoffMax)
+            peers[row].waitReason = .bannedThere
+            close(slot, .banned, at: now)
+        }
+    }
+
+    /// The table may have filled while the dial was in flight.
+    private mutating func admitDialled(_ slot: Int, at now: Instant) {
+        let row = Int(links[slot].row)
+        if peers[row].established < 0, !makeSlot(for: row, link: slot, at: now) {
+            close(slot, .full, at: now)
+        } else {
+            settle(slot, at: now)
+        }
+    }
+
+    /// Remembers the process that answers at the peer's endpoint.
+    private mutating func prove(_ row: Int, nonce: UInt64) {
+        if peers[row].provenNonce == nonce { return }
+        forgetProof(of: row)
+        peers[row].provenNonce = nonce
+        nonces.insert(links.count + row, hash: mix(nonce))
+    }
+
+    mutating func forgetProof(of row: Int) {
+        guard let nonce = peers[row].provenNonce else { return }
+        nonces.remove(links.count + row, hash: mix(nonce))
+        peers[row].provenNonce = nil
+    }
+
+    /// A dialled hello settles rival claims: the link with that nonce is proven, one with another becomes anonymous.
+    private mutating func settleClaims(_ row: Int, against slot: Int, at now: Instant) {
+        let incumbent = Int(peers[row].established)
+        guard incumbent >= 0, incumbent != slot, links[incumbent].direction == .inbound else { return }
+        guard links[incumbent].isNative else { return }
+        if links[incumbent].nonce == links[slot].nonce {
+            links[incumbent].identity = .proven
+        } else if links[incumbent].identity == .claimed {
+            endProbe(of: incumbent)
+            disown(incumbent, at: now)
+        }
+    }
+
+    /// The link stays, but it is nobody's; without a regular slot for it, it goes.
+    private mutating func disown(_ slot: Int, at now: Instant) {
+        let row = Int(links[slot].row)
+        guard hasRegularRoom else {
+            close(slot, .full, at: now)
+            return
+        }
+        if row >= 0, peers[row].established == Int32(slot) {
+            peers[row].established = -1
+            peers[row].linkedSince = .never
+        }
+        links[slot].row = -1
+        links[slot].identity = .anonymous
+        relist(slot)
+        if row >= 0 { refresh(row, at: now) }
+    }
+
+    /// Anonymous links of the process that a dialled link has shown are that peer's (model finding F5). The first takes
+    /// the row if it is free; further ones are put to the duplicate rule, one at a time, by `settleSurplus`.
+    private mutating func merge(into row: Int, nonce: UInt64, at now: Instant) {
+        guard peers[row].established < 0 else { return }
+        let surplus = anonymousLink(with: nonce, besides: -1)
+        guard surplus >= 0 else { return }
+        links[surplus].identity = .proven
+        attachMerged(surplus, to: row, at: now)
+    }
+
+    private mutating func attachMerged(_ slot: Int, to row: Int, at now: Instant) {
+        links[slot].row = Int32(row)
+        peers[row].established = Int32(slot)
+        if peers[row].linkedSince == .never { peers[row].linkedSince = links[slot].establishedAt }
+        peers[row].lastSuccess = now
+        relist(slot)
+        refresh(row, at: now)
+    }
+
+    /// An established anonymous link whose hello showed `nonce`, or -1.
+    func anonymousLink(with nonce: UInt64, besides other: Int) -> Int {
+        var cursor = 0
+        while true {
+            let index = nonces.next(hash: mix(nonce), cursor: &cursor)
+            if index < 0 { return -1 }
+            guard index < links.count, index != other else { continue }
+            let link = links[index]
+            if link.nonce == nonce, link.identity == .anonymous, link.state == .established { return index }
+        }
+    }
+
+    // Inbound.
+
+    private mutating func inboundHello(_ slot: Int, at now: Instant) {
+        let (identity, row) = identify(slot, at: now)
+        links[slot].identity = identity
+        if identity == .anonymous {
+            links[slot].row = -1
+        } else {
+            links[slot].row = Int32(row)
+        }
+        switch admitGreeted(slot, at: now) {
+        case .accepted: settle(slot, at: now)
+        case .duplicate: refuse(slot, .duplicate, .duplicate, at: now)
+        case .full: refuse(slot, .full, .full, at: now)
+        case .banned(let span): refuse(slot, .banned(for: span), .banned, at: now)
+        }
+    }
+
+    /// Every well-formed hello of our dialect is answered, so that no one guesses.
+    mutating func refuse(_ slot: Int, _ verdict: Verdict, _ reason: CloseReason, at now: Instant) {
+        if links[slot].direction == .inbound, links[slot].state != .established {
+            actions.append(.answer(id(of: slot), verdict, isNative: links[slot].isNative))
+        }
+        close(slot, reason, at: now)
+    }
+
+    /// The design's order: proven nonce, stated endpoint at the source address, for foreign links the only registered
+    /// masternode there that has no link, else nobody.
+    private mutating func identify(_ slot: Int, at now: Instant) -> (LinkIdentity, Int) {
+        let link = links[slot]
+        if let nonce = link.nonce {
+            let row = provenRow(nonce)
+            if row >= 0 { return (.proven, row) }
+        }
+        if let stated = link.stated, stated.address == link.remote.address, stated.isDialable, stated != ownEndpoint {
+            let row = rowForHello(stated, at: now)
+            if row >= 0 { return (.claimed, row) }
+        }
+        if !link.isNative {
+            let row = soleMasternode(at: link.remote.address)
+            if row >= 0 { return (.weak, row) }
+        }
+        return (.anonymous, -1)
+    }
+
+    private func provenRow(_ nonce: UInt64) -> Int {
+        var cursor = 0
+        while true {
+            let index = nonces.next(hash: mix(nonce), cursor: &cursor)
+            if index < 0 { return -1 }
+            if index >= links.count, peers[index - links.count].provenNonce == nonce { return index - links.count }
+        }
+    }
+
+    /// The only registered masternode at `address`, if it has no link; else -1. O(book), for foreign hellos only.
+    private func soleMasternode(at address: IPAddress) -> Int {
+        var found = -1
+        for row in 0..<peers.count where peers[row].isUsed && peers[row].desire.contains(.registry) {
+            guard peers[row].endpoint.address == address, peers[row].endpoint != ownEndpoint else { continue }
+            if found >= 0 { return -1 }
+            found = row
+        }
+        return found >= 0 && peers[found].established < 0 ? found : -1
+    }
+}

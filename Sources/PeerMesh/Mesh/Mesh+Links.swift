@@ -1,0 +1,159 @@
+// A link's life: every change of its state goes through `move`, every end through `close`.
+
+import Timers
+
+extension Mesh {
+    /// A free slot made a link, or -1 if the table is full.
+    mutating func makeLink(_ direction: Direction, remote: Endpoint, state: LinkState, row: Int, at now: Instant) -> Int {
+        let slot = linkLists.first(LinkList.free)
+        guard slot >= 0 else { return -1 }
+        var link = Link(remote: remote)
+        link.generation = links[slot].generation &+ 1
+        link.direction = direction
+        link.row = Int32(row)
+        link.identity = direction == .outbound ? .dialled : .pending
+        link.intakeTokens = settings.intakeBurst
+        link.intakeAt = now
+        link.lastByte = now
+        links[slot] = link
+        move(slot, to: state, reason: nil, at: now)
+        return slot
+    }
+
+    /// The one place that changes a link's state: list, deadline and diary follow.
+    mutating func move(_ slot: Int, to state: LinkState, reason: CloseReason?, at now: Instant) {
+        let from = links[slot].state
+        assert(from != state, "a transition goes somewhere")
+        links[slot].state = state
+        links[slot].since = now
+        relist(slot)
+        armLink(slot)
+        record(slot, from: from, to: state, reason: reason, at: now)
+    }
+
+    /// Puts the link on the list that its state, direction and peer's role say.
+    mutating func relist(_ slot: Int) {
+        let link = links[slot]
+        let isMasternode = link.row >= 0 && peers[Int(link.row)].role == .masternode
+        let list =
+            switch link.state {
+            case .closed: LinkList.free
+            case .connecting, .securing, .greeting, .held:
+                link.direction == .inbound ? LinkList.pending : isMasternode ? LinkList.dialMasternode : LinkList.dialRegular
+            case .established: isMasternode ? LinkList.masternode : LinkList.regular
+            case .draining: LinkList.draining
+            }
+        linkLists.move(slot, to: list)
+    }
+
+    /// The one way out. A graceful reason flushes and drains first, any other closes the descriptor at once.
+    mutating func close(_ slot: Int, _ reason: CloseReason, at now: Instant) {
+        let link = links[slot]
+        assert(link.state != .closed, "closed twice")
+        if link.state == .draining {
+            release(slot, link.reason, at: now)
+            return
+        }
+        let wasEstablished = link.state == .established
+        if wasEstablished { actions.append(.down(id(of: slot), info(of: slot), reason)) }
+        score(link, reason, at: now)
+        let row = Int(link.row)
+        detach(slot)
+        if reason.effect.drains, link.state != .connecting {
+            makeRoomToDrain(at: now)
+            links[slot].reason = reason
+            actions.append(.drain(id(of: slot), reason))
+            if row >= 0 { noteEnd(of: link, row: row, reason, at: now) }
+            move(slot, to: .draining, reason: reason, at: now)
+            links[slot].row = -1
+        } else {
+            if row >= 0 { noteEnd(of: link, row: row, reason, at: now) }
+            release(slot, reason, at: now)
+        }
+        if link.rival >= 0 { rivalEnded(link, slot: slot, at: now) }
+    }
+
+    /// Gives the slot back; the driver closes the descriptor.
+    private mutating func release(_ slot: Int, _ reason: CloseReason, at now: Instant) {
+        actions.append(.close(id(of: slot), reason))
+        if links[slot].isNative, let nonce = links[slot].nonce { nonces.remove(slot, hash: mix(nonce)) }
+        move(slot, to: .closed, reason: reason, at: now)
+        links[slot].row = -1
+    }
+
+    /// Takes the link out of its row; what follows for the schedule is `noteEnd`'s.
+    private mutating func detach(_ slot: Int) {
+        let row = Int(links[slot].row)
+        guard row >= 0 else { return }
+        if peers[row].established == Int32(slot) { peers[row].established = -1 }
+        if peers[row].held == Int32(slot) { peers[row].held = -1 }
+        if peers[row].dial == Int32(slot) { peers[row].dial = -1 }
+    }
+
+    /// Draining links are a pool of their own; the oldest is cut for a new one.
+    private mutating func makeRoomToDrain(at now: Instant) {
+        guard linkLists.count(LinkList.draining) >= Int(settings.drainingLimit) else { return }
+        let oldest = linkLists.first(LinkList.draining)
+        if oldest >= 0 { release(oldest, links[oldest].reason, at: now) }
+    }
+
+    // What the driver reports.
+
+    mutating func connected(_ slot: Int, at now: Instant) {
+        guard links[slot].state == .connecting else { return }
+        lastLife = now
+        move(slot, to: .greeting, reason: nil, at: now)
+        actions.append(.greet(id(of: slot)))
+    }
+
+    mutating func dialFailed(_ slot: Int, _ reason: CloseReason, at now: Instant) {
+        guard links[slot].state == .connecting else { return }
+        if reason == .refused { lastLife = now }
+        close(slot, reason, at: now)
+    }
+
+    mutating func ended(_ slot: Int, _ reason: CloseReason, at now: Instant) {
+        close(slot, reason, at: now)
+    }
+
+    /// Makes the link the peer's established one, or an anonymous one.
+    mutating func establish(_ slot: Int, at now: Instant) {
+        let link = links[slot]
+        assert(link.state == .greeting || link.state == .held)
+        if link.direction == .inbound { actions.append(.answer(id(of: slot), .accepted, isNative: link.isNative)) }
+        links[slot].establishedAt = now
+        links[slot].lastByte = now
+        links[slot].rival = -1
+        links[slot].isVerifying = false
+        startKeepalive(slot, at: now)
+        if link.row >= 0 { attach(slot, to: Int(link.row), at: now) }
+        move(slot, to: .established, reason: nil, at: now)
+        actions.append(.up(id(of: slot), info(of: slot)))
+        if !links[slot].hasAsked {
+            links[slot].hasAsked = true
+            actions.append(.ask(id(of: slot)))
+        }
+    }
+
+    /// Makes `slot` the row's established link.
+    mutating func attach(_ slot: Int, to row: Int, at now: Instant) {
+        links[slot].row = Int32(row)
+        if peers[row].dial == Int32(slot) { peers[row].dial = -1 }
+        if peers[row].held == Int32(slot) { peers[row].held = -1 }
+        peers[row].established = Int32(slot)
+        if peers[row].linkedSince == .never { peers[row].linkedSince = now }
+        peers[row].lastSuccess = now
+        peers[row].isForeign = !links[slot].isNative
+        if links[slot].identity == .weak { setSlowCadence(row, .weakLink, at: now) }
+        refresh(row, at: now)
+    }
+
+    func info(of slot: Int) -> LinkInfo {
+        let link = links[slot]
+        let row = Int(link.row)
+        return LinkInfo(
+            peer: row >= 0 ? peers[row].endpoint : nil, remote: link.remote, direction: link.direction,
+            role: row >= 0 ? peers[row].role : .regular, isNative: link.isNative
+        )
+    }
+}

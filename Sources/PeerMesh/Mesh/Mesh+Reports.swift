@@ -1,0 +1,135 @@
+// What the table says of itself: read-only values for operators, metrics and tests. Computed, never stored.
+
+public import Timers
+
+/// How full the tables are.
+public struct Census: Hashable, Sendable, BitwiseCopyable {
+    public var establishedMasternodes = 0
+    /// Regular peers and links that are nobody's.
+    public var establishedRegular = 0
+    public var dialingMasternodes = 0
+    public var dialingRegular = 0
+    public var pending = 0
+    public var draining = 0
+    public var knownPeers = 0
+    public var registered = 0
+    public var bans = 0
+    public var reservedSlots = 0
+    public var regularSlots = 0
+    public var maxPeers = 0
+}
+
+/// One peer of the book, as it stands.
+public struct PeerReport: Hashable, Sendable, BitwiseCopyable {
+    public var peer: PeerID
+    public var endpoint: Endpoint
+    public var desire: Desire
+    public var role: Role
+    public var view: PeerView
+    public var schedule: Schedule
+    /// What stands between this peer and a dial now: the value that the core decides by.
+    public var verdict: DialVerdict
+    public var failures: UInt32
+    public var established: LinkID?
+    public var held: LinkID?
+    public var dial: LinkID?
+    public var linkedSince: Instant?
+    public var lastSuccess: Instant?
+    public var lastReason: CloseReason?
+    public var isForeign: Bool
+}
+
+/// One link, as it stands.
+public struct LinkReport: Hashable, Sendable, BitwiseCopyable {
+    public var link: LinkID
+    public var state: LinkState
+    public var info: LinkInfo
+    public var identity: LinkIdentity
+    public var since: Instant
+    public var establishedAt: Instant
+    public var lastByte: Instant
+    /// Zero if none was measured.
+    public var roundTrip: Nanoseconds
+    public var misses: UInt32
+    public var deadline: Instant?
+}
+
+extension Mesh {
+    /// O(book).
+    public func census() -> Census {
+        var census = Census()
+        census.establishedMasternodes = linkLists.count(LinkList.masternode)
+        census.establishedRegular = linkLists.count(LinkList.regular)
+        census.dialingMasternodes = linkLists.count(LinkList.dialMasternode)
+        census.dialingRegular = linkLists.count(LinkList.dialRegular)
+        census.pending = linkLists.count(LinkList.pending)
+        census.draining = linkLists.count(LinkList.draining)
+        census.knownPeers = peerCount
+        census.registered = registeredCount
+        census.bans = bans.count
+        census.reservedSlots = Int(settings.effectiveReserve)
+        census.regularSlots = Int(settings.regularSlots)
+        census.maxPeers = Int(settings.maxPeers)
+        return census
+    }
+
+    /// Peers in the book, tombstones not counted. O(book).
+    public var peerCount: Int {
+        var count = 0
+        for row in 0..<peers.count where peers[row].isUsed && !peers[row].desire.isEmpty { count += 1 }
+        return count
+    }
+
+    /// Every row of the book, tombstones too. O(book).
+    public func forEachPeer(at now: Instant, _ body: (PeerReport) -> Void) {
+        for row in 0..<peers.count where peers[row].isUsed { body(report(row, at: now)) }
+    }
+
+    /// The peer with this endpoint, or nil. O(1).
+    public func peer(at endpoint: Endpoint, now: Instant) -> PeerReport? {
+        let row = row(of: endpoint)
+        return row >= 0 ? report(row, at: now) : nil
+    }
+
+    private func report(_ row: Int, at now: Instant) -> PeerReport {
+        let peer = peers[row]
+        return PeerReport(
+            peer: peerID(of: row), endpoint: peer.endpoint, desire: peer.desire, role: peer.role, view: view(of: row),
+            schedule: peer.schedule, verdict: mayDial(row: row, at: now), failures: peer.failures,
+            established: peer.established >= 0 ? id(of: Int(peer.established)) : nil,
+            held: peer.held >= 0 ? id(of: Int(peer.held)) : nil, dial: peer.dial >= 0 ? id(of: Int(peer.dial)) : nil,
+            linkedSince: peer.linkedSince == .never ? nil : peer.linkedSince, lastSuccess: peer.lastSuccess,
+            lastReason: peer.lastReason, isForeign: peer.isForeign
+        )
+    }
+
+    /// Every link that is not closed. O(links).
+    public func forEachLink(_ body: (LinkReport) -> Void) {
+        for slot in 0..<links.count where links[slot].state != .closed { body(report(link: slot)) }
+    }
+
+    /// The link with this id, or nil if its generation is over.
+    public func link(_ id: LinkID) -> LinkReport? {
+        live(id).map { report(link: $0) }
+    }
+
+    private func report(link slot: Int) -> LinkReport {
+        let link = links[slot]
+        return LinkReport(
+            link: id(of: slot), state: link.state, info: info(of: slot), identity: link.identity, since: link.since,
+            establishedAt: link.establishedAt, lastByte: link.lastByte, roundTrip: link.keepalive.roundTrip,
+            misses: link.keepalive.misses, deadline: wheel.deadline(of: slot)
+        )
+    }
+
+    /// Whether this node may dial `endpoint` now, and if not, what stands in the way: the one gate for all dials.
+    public func mayDial(_ endpoint: Endpoint, at now: Instant) -> DialVerdict {
+        let row = row(of: endpoint)
+        return row >= 0 ? mayDial(row: row, at: now) : .no(.unknownPeer)
+    }
+
+    /// Bans and trust in force.
+    public func forEachBan(_ body: (BanRecord) -> Void) {
+        for index in 0..<bans.count { body(bans[index]) }
+    }
+}

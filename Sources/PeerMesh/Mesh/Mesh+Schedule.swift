@@ -1,0 +1,182 @@
+// A peer's schedule: what happens if nothing else does. It is derived, by one function, from facts: links, desire, bans,
+// the backoff's end and the end of the passive wait. Nothing else sets it.
+
+import Timers
+
+extension Mesh {
+    /// Derives the row's schedule from its facts, arms its timer and queues it. Ends rows that nobody needs.
+    mutating func refresh(_ row: Int, at now: Instant) {
+        guard peers[row].isUsed else { return }
+        let before = view(of: row)
+        let (schedule, deadline) = derivedSchedule(of: row, at: now)
+        peers[row].schedule = schedule
+        let timer = min(deadline, peers[row].demoteAt)
+        if timer == .never { wheel.cancel(rowTimer(row)) } else { wheel.arm(rowTimer(row), at: timer) }
+        switch schedule {
+        case .ready:
+            peerLists.move(row, to: peers[row].role == .masternode ? PeerList.readyMasternode : PeerList.readyRegular)
+        case .none, .wait, .off:
+            peerLists.move(row, to: PeerList.idle)
+        }
+        let after = view(of: row)
+        if before != after { record(row, from: before, to: after, at: now) }
+        if isSuperfluous(row, at: now) { freeRow(row) }
+    }
+
+    /// The schedule and the deadline at which it is looked at again.
+    private func derivedSchedule(of row: Int, at now: Instant) -> (Schedule, Instant) {
+        let peer = peers[row]
+        if hasLiveLink(row) || peer.dial >= 0 { return (.none, .never) }
+        if isStopping { return (.off(.stopping), .never) }
+        if !isStarted { return (.off(.notStarted), .never) }
+        if peer.tombstoneUntil > now { return (.off(.forgotten), peer.tombstoneUntil) }
+        if let why = unwanted(peer) { return (.off(why), .never) }
+        if isOurselves(peer, at: now) { return (.off(.ourselves), peer.selfUntil > now ? peer.selfUntil : .never) }
+        if let ban = bans.covering(peer.endpoint.address, at: now) { return (.off(.banned), ban.until) }
+        let turn = prefersTheirDial(peer) ? peer.turnAt : .zero
+        let until = max(peer.notBefore, turn)
+        if until > now {
+            return (.wait(until: until, peer.notBefore >= turn ? peer.waitReason : .theirTurn), until)
+        }
+        return (.ready, .never)
+    }
+
+    /// A link that holds the schedule: established or held, and not of weak identity.
+    func hasLiveLink(_ row: Int) -> Bool {
+        let peer = peers[row]
+        if peer.held >= 0 { return true }
+        return peer.established >= 0 && links[Int(peer.established)].identity != .weak
+    }
+
+    private func unwanted(_ peer: Peer) -> OffReason? {
+        if peer.desire.contains(.operator) { return nil }
+        if peer.desire.contains(.registry) { return peer.isBeyondTable ? .tooMany : nil }
+        if peer.desire.contains(.learnt) { return peer.isChosen ? nil : .notChosen }
+        return .notWanted
+    }
+
+    func isOurselves(_ peer: Peer, at now: Instant) -> Bool {
+        peer.endpoint == ownEndpoint || peer.selfUntil > now
+    }
+
+    /// Direction, a preference with a deadline: between two masternodes of our dialect the lower endpoint dials.
+    func prefersTheirDial(_ peer: Peer) -> Bool {
+        guard settings.isNativeDialect, settings.role == .masternode, peer.role == .masternode, !peer.isForeign else {
+            return false
+        }
+        guard let own = ownEndpoint else { return false }
+        return own > peer.endpoint
+    }
+
+    /// A wait begins: the passive wait runs beside whatever backoff there is.
+    mutating func beginWait(_ row: Int, at now: Instant) {
+        peers[row].turnAt = now + random.jitter(settings.passiveWait, percent: settings.jitterPercent)
+    }
+
+    /// 5, 10, 20 … 300 s, spread by the jitter; a peer that failed too often has the slow cadence.
+    private mutating func setBackoff(_ row: Int, at now: Instant) {
+        let failures = peers[row].failures
+        let isDormant = failures >= (peers[row].role == .masternode ? settings.masternodeFailures : settings.regularFailures)
+        let doublings = UInt64(failures > 0 ? failures - 1 : 0)
+        let grown = doublings >= 32 ? settings.backoffMax : settings.backoffInitial * (1 << doublings)
+        let delay = isDormant ? settings.backoffMax : min(grown, settings.backoffMax)
+        peers[row].notBefore = now + random.jitter(delay, percent: settings.jitterPercent)
+        peers[row].waitReason = isDormant ? .dormant : .backoff
+    }
+
+    mutating func setSlowCadence(_ row: Int, _ why: WaitReason, at now: Instant) {
+        peers[row].notBefore = now + random.jitter(settings.backoffMax, percent: settings.jitterPercent)
+        peers[row].waitReason = why
+    }
+
+    /// What the end of `link` means for its peer's schedule. A close changes it only if it leaves no live link and no
+    /// dial; an inbound link that we refused never does.
+    mutating func noteEnd(of link: Link, row: Int, _ reason: CloseReason, at now: Instant) {
+        let wasEstablished = link.state == .established
+        guard wasEstablished || link.direction == .outbound else { return }
+        peers[row].lastReason = reason
+        if wasEstablished, peers[row].established < 0, !hasLiveLink(row) { countSession(link, row: row, reason, at: now) }
+        guard !hasLiveLink(row), peers[row].dial < 0 else {
+            refresh(row, at: now)
+            return
+        }
+        if !wasEstablished, reason.effect.schedule == .counts, showsLife(at: now) { peers[row].failures += 1 }
+        beginWait(row, at: now)
+        switch reason.effect.schedule {
+        case .counts, .neutral: setBackoff(row, at: now)
+        case .slow: setSlowCadence(row, .full, at: now)
+        case .nothing: break
+        }
+        if link.identity == .weak { setSlowCadence(row, .weakLink, at: now) }
+        if shouldForget(row) { forget(row, at: now) }
+        if peers[row].isChosen, peers[row].failures > 0 { giveUpPlace(row, at: now) }
+        refresh(row, at: now)
+    }
+
+    /// A session of `stableAfter`, to its last byte, clears the failures; a shorter one is a failure itself.
+    private mutating func countSession(_ link: Link, row: Int, _ reason: CloseReason, at now: Instant) {
+        let began = peers[row].linkedSince
+        peers[row].linkedSince = .never
+        guard began != .never else { return }
+        if link.lastByte - began >= settings.stableAfter {
+            peers[row].failures = 0
+        } else if reason.effect.schedule == .counts, showsLife(at: now) {
+            peers[row].failures += 1
+        }
+    }
+
+    /// Failures count only while our own network shows life: an outage of ours is not theirs (model finding F19).
+    func showsLife(at now: Instant) -> Bool {
+        if linkLists.count(LinkList.regular) + linkLists.count(LinkList.masternode) > 0 { return true }
+        guard let lastLife else { return false }
+        return now - lastLife <= settings.lifeWindow
+    }
+
+    // Rows.
+
+    /// A row for `endpoint` with this desire added; -1 if the book is full.
+    mutating func makeRow(_ endpoint: Endpoint, _ desire: Desire, at now: Instant) -> Int {
+        let known = row(of: endpoint)
+        if known >= 0 {
+            peers[known].desire.formUnion(desire)
+            return known
+        }
+        var slot = peerLists.first(PeerList.free)
+        if slot < 0, makeRoomInBook(at: now) { slot = peerLists.first(PeerList.free) }
+        guard slot >= 0 else { return -1 }
+        let generation = peers[slot].generation &+ 1
+        peers[slot] = Peer(endpoint: endpoint)
+        peers[slot].generation = generation
+        peers[slot].isUsed = true
+        peers[slot].desire = desire
+        peerLists.move(slot, to: PeerList.idle)
+        endpoints.insert(slot, hash: endpoint.stableHash)
+        beginWait(slot, at: now)
+        return slot
+    }
+
+    /// A row that nobody wants and nothing is linked to.
+    private func isSuperfluous(_ row: Int, at now: Instant) -> Bool {
+        let peer = peers[row]
+        return peer.desire.isEmpty && !peer.hasLinks && peer.tombstoneUntil <= now && !isReferenced(row)
+    }
+
+    /// Whether an inbound link that is being decided belongs to the row.
+    func isReferenced(_ row: Int) -> Bool {
+        var slot = linkLists.first(LinkList.pending)
+        while slot >= 0 {
+            if links[slot].row == Int32(row) { return true }
+            slot = linkLists.next(slot)
+        }
+        return false
+    }
+
+    mutating func freeRow(_ row: Int) {
+        assert(!peers[row].hasLinks)
+        forgetProof(of: row)
+        endpoints.remove(row, hash: peers[row].endpoint.stableHash)
+        wheel.cancel(rowTimer(row))
+        peers[row].isUsed = false
+        peerLists.move(row, to: PeerList.free)
+    }
+}

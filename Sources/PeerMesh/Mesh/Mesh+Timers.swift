@@ -1,0 +1,69 @@
+// Which wheel index means what, and what happens when it fires. Link timers first, then rows, then the few global ones.
+
+import Timers
+
+/// The timers that belong to no link and no row.
+enum GlobalTimer {
+    /// The dial rate allows one more.
+    static let dialRate = 0
+    /// Phase 3.
+    static let discovery = 1
+    /// Learnt peers came: fill the slots that are left.
+    static let fill = 2
+    static let count = 3
+}
+
+extension Mesh {
+    func rowTimer(_ row: Int) -> Int { links.count + row }
+    func globalTimer(_ timer: Int) -> Int { links.count + peers.count + timer }
+
+    mutating func fire(_ timer: Int, at now: Instant) {
+        if timer < links.count {
+            linkDue(timer, at: now)
+        } else if timer < links.count + peers.count {
+            rowDue(timer - links.count, at: now)
+        } else {
+            switch timer - links.count - peers.count {
+            case GlobalTimer.dialRate: break  // `pump` follows every advance.
+            case GlobalTimer.discovery: discover(at: now)
+            case GlobalTimer.fill: fillRegularSlots(at: now)
+            case let other: preconditionFailure("no timer \(other)")
+            }
+        }
+    }
+
+    /// The deadline of a link in its present state; `.never` where another event is named as its end.
+    func deadline(ofLink slot: Int) -> Instant {
+        let link = links[slot]
+        switch link.state {
+        case .closed: return .never
+        case .connecting: return link.since + settings.dialTimeout
+        case .securing, .greeting: return link.since + settings.greetingTimeout
+        case .held: return .never  // Its incumbent's probe ends it.
+        case .established: return min(keepaliveDeadline(of: link), frameDeadline(of: link), link.probeUntil)
+        case .draining: return link.since + settings.drainTimeout
+        }
+    }
+
+    mutating func armLink(_ slot: Int) {
+        let deadline = deadline(ofLink: slot)
+        if deadline == .never { wheel.cancel(slot) } else { wheel.arm(slot, at: deadline) }
+    }
+
+    mutating func linkDue(_ slot: Int, at now: Instant) {
+        let state = links[slot].state
+        switch state {
+        case .closed, .held: assertionFailure("a link without a deadline fired")
+        case .connecting: close(slot, .dialTimeout, at: now)
+        case .securing, .greeting: close(slot, .greetingTimeout, at: now)
+        case .established: establishedDue(slot, at: now)
+        case .draining: close(slot, links[slot].reason, at: now)
+        }
+    }
+
+    mutating func rowDue(_ row: Int, at now: Instant) {
+        guard peers[row].isUsed else { return }
+        if peers[row].demoteAt <= now { demote(row, at: now) }
+        refresh(row, at: now)
+    }
+}

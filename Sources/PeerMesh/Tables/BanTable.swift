@@ -1,0 +1,100 @@
+// Bans and trust: one record type, one written precedence. Operator's ban > trust > automatic ban (incidents P43, P46).
+
+public import Timers
+
+/// One ban or one trust: a range and until when.
+public struct BanRecord: Hashable, Sendable, BitwiseCopyable {
+    public enum Kind: Hashable, Sendable, BitwiseCopyable {
+        case ban(BanSource)
+        case trust
+    }
+
+    public var subject: Subnet
+    public var kind: Kind
+    /// `.never` for one without end.
+    public var until: Instant
+    /// What an automatic ban was for.
+    public var reason: CloseReason?
+}
+
+struct BanTable: ~Copyable {
+    private var records: Slab<BanRecord>
+    private(set) var count = 0
+
+    init(capacity: Int) {
+        let filler = BanRecord(subject: Subnet(IPAddress(v4: 0)), kind: .trust, until: .zero, reason: nil)
+        records = Slab(count: capacity, repeating: filler)
+    }
+
+    private init(records: consuming Slab<BanRecord>, count: Int) {
+        self.records = records
+        self.count = count
+    }
+
+    subscript(_ index: Int) -> BanRecord { records[index] }
+
+    /// The ban in force for `address`, or nil. O(records).
+    func covering(_ address: IPAddress, at now: Instant) -> BanRecord? {
+        var automatic: BanRecord?
+        var isTrusted = false
+        for index in 0..<count {
+            let record = records[index]
+            guard record.until > now, record.subject.contains(address) else { continue }
+            switch record.kind {
+            case .ban(.operator): return record
+            case .ban(.automatic): automatic = record
+            case .trust: isTrusted = true
+            }
+        }
+        return isTrusted ? nil : automatic
+    }
+
+    func isTrusted(_ address: IPAddress, at now: Instant) -> Bool {
+        for index in 0..<count where records[index].kind == .trust {
+            if records[index].until > now, records[index].subject.contains(address) { return true }
+        }
+        return false
+    }
+
+    /// Sets a record; one with the same subject and kind is replaced. False if the table is full of others in force.
+    mutating func set(_ record: BanRecord, at now: Instant) -> Bool {
+        for index in 0..<count where records[index].subject == record.subject && records[index].kind == record.kind {
+            records[index] = record
+            return true
+        }
+        if count == records.count { sweep(at: now) }
+        guard count < records.count else { return false }
+        records[count] = record
+        count += 1
+        return true
+    }
+
+    /// Removes every ban (or every trust) whose subject is exactly `subject`: all kinds of bans go at once.
+    mutating func remove(_ subject: Subnet, trust: Bool) {
+        var index = 0
+        while index < count {
+            if records[index].subject == subject, (records[index].kind == .trust) == trust {
+                removeRecord(at: index)
+            } else {
+                index += 1
+            }
+        }
+    }
+
+    /// Drops what has run out.
+    mutating func sweep(at now: Instant) {
+        var index = 0
+        while index < count {
+            if records[index].until <= now { removeRecord(at: index) } else { index += 1 }
+        }
+    }
+
+    private mutating func removeRecord(at index: Int) {
+        count -= 1
+        records[index] = records[count]
+    }
+
+    borrowing func clone() -> BanTable {
+        BanTable(records: records.clone(), count: count)
+    }
+}

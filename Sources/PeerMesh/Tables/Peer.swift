@@ -1,0 +1,101 @@
+// One remote node as the core knows it: desire, schedule, failures and at most three links. What operators read is
+// computed from this, never stored beside it.
+
+public import Timers
+
+/// Who wants a peer.
+public struct Desire: OptionSet, Hashable, Sendable, BitwiseCopyable {
+    public let rawValue: UInt8
+
+    public init(rawValue: UInt8) {
+        self.rawValue = rawValue
+    }
+
+    /// The masternode registry names it.
+    public static let registry = Desire(rawValue: 1)
+    /// The operator named it.
+    public static let `operator` = Desire(rawValue: 2)
+    /// Learnt from other peers or from its own hello. Only such a peer ever leaves the book.
+    public static let learnt = Desire(rawValue: 4)
+}
+
+/// What happens to a peer if nothing else does.
+public enum Schedule: Hashable, Sendable, BitwiseCopyable {
+    /// A live link or a dial exists, if and only if.
+    case none
+    case wait(until: Instant, WaitReason)
+    /// May dial; queued, masternodes ahead.
+    case ready
+    case off(OffReason)
+}
+
+public enum WaitReason: UInt8, Hashable, Sendable, BitwiseCopyable {
+    case backoff
+    /// The other side is the one to dial first.
+    case theirTurn
+    /// The slow cadence of a peer that failed too often.
+    case dormant
+    /// It had no slot for us.
+    case full
+    /// It bans us.
+    case bannedThere
+    /// A link of weak identity stands; the peer itself is still to be dialled.
+    case weakLink
+}
+
+public enum OffReason: UInt8, Hashable, Sendable, BitwiseCopyable {
+    case notStarted
+    case stopping
+    case notWanted
+    /// Known, but there is no slot for so many; discovery may choose it.
+    case notChosen
+    /// The registry names more masternodes than the table holds.
+    case tooMany
+    case banned
+    case ourselves
+    /// Left the book; its tombstone keeps it from coming back too soon.
+    case forgotten
+}
+
+struct Peer: BitwiseCopyable {
+    var generation: UInt32 = 0
+    var isUsed = false
+    var endpoint: Endpoint
+    var desire: Desire = []
+    var role: Role = .regular
+    /// When a demoted masternode becomes regular; `.never` if it is not demoted.
+    var demoteAt: Instant = .never
+    /// It was demoted while linked: it keeps the slot that it had, until the link ends.
+    var keepsSlot = false
+    /// The registry names more than fit, and this one is beyond the table's end.
+    var isBeyondTable = false
+    /// Discovery chose this learnt peer to be dialled.
+    var isChosen = false
+    /// Its hello lacked our extension: no passive wait, no duplicate is closed.
+    var isForeign = false
+
+    var schedule: Schedule = .off(.notStarted)
+    var failures: UInt32 = 0
+    var established: Int32 = -1
+    var held: Int32 = -1
+    var dial: Int32 = -1
+
+    /// The backoff's end and its kind; and, beside it, the end of the passive wait.
+    var notBefore: Instant = .zero
+    var waitReason: WaitReason = .backoff
+    var turnAt: Instant = .zero
+    /// Until when this endpoint is known to be ourselves.
+    var selfUntil: Instant = .zero
+    /// Until when it stays forgotten; `.zero` if it is not.
+    var tombstoneUntil: Instant = .zero
+
+    /// Since when a link has stood without a gap; `.never` while none does.
+    var linkedSince: Instant = .never
+    var lastSuccess: Instant?
+    var lastReason: CloseReason?
+    var lastVerify: Instant?
+    /// The process that a link dialled to this endpoint has shown.
+    var provenNonce: UInt64?
+
+    var hasLinks: Bool { established >= 0 || held >= 0 || dial >= 0 }
+}
