@@ -58,10 +58,26 @@ public final class FrameBuffer {
         count += span.byteCount
     }
 
+    public func append(_ bytes: [UInt8]) {
+        let span = bytes.span
+        unsafe append(span.bytes)
+    }
+
     public func append(_ text: StaticString) {
         reserve(text.utf8CodeUnitCount)
         unsafe (base + count).copyMemory(from: text.utf8Start, byteCount: text.utf8CodeUnitCount)
         count += text.utf8CodeUnitCount
+    }
+
+    /// Appends what `write` writes: `room` bytes at most.
+    public func append(atMost room: Int, _ write: (inout OutputSpan<UInt8>) -> Void) {
+        reserve(room)
+        let free = unsafe UnsafeMutableBufferPointer(
+            start: (base + count).assumingMemoryBound(to: UInt8.self), count: room
+        )
+        var output = unsafe OutputSpan(buffer: free, initializedCount: 0)
+        write(&output)
+        count += unsafe output.finalize(for: free)
     }
 
     public func appendZeros(_ n: Int) {
@@ -70,16 +86,19 @@ public final class FrameBuffer {
         count += n
     }
 
-    /// Overwrites four bytes at `offset`, which must have been written already.
-    public func setBigEndian(_ value: UInt32, at offset: Int) {
-        precondition(offset >= 0 && offset + 4 <= count)
-        unsafe base.storeBytes(of: value.bigEndian, toByteOffset: offset, as: UInt32.self)
+    /// Overwrites an integer at `offset`, whose bytes must have been written already.
+    public func setBigEndian<Integer: FixedWidthInteger & BitwiseCopyable>(_ value: Integer, at offset: Int) {
+        overwrite(value.bigEndian, at: offset)
     }
 
-    /// Overwrites four bytes at `offset`, which must have been written already.
-    public func setLittleEndian(_ value: UInt32, at offset: Int) {
-        precondition(offset >= 0 && offset + 4 <= count)
-        unsafe base.storeBytes(of: value.littleEndian, toByteOffset: offset, as: UInt32.self)
+    /// Overwrites an integer at `offset`, whose bytes must have been written already.
+    public func setLittleEndian<Integer: FixedWidthInteger & BitwiseCopyable>(_ value: Integer, at offset: Int) {
+        overwrite(value.littleEndian, at: offset)
+    }
+
+    private func overwrite<Integer: FixedWidthInteger & BitwiseCopyable>(_ value: Integer, at offset: Int) {
+        precondition(offset >= 0 && offset + MemoryLayout<Integer>.size <= count, "only written bytes are overwritten")
+        unsafe base.storeBytes(of: value, toByteOffset: offset, as: Integer.self)
     }
 
     private func store<Integer: FixedWidthInteger & BitwiseCopyable>(_ value: Integer) {

@@ -16,26 +16,31 @@ public protocol Wire: AnyObject {
 
     /// Reads the first frame of `bytes`, which starts at a frame boundary and may be empty.
     ///
-    /// `state` is the link's own; `peers` receives the entries of a `.peers` frame; `reply` receives what the dialect
-    /// itself must answer (bitcoin's verack), to be queued as it is.
+    /// `state` is the link's own; `peers` is emptied and receives the entries of a `.peers` frame; to `reply` is
+    /// appended what the dialect itself must answer (bitcoin's verack), to be queued as it is. Calling it again with
+    /// more bytes of an unfinished frame costs no more than reading the header.
     func decode(
         _ bytes: RawSpan, state: inout WireState, peers: PeerList, reply: FrameBuffer
     ) -> Decoded
 
-    /// Appends the dialler's hello.
+    /// Appends our hello: a dialler's first words, or what an acceptor says when `decode` gave `.greet`.
     func encodeHello(into frame: FrameBuffer, state: inout WireState, identity: OwnIdentity)
     /// Appends the acceptor's hello with its verdict; to a foreign peer, what its dialect expects instead.
     func encodeAnswer(
         _ verdict: Verdict, isNative: Bool, into frame: FrameBuffer, state: inout WireState,
         identity: OwnIdentity
     )
-    func encodePing(nonce: UInt64, into frame: FrameBuffer, state: inout WireState)
-    func encodePong(nonce: UInt64, into frame: FrameBuffer, state: inout WireState)
+    /// `unixTime` is now, in seconds since 1970, here and below: for dialects whose frames carry a time.
+    func encodePing(nonce: UInt64, unixTime: Int64, into frame: FrameBuffer, state: inout WireState)
+    func encodePong(nonce: UInt64, unixTime: Int64, into frame: FrameBuffer, state: inout WireState)
     func encodeAsk(into frame: FrameBuffer, state: inout WireState)
-    func encodePeers(_ peers: PeerList, isNative: Bool, into frame: FrameBuffer, state: inout WireState)
+    func encodePeers(
+        _ peers: PeerList, isNative: Bool, unixTime: Int64, into frame: FrameBuffer, state: inout WireState
+    )
     /// Appends an application frame. The caller has checked `maximumBody`.
     func encode(_ body: RawSpan, type: MessageType, into frame: FrameBuffer)
-    /// Appends the text that tells a human at the other end why it is refused, where the dialect has one.
+    /// Appends the text that tells a human at the other end why it is refused, where the dialect has one. At most one
+    /// text a link: `encodeAnswer` gives it too when it refuses a foreign peer.
     func encodeReject(_ text: StaticString, into frame: FrameBuffer, state: inout WireState)
 }
 
@@ -53,6 +58,8 @@ public enum Decoded {
 public enum Meaning {
     /// The peer's hello is complete.
     case hello(Hello)
+    /// The peer has begun its hello and waits for ours: send `encodeHello` now (bitcoin's acceptor; never a dialler).
+    case greet
     case ping(nonce: UInt64)
     case pong(nonce: UInt64)
     case ask
@@ -95,24 +102,6 @@ public struct StaticText: Hashable, Sendable, CustomStringConvertible {
     public static func == (a: StaticText, b: StaticText) -> Bool { a.description == b.description }
 
     public func hash(into hasher: inout Hasher) { hasher.combine(description) }
-}
-
-/// Which message of the application a frame is: a number in TimeWire, twelve ASCII bytes in BitcoinWire.
-public struct MessageType: Hashable, Sendable, BitwiseCopyable {
-    /// The command's first eight bytes, big-endian, zero-padded; 0 for a number.
-    public var high: UInt64
-    /// The command's last four bytes, big-endian, in the upper half; or the number.
-    public var low: UInt64
-
-    public init(_ number: UInt32) {
-        high = 0
-        low = UInt64(number)
-    }
-
-    public init(high: UInt64, low: UInt64) {
-        self.high = high
-        self.low = low
-    }
 }
 
 /// What a dialect remembers of one link. Plain values, so that a link can be moved and written out.

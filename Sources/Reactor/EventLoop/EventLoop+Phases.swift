@@ -1,0 +1,122 @@
+// The phases of one iteration. Each is bounded; what a bound leaves over stays where it is (the kernel's ready list, the
+// ring, the wheel's fired list, the source lists) and makes the next wait return at once.
+
+import CEpoll
+import Timers
+
+extension EventLoop {
+    /// A wait never lasts longer, whatever the deadline: the clock is asked again (gotcha 19).
+    private static let longestWait: Int64 = 86_400 * 1_000_000_000
+
+    /// Whether the next iteration has something to do already.
+    var hasCarriedWork: Bool {
+        wheel.hasFired || mailbox.hasJobs || !flushList.isEmpty || !reapList.isEmpty || slots.hasRemoved
+            || timers.hasDestroyed
+    }
+
+    /// How long the coming wait may be, in nanoseconds; -1 is for ever.
+    private func timeout(_ mode: WaitMode) -> Int64 {
+        if mode == .noWait || isStopping || hasCarriedWork || mailbox.isStopRequested { return 0 }
+        guard let wake = wheel.nextWake else { return -1 }
+        // A fresh reading: `clock` is as old as the work of this iteration (gotcha 20).
+        let left = wake - Instant(nanoseconds: cepoll_monotonic())
+        return Int64(min(left.count, UInt64(Self.longestWait)))
+    }
+
+    /// Waits, and returns how many events are in `events`.
+    func wait(_ mode: WaitMode) -> Int {
+        let capacity = CInt(clamping: configuration.eventsPerIteration)
+        let count = unsafe cepoll_wait(epoll, events, capacity, timeout(mode))
+        if count >= 0 { return Int(count) }
+        if count != -CEPOLL_EINTR {
+            counts.failedWaits &+= 1
+            assertionFailure("epoll_pwait2 failed: \(SystemError(.wait, -count))")
+        }
+        return 0
+    }
+
+    func deliverReadiness(_ count: Int) {
+        assert(count <= configuration.eventsPerIteration)
+        counts.events &+= UInt64(count)
+        for index in 0..<count {
+            let event = unsafe events[index]
+            if event.slot == Self.mailboxSlot {
+                counts.wakes &+= 1
+                mailbox.acknowledgeWake()
+            } else {
+                deliver(event)
+            }
+        }
+    }
+
+    private func deliver(_ event: cepoll_event) {
+        let index = Int(event.slot)
+        guard slots.holds(SlotID(index: event.slot, generation: event.generation)) else {
+            counts.staleEvents &+= 1
+            return
+        }
+        let slot = slots[index]
+        guard !slot.wanted.isEmpty else {
+            if event.events & (CEPOLL_ERR | CEPOLL_HUP) != 0 { latchHangup(index) }
+            return
+        }
+        let readiness = Readiness(events: event.events, wanted: slot.wanted)
+        switch slot.kind {
+        case .source:
+            unsafe slot.source?._withUnsafeGuaranteedRef { $0.ready(readiness, tag: slot.tag) }
+        case .signals:
+            deliverSignals(slot)
+        case .free:
+            assertionFailure("a free slot has no current generation")
+        }
+    }
+
+    func deliverJobs() {
+        var left = configuration.jobsPerIteration
+        while left > 0, let (target, job) = mailbox.take() {
+            left -= 1
+            if let source = source(behind: target) {
+                counts.jobs &+= 1
+                source.posted(job)
+            } else {
+                counts.staleJobs &+= 1
+            }
+        }
+    }
+
+    /// Two steps (gotcha 16): all that is due moves to the fired list, then it is taken one by one. A timer that is
+    /// armed for now meanwhile is due in the next iteration.
+    func fireTimers() {
+        wheel.advance(to: clock)
+        var left = configuration.timersPerIteration
+        while left > 0, let index = wheel.popFired() {
+            left -= 1
+            counts.timers &+= 1
+            let entry = timers[index]
+            assert(entry.isLive, "a destroyed timer fired")
+            unsafe entry.source?._withUnsafeGuaranteedRef { $0.timerFired(tag: entry.tag) }
+        }
+    }
+
+    /// Those who ask again meanwhile are called in the next iteration.
+    func flushWritten() {
+        var due = flushList.takeAll()
+        while let source = due.pop() {
+            source.flush()
+        }
+    }
+
+    /// Those who ask again meanwhile are called in the next iteration.
+    func closeCondemned() {
+        var due = reapList.takeAll()
+        while let source = due.pop() {
+            source.reap()
+        }
+        while slots.hasRemoved {
+            unsafe slots.recycle()?.release()
+        }
+        while timers.hasDestroyed {
+            unsafe timers.recycle()?.release()
+        }
+    }
+}

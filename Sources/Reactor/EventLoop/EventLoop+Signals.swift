@@ -1,0 +1,47 @@
+// Signals as readiness, by signalfd. The library changes no disposition and no mask by itself: whoever runs the process
+// blocks the signals first, before it starts threads.
+
+import CEpoll
+
+extension EventLoop {
+    /// Has `source.signalled` called for each of `signals` that arrives. They must be blocked in every thread (see
+    /// `blockSignals`), or they take their usual effect instead. Ends with the loop.
+    public func watch(signals: [CInt], source: Source) throws(SystemError) {
+        assertOnThread()
+        let result = unsafe signals.withUnsafeBufferPointer { unsafe cepoll_signalfd($0.baseAddress, CInt($0.count)) }
+        let descriptor = try SystemError.check(result, .signalfd)
+        do throws(SystemError) {
+            _ = try add(descriptor, interest: .read, source: source, tag: 0, kind: .signals)
+        } catch {
+            _ = cepoll_close(descriptor)
+            throw error
+        }
+        signalDescriptors.append(descriptor)
+    }
+
+    /// Blocks `signals` for the calling thread and for those that it starts from now on: a process's own, deliberate step
+    /// before `watch`.
+    public static func blockSignals(_ signals: [CInt]) throws(SystemError) {
+        let result = unsafe signals.withUnsafeBufferPointer {
+            unsafe cepoll_signals_block($0.baseAddress, CInt($0.count), 1)
+        }
+        try SystemError.check(result, .signalMask)
+    }
+
+    /// At most so many signals a readiness; what is left keeps the descriptor ready.
+    private static let signalsPerEvent = 16
+
+    func deliverSignals(_ slot: Slot) {
+        for _ in 0..<Self.signalsPerEvent {
+            let signal = cepoll_signalfd_take(slot.descriptor)
+            guard signal > 0 else { return }
+            unsafe slot.source?._withUnsafeGuaranteedRef { $0.signalled(signal) }
+        }
+    }
+
+    func closeSignalDescriptors() {
+        for descriptor in signalDescriptors {
+            _ = cepoll_close(descriptor)
+        }
+    }
+}

@@ -1,0 +1,21 @@
+// The bounds of one loop, in one value.
+
+extension EventLoop {
+    /// How much a loop can hold, and how much it does in one iteration before it looks at the rest.
+    public struct Configuration: Hashable, Sendable {
+        /// Descriptors at once. The table is reserved at init and touched as it fills.
+        public var descriptorCapacity = 20_000
+        /// Timers at once.
+        public var timerCapacity = 20_000
+        /// Jobs that wait in the mailbox at most; a power of two.
+        public var mailboxCapacity = 4_096
+        /// Readiness events taken in one iteration. What is left stays ready in the kernel.
+        public var eventsPerIteration = 256
+        /// Posted jobs delivered in one iteration. What is left stays in the ring.
+        public var jobsPerIteration = 1_024
+        /// Timers fired in one iteration. What is left stays in the wheel's fired list.
+        public var timersPerIteration = 1_024
+
+        public init() {}
+    }
+}

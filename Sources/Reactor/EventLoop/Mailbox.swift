@@ -1,0 +1,137 @@
+// How other threads reach the loop: a bounded ring of atomics (many writers, one reader) and one eventfd. No lock, so
+// that nobody who posts can ever hold the loop up.
+//
+// The eventfd is registered edge-triggered and never read: each write is an edge of its own, and 2^64 of them do not fit
+// into the life of a machine. It is written once a batch: `isSignalled` stays set from the first post until the loop has
+// seen the wake and is about to drain. The mailbox outlives its loop (gotcha 30): a post then answers `.closed`.
+
+import CEpoll
+import Synchronization
+
+/// The loop's letter box. Any thread may post; the loop delivers in its own phase, in the order of posting.
+@safe
+public final class Mailbox: @unchecked Sendable {
+    /// One place of the ring. `turn` says whose it is: the ticket number when free for it, ticket + 1 when filled.
+    @safe
+    struct Cell: ~Copyable {
+        let turn: Atomic<Int>
+        var target = SourceHandle(index: 0, generation: 0)
+        var kind: UInt32 = 0
+        var a: UInt64 = 0
+        var b: UInt64 = 0
+        var c: UInt64 = 0
+        var object: Unmanaged<AnyObject>?
+    }
+
+    private let cells: UnsafeMutablePointer<Cell>
+    private let mask: Int
+    private let tickets = Atomic<Int>(0)
+    private let isSignalled = Atomic<Bool>(false)
+    private let isClosed = Atomic<Bool>(false)
+    private let stopRequest = Atomic<Bool>(false)
+    /// The reader's next ticket. The loop's thread alone touches it.
+    private var head = 0
+    /// For the loop's epoll.
+    let eventDescriptor: CInt
+
+    /// `capacity` must be a power of two, at least 2.
+    init(capacity: Int) throws(SystemError) {
+        precondition(capacity >= 2 && capacity & (capacity - 1) == 0, "a mailbox holds a power of two of jobs")
+        eventDescriptor = try SystemError.check(cepoll_eventfd(), .eventfd)
+        mask = capacity - 1
+        unsafe cells = .allocate(capacity: capacity)
+        for index in 0..<capacity {
+            unsafe (cells + index).initialize(to: Cell(turn: Atomic(index)))
+        }
+    }
+
+    deinit {
+        while take() != nil {}
+        unsafe cells.deinitialize(count: mask + 1)
+        unsafe cells.deallocate()
+        _ = cepoll_close(eventDescriptor)
+    }
+
+    /// Posts `job` to the source behind `target`. Any thread; never blocks; allocates nothing.
+    public func post(_ job: Job, to target: SourceHandle) -> PostResult {
+        guard !isClosed.load(ordering: .acquiring) else { return .closed }
+        guard let ticket = takeTicket() else { return .full }
+        let cell = unsafe cells + (ticket & mask)
+        unsafe cell.pointee.target = target
+        unsafe cell.pointee.kind = job.kind
+        unsafe cell.pointee.a = job.a
+        unsafe cell.pointee.b = job.b
+        unsafe cell.pointee.c = job.c
+        unsafe cell.pointee.object = job.object.map { unsafe Unmanaged.passRetained($0 as AnyObject) }
+        unsafe cell.pointee.turn.store(ticket + 1, ordering: .releasing)
+        wake()
+        return .posted
+    }
+
+    /// Makes the loop's `run` return after the iteration that it is in. Any thread.
+    public func stop() {
+        stopRequest.store(true, ordering: .releasing)
+        wake()
+    }
+
+    private func takeTicket() -> Int? {
+        var ticket = tickets.load(ordering: .relaxed)
+        while true {
+            let turn = unsafe cells[ticket & mask].turn.load(ordering: .acquiring)
+            if turn == ticket {
+                let (won, current) = tickets.weakCompareExchange(
+                    expected: ticket, desired: ticket + 1, ordering: .relaxed
+                )
+                if won { return ticket }
+                ticket = current
+            } else if turn < ticket {
+                return nil
+            } else {
+                ticket = tickets.load(ordering: .relaxed)
+            }
+        }
+    }
+
+    /// One write a batch: whoever finds the flag down writes, all others rely on that write.
+    private func wake() {
+        if !isSignalled.exchange(true, ordering: .sequentiallyConsistent) {
+            _ = cepoll_eventfd_add(eventDescriptor)
+        }
+    }
+}
+
+// The reader's side: the loop's thread only.
+extension Mailbox {
+    /// The next job with its target, or nil. The place is free for writers when this returns.
+    func take() -> (SourceHandle, Job)? {
+        let cell = unsafe cells + (head & mask)
+        guard unsafe cell.pointee.turn.load(ordering: .acquiring) == head + 1 else { return nil }
+        var job = unsafe Job(kind: cell.pointee.kind, a: cell.pointee.a, b: cell.pointee.b, c: cell.pointee.c)
+        if let object = unsafe cell.pointee.object {
+            job.object = unsafe unsafeBitCast(object.takeRetainedValue(), to: (any AnyObject & Sendable).self)
+            unsafe cell.pointee.object = nil
+        }
+        let target = unsafe cell.pointee.target
+        unsafe cell.pointee.turn.store(head + mask + 1, ordering: .releasing)
+        head += 1
+        return (target, job)
+    }
+
+    /// Whether a job waits.
+    var hasJobs: Bool {
+        unsafe cells[head & mask].turn.load(ordering: .acquiring) == head + 1
+    }
+
+    /// The wake was seen: from here on a post wakes anew. Must come before the drain, or a post between is slept over.
+    func acknowledgeWake() {
+        _ = isSignalled.exchange(false, ordering: .sequentiallyConsistent)
+    }
+
+    /// Whether `stop` was called.
+    var isStopRequested: Bool { stopRequest.load(ordering: .acquiring) }
+
+    func forgetStop() { stopRequest.store(false, ordering: .releasing) }
+
+    /// The loop is going away.
+    func close() { isClosed.store(true, ordering: .releasing) }
+}

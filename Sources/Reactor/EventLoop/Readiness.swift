@@ -1,0 +1,59 @@
+// What an owner wants to hear of a descriptor, and what the kernel said.
+
+import CEpoll
+
+/// What a source wants to be told of a descriptor.
+public struct Interest: OptionSet, Hashable, Sendable, BitwiseCopyable {
+    public let rawValue: UInt8
+
+    @inlinable
+    public init(rawValue: UInt8) {
+        self.rawValue = rawValue
+    }
+
+    /// Bytes, an end of stream or a connection to accept can be taken.
+    @inlinable
+    public static var read: Interest { Interest(rawValue: 1) }
+    /// Bytes can be written. Ask for it only after a short write.
+    @inlinable
+    public static var write: Interest { Interest(rawValue: 2) }
+
+    /// The kernel's mask. ERR and HUP need no asking, and cannot be declined.
+    var mask: UInt32 {
+        (contains(.read) ? CEPOLL_IN : 0) | (contains(.write) ? CEPOLL_OUT : 0)
+    }
+}
+
+/// What the kernel said of a descriptor.
+public struct Readiness: OptionSet, Hashable, Sendable, BitwiseCopyable {
+    public let rawValue: UInt8
+
+    @inlinable
+    public init(rawValue: UInt8) {
+        self.rawValue = rawValue
+    }
+
+    /// Try to read. Set too, if reading is wanted, when the descriptor failed: the read then says why.
+    @inlinable
+    public static var readable: Readiness { Readiness(rawValue: 1) }
+    /// Try to write. Set too, if writing is wanted, when the descriptor failed: the write then says why.
+    @inlinable
+    public static var writable: Readiness { Readiness(rawValue: 2) }
+    /// Both sides are over (not: the peer will send no more; that is a read of zero bytes).
+    @inlinable
+    public static var hangup: Readiness { Readiness(rawValue: 4) }
+    /// The descriptor has a pending error.
+    @inlinable
+    public static var error: Readiness { Readiness(rawValue: 8) }
+
+    /// A failure sets what was wanted, so that whoever reads or writes finds out by doing so.
+    init(events: UInt32, wanted: Interest) {
+        var bits = UInt8(truncatingIfNeeded: events & CEPOLL_IN) | UInt8(truncatingIfNeeded: (events & CEPOLL_OUT) >> 1)
+        if events & (CEPOLL_ERR | CEPOLL_HUP) != 0 {
+            bits |= wanted.rawValue
+            if events & CEPOLL_HUP != 0 { bits |= 4 }
+            if events & CEPOLL_ERR != 0 { bits |= 8 }
+        }
+        rawValue = bits
+    }
+}

@@ -1,0 +1,122 @@
+// The loop's descriptors: a fixed slab of slots with generations. A removed slot is over at once (its generation moves on)
+// but free for reuse only in the close phase, so that nothing of one iteration is taken for another's.
+
+import CEpoll
+
+/// One registered descriptor of a loop, and the generation of its use.
+public struct SlotID: Hashable, Sendable, BitwiseCopyable {
+    let index: UInt32
+    let generation: UInt32
+}
+
+/// Who handles the slot's readiness.
+enum SlotKind: UInt8, BitwiseCopyable {
+    case free
+    case source
+    case signals
+}
+
+/// A slot. `wanted` is what the owner asked for, `armed` what the kernel was told.
+@safe
+struct Slot {
+    var source: Unmanaged<Source>?
+    var descriptor: CInt = -1
+    var generation: UInt32 = 1
+    var tag: UInt32 = 0
+    /// The next slot of the free or the removed list; -1 ends it.
+    var next: Int32 = -1
+    /// The next slot whose interest changed; -1 ends it.
+    var nextChanged: Int32 = -1
+    var kind = SlotKind.free
+    var wanted: Interest = []
+    var armed: Interest = []
+    /// In the list of changed slots; survives removal, because the list does.
+    var isChanged = false
+    /// The kernel knows it. False too after a hangup that nobody wanted to hear of.
+    var isRegistered = false
+}
+
+/// The slab. Reserved whole at init; pages are touched as slots are used.
+@safe
+struct SlotTable: ~Copyable {
+    private let base: UnsafeMutablePointer<Slot>
+    let capacity: Int
+    /// Slots 0 ..< used were used once and are initialised.
+    private var used = 0
+    private var free: Int32 = -1
+    private var removed: Int32 = -1
+    private(set) var live = 0
+
+    init(capacity: Int) {
+        precondition(capacity > 0 && capacity < Int(Int32.max), "a loop needs room for descriptors")
+        unsafe base = .allocate(capacity: capacity)
+        self.capacity = capacity
+    }
+
+    deinit {
+        for index in 0..<used {
+            unsafe base[index].source?.release()
+        }
+        unsafe base.deallocate()
+    }
+
+    subscript(index: Int) -> Slot {
+        unsafeAddress {
+            precondition(index >= 0 && index < used)
+            return unsafe UnsafePointer(base + index)
+        }
+        nonmutating unsafeMutableAddress {
+            precondition(index >= 0 && index < used)
+            return unsafe base + index
+        }
+    }
+
+    /// Whether `id` is a live slot.
+    func holds(_ id: SlotID) -> Bool {
+        let index = Int(id.index)
+        return index < used && self[index].generation == id.generation && self[index].kind != .free
+    }
+
+    var hasRemoved: Bool { removed >= 0 }
+
+    /// A slot to fill in, or nil if the table is full.
+    mutating func take() -> Int? {
+        if free >= 0 {
+            let index = Int(free)
+            free = self[index].next
+            live += 1
+            return index
+        }
+        guard used < capacity else { return nil }
+        unsafe (base + used).initialize(to: Slot())
+        used += 1
+        live += 1
+        return used - 1
+    }
+
+    /// Ends the slot's use. It keeps its source alive until `recycle`.
+    mutating func remove(_ index: Int) {
+        assert(self[index].kind != .free)
+        self[index].kind = .free
+        self[index].generation &+= 1
+        self[index].descriptor = -1
+        self[index].wanted = []
+        self[index].isRegistered = false
+        self[index].next = removed
+        removed = Int32(truncatingIfNeeded: index)
+        live -= 1
+    }
+
+    /// Frees one removed slot, if any, and hands back the reference that it held: releasing it runs others' code, which
+    /// must not happen in here.
+    mutating func recycle() -> Unmanaged<Source>? {
+        guard removed >= 0 else { return nil }
+        let index = Int(removed)
+        removed = self[index].next
+        self[index].next = free
+        free = Int32(truncatingIfNeeded: index)
+        let source = unsafe self[index].source
+        unsafe self[index].source = nil
+        return unsafe source
+    }
+}

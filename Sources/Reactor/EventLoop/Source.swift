@@ -1,0 +1,50 @@
+// Whoever the loop calls: embedders and the library's own listener and node subclass this. An open class, because a call
+// through its table costs half of one through an existential and boxes nothing.
+
+public import PeerMesh
+public import Timers
+
+/// Something that lives on a loop: it owns descriptors and timers there and is called when they have news.
+///
+/// Every method is called on the loop's thread, by the loop alone. The loop keeps a source alive while it has a
+/// descriptor, a timer, a handle or a request with it; removing them ends that, no earlier than the close phase.
+/// The default implementations do nothing.
+open class Source {
+    /// Its places in the loop's lists of who asked for a phase.
+    private var flushLink = SourceLink()
+    private var reapLink = SourceLink()
+
+    public init() {}
+
+    final subscript(phase: SourcePhase) -> SourceLink {
+        get {
+            switch phase {
+            case .flush: flushLink
+            case .reap: reapLink
+            }
+        }
+        set {
+            switch phase {
+            case .flush: flushLink = newValue
+            case .reap: reapLink = newValue
+            }
+        }
+    }
+
+    /// A descriptor of this source is ready. `tag` is what it was added with.
+    open func ready(_ readiness: Readiness, tag: UInt32) {}
+    /// A timer of this source is due. `tag` is what it was made with. It is no longer armed, and may be armed again.
+    open func timerFired(tag: UInt32) {}
+    /// The flush phase, after `requestFlush`: write what was queued, once for all of an iteration's events.
+    open func flush() {}
+    /// The close phase, after `requestReap`: close what was condemned. No event of this iteration is still to come.
+    open func reap() {}
+    /// A record that was posted to this source, from this thread or another.
+    open func posted(_ job: Job) {}
+    /// A listener of this source took a connection. The socket is the source's own from now on.
+    open func accepted(_ socket: consuming Socket, from remote: Endpoint, listenerTag: UInt32) {}
+    /// A listener of this source stops accepting for a while, by itself, and says why. It will come back.
+    open func listenerRests(for rest: Nanoseconds, after error: SystemError, listenerTag: UInt32) {}
+    /// One of the signals that this source watches arrived.
+    open func signalled(_ signal: CInt) {}
+}

@@ -1,0 +1,64 @@
+// Opening a connection without waiting for it: connect first, register after (an unconnected socket reports a hangup at
+// once, gotcha 10), then one look at the error when it turns writable (it clears itself, gotcha 11).
+
+import CEpoll
+public import PeerMesh
+
+/// How a dial began.
+public enum DialStart: ~Copyable {
+    /// The connection stands already.
+    case connected(Socket)
+    /// Register the socket for writing and call `dialResult` at its first readiness.
+    case pending(Socket)
+    /// It failed at once; the value is the error number.
+    case failed(Int32)
+}
+
+/// How a dial ended.
+public enum DialResult: Hashable, Sendable, BitwiseCopyable {
+    case connected
+    /// Not yet: wait for the next readiness.
+    case pending
+    /// The kernel connected the socket to itself, by picking the dialled port as its own (gotcha 12). Close it.
+    case connectedToItself
+    /// The value is the error number.
+    case failed(Int32)
+}
+
+extension Socket {
+    /// Starts a connection to `endpoint`. Never blocks.
+    public static func dial(_ endpoint: Endpoint, options: SocketOptions = SocketOptions()) -> DialStart {
+        do throws(SystemError) {
+            let socket = try Socket(family: endpoint.address.family)
+            try socket.apply(options)
+            let result = cepoll_connect(socket.descriptor, endpoint.systemAddress)
+            if result == -CEPOLL_EINPROGRESS || result == -CEPOLL_EINTR { return .pending(socket) }
+            guard result == 0 else { return .failed(-result) }
+            guard !socket.isConnectedToItself else { return .failed(CEPOLL_EADDRNOTAVAIL) }
+            return .connected(socket)
+        } catch {
+            return .failed(error.code)
+        }
+    }
+
+    /// What became of a pending dial. Call it once, when the socket is first ready: the error is taken, not looked at.
+    public func dialResult() -> DialResult {
+        let error = cepoll_socket_error(descriptor)
+        guard error == 0 else { return .failed(-error) }
+        var remote = cepoll_address()
+        let result = unsafe cepoll_remote(descriptor, &remote)
+        if result == -CEPOLL_ENOTCONN { return .pending }
+        guard result == 0 else { return .failed(-result) }
+        return isConnectedToItself ? .connectedToItself : .connected
+    }
+
+    /// Whether both ends are this very socket.
+    public var isConnectedToItself: Bool {
+        var local = cepoll_address()
+        var remote = cepoll_address()
+        guard unsafe cepoll_local(descriptor, &local) == 0, unsafe cepoll_remote(descriptor, &remote) == 0 else {
+            return false
+        }
+        return local.port == remote.port && local.low == remote.low && local.high == remote.high
+    }
+}

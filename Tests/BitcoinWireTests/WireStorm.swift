@@ -1,0 +1,1 @@
+../ReactorTests/WireStorm.swift
