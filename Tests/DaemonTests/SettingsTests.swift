@@ -35,20 +35,20 @@ struct SettingsTests {
 
     @Test("every network of the table is found by its name, with its magic and port")
     func networks() {
-        let expected: [(String, Network.Dialect, UInt32, UInt16)] = [
-            ("reactor", .time, 0x5243_5452, 24200), ("time-mainnet", .time, 0xc01d_7e4d, 24000),
-            ("time-testnet", .time, 0x5449_4d45, 24100), ("bitcoin-mainnet", .bitcoin, 0xf9be_b4d9, 8333),
-            ("bitcoin-testnet", .bitcoin, 0x0b11_0907, 18333), ("bitcoin-testnet4", .bitcoin, 0x1c16_3f28, 48333),
-            ("bitcoin-signet", .bitcoin, 0x0a03_cf40, 38333), ("bitcoin-regtest", .bitcoin, 0xfabf_b5da, 18444),
-            ("litecoin-mainnet", .bitcoin, 0xfbc0_b6db, 9333), ("litecoin-testnet", .bitcoin, 0xfdd2_c8f1, 19335),
-            ("litecoin-regtest", .bitcoin, 0xfabf_b5da, 19444), ("dash-mainnet", .bitcoin, 0xbf0c_6bbd, 9999),
-            ("dash-testnet", .bitcoin, 0xcee2_caff, 19999), ("dash-regtest", .bitcoin, 0xfcc1_b7dc, 19899),
+        let expected: [(String, Bool, UInt32, UInt16)] = [
+            ("reactor", true, 0x5243_5452, 24200), ("time-mainnet", true, 0xc01d_7e4d, 24000),
+            ("time-testnet", true, 0x5449_4d45, 24100), ("bitcoin-mainnet", false, 0xf9be_b4d9, 8333),
+            ("bitcoin-testnet", false, 0x0b11_0907, 18333), ("bitcoin-testnet4", false, 0x1c16_3f28, 48333),
+            ("bitcoin-signet", false, 0x0a03_cf40, 38333), ("bitcoin-regtest", false, 0xfabf_b5da, 18444),
+            ("litecoin-mainnet", false, 0xfbc0_b6db, 9333), ("litecoin-testnet", false, 0xfdd2_c8f1, 19335),
+            ("litecoin-regtest", false, 0xfabf_b5da, 19444), ("dash-mainnet", false, 0xbf0c_6bbd, 9999),
+            ("dash-testnet", false, 0xcee2_caff, 19999), ("dash-regtest", false, 0xfcc1_b7dc, 19899),
         ]
         #expect(Network.named.count == expected.count)
-        for (name, dialect, magic, port) in expected {
+        for (name, isNative, magic, port) in expected {
             let network = Network(name)
             #expect(network?.name == name)
-            #expect(network?.dialect == dialect)
+            #expect(network?.isNative == isNative)
             #expect(network?.magic == magic)
             #expect(network?.defaultPort == port)
         }
@@ -57,7 +57,7 @@ struct SettingsTests {
     @Test("a network of one's own is a dialect and eight hex digits")
     func ownNetwork() {
         #expect(Network("time:deadbeef")?.magic == 0xdead_beef)
-        #expect(Network("bitcoin:FABFB5DA")?.dialect == .bitcoin)
+        #expect(Network("bitcoin:FABFB5DA")?.isNative == false)
         for text in ["", "time", "time:", "time:abc", "time:deadbeef0", "time:deadbeeg", "http:deadbeef", "time:dead:beef", "Reactor", "time:+eadbeef"] {
             #expect(Network(text) == nil, "\(text)")
         }
