@@ -51,7 +51,7 @@ struct DemoRenderer {
         var x = canvas.draw(" reactor ", 0, 0, .bright, bold: true)
         let running = snapshot.nodes.count { $0.downFor == nil }
         x = canvas.draw("\(running) of \(count) nodes", x, 0, .plain)
-        canvas.draw(" · one process, one loop, one thread", x, 0, .dim)
+        canvas.draw(canvas.width >= 100 ? " · one process, one loop, one thread" : " · one thread", x, 0, .dim)
         let isWhole = snapshot.links >= snapshot.wantedLinks && running == count
         let state = "\(snapshot.links)/\(snapshot.wantedLinks) links"
         let clock = DemoText.clock(snapshot.elapsed) + (snapshot.total.map { " / " + DemoText.clock($0) } ?? "")
@@ -66,11 +66,10 @@ struct DemoRenderer {
         let shown = snapshot.history.suffix(canvas.width - 2)
         var x = canvas.width - 1 - shown.count
         for percent in shown {
-            let ink: Ink = percent >= 100 ? .green : percent >= 80 ? .teal : percent >= 50 ? .amber : .red
+            let ink: Ink = percent >= 100 ? Ink(code: 29) : percent >= 80 ? .teal : percent >= 50 ? .amber : .red
             canvas[x, y] = Canvas.Cell(character: bars[min(percent * bars.count / 100, bars.count - 1)], ink: ink)
             x += 1
         }
-        while x < canvas.width - 1 { x += 1 }
     }
 
     private mutating func drawFooter() {
@@ -146,7 +145,7 @@ struct DemoRenderer {
 
     private mutating func drawMatrix(_ left: Int, _ top: Int) {
         for column in 0..<count {
-            canvas.drawRight("\((column + 1) % 100)", left + 5 + 2 * column, top, .dim)
+            canvas.drawRight("\((column + 1) % 10)", left + 5 + 2 * column, top, .dim)
         }
         for row in 0..<count {
             let isUp = snapshot.nodes[row].downFor == nil
@@ -219,7 +218,9 @@ struct DemoRenderer {
     private mutating func drawEvents(_ left: Int, _ top: Int, until bottom: Int) {
         let rows = bottom - top
         guard rows > 0 else { return }
-        for (offset, event) in snapshot.events.suffix(rows).enumerated() {
+        // Few rows are for what matters.
+        let events = rows < 12 ? snapshot.events.filter(\.isLoud) : snapshot.events
+        for (offset, event) in events.suffix(rows).enumerated() {
             let y = top + offset
             let x = canvas.draw(DemoText.seconds(event.at, width: 7) + "  ", left, y, .faint)
             let (mark, ink): (String, Ink)
@@ -232,8 +233,7 @@ struct DemoRenderer {
             case .note: (mark, ink) = ("·", .dim)
             }
             canvas.draw(mark, x, y, ink, bold: true)
-            let isLoud = event.kind == .kill || event.kind == .restart || event.kind == .whole
-            canvas.draw(event.text, x + 2, y, isLoud ? ink : .dim, limit: canvas.width - 1)
+            canvas.draw(event.text, x + 2, y, event.isLoud ? ink : .dim, limit: canvas.width - 1)
         }
     }
 }

@@ -45,6 +45,14 @@ struct DemoSnapshot {
         var at: Nanoseconds
         var kind: Kind
         var text: String
+
+        /// What even a small screen shows.
+        var isLoud: Bool {
+            switch kind {
+            case .kill, .restart, .whole, .note: true
+            case .up, .down: false
+            }
+        }
     }
 
     var elapsed = Nanoseconds.zero
