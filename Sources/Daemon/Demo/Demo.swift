@@ -123,7 +123,7 @@ public final class Demo: Source {
             indices[endpoint] = index
             nodes.append(DemoNode(endpoint: endpoint, role: role, startsAt: began + stagger * UInt64(index)))
         }
-        say(.note, "\(masternodes) masternodes and \(settings.nodes - masternodes) regular nodes start, each on an address of its own")
+        say(.note, "\(masternodes) masternodes and \(settings.nodes - masternodes) regular nodes start, each at its own address")
     }
 
     public override func timerFired(tag: UInt32) {
@@ -198,6 +198,7 @@ public final class Demo: Source {
         guard snapshot.links == snapshot.wantedLinks else { return }
         if formedAfter == nil {
             formedAfter = now - began
+            snapshot.hasFormed = true
             say(.whole, "the mesh is whole after \(DemoText.span(now - began)): \(snapshot.links) links")
         }
         if let since = healingSince {
@@ -218,7 +219,7 @@ public final class Demo: Source {
                 if to == .closed, let reason = transition.reason { place.lastReason = reason }
                 if to == .established, direction == .outbound { say(.up, "\(index + 1) ▶ \(other + 1)  linked", at: transition.at) }
                 if to == .closed, let reason = transition.reason, reason != .refused {
-                    say(.down, "\(index + 1) ╳ \(other + 1)  \(reason.name)", at: transition.at)
+                    say(.down, "\(index + 1) × \(other + 1)  \(reason.name)", at: transition.at)
                 }
             }
         }

@@ -12,6 +12,7 @@ final class DemoNode {
     private(set) var node: PeerNode?
     /// When it is to start; `.never` while it runs.
     var startsAt: Instant
+    private(set) var hasRun = false
     /// Why one of its links closed last.
     var lastReason: CloseReason?
 
@@ -42,6 +43,7 @@ final class DemoNode {
         for masternode in registry where masternode != endpoint { node.handle(.registered(masternode)) }
         node.start()
         self.node = node
+        hasRun = true
         startsAt = .never
     }
 
