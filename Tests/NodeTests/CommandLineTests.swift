@@ -10,7 +10,7 @@ struct CommandLineTests {
         "a wrong option ends with status 64 and one line that names it, the value and the accepted form",
         arguments: [
             (["run", "--ping-interval", "5x"], ["--ping-interval", "5x", "500ms"]),
-            (["run", "--ping-interval", "-1s"], ["--ping-interval", "-1s"]),
+            (["run", "--ping-interval=-1s"], ["--ping-interval", "-1s", "500ms"]),
             (["run", "--listen", "nonsense:0x10"], ["--listen", "nonsense:0x10", "ADDRESS:PORT"]),
             (["run", "--listen", "127.0.0.1:65536"], ["--listen", "127.0.0.1:65536"]),
             (["run", "--advertise", "example"], ["--advertise", "example"]),
@@ -101,7 +101,7 @@ struct CommandLineTests {
         try await onThread {
             let node = try Node(
                 listen: Ports.endpoint("127.0.7.1"),
-                timings: ["--ping-interval", "500ms", "--pong-timeout", "1s", "--log-level", "debug"], ["--log-repeat", "0s"],
+                timings: ["--ping-interval", "500ms", "--pong-timeout", "1s", "--log-level", "debug"],
                 errors: .blocked
             )
             let neighbour = try GoodNeighbour(of: node.endpoint, at: "127.0.7.2")
