@@ -66,7 +66,8 @@ if !coreOnly {
             name: "BitcoinWireTests", dependencies: ["BitcoinWire", "Reactor", "PeerMesh", "Timers"], swiftSettings: testing
         ),
         .testTarget(
-            name: "DaemonTests", dependencies: ["Daemon", "Reactor", "PeerMesh", "Timers", "BitcoinWire"], swiftSettings: testing
+            name: "DaemonTests",
+            dependencies: ["Daemon", "reactor-node", "Reactor", "PeerMesh", "Timers", "CEpoll", "BitcoinWire"], swiftSettings: testing
         ),
         .testTarget(name: "NodeTests", dependencies: ["reactor-node", "Reactor", "PeerMesh", "Timers"], swiftSettings: testing),
     ]

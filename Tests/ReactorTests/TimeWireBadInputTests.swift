@@ -134,6 +134,16 @@ struct TimeWireBadInputTests {
         }
     }
 
+    @Test("a stranger's length alone reserves nothing")
+    func strangersLength() {
+        var state = WireState(direction: .inbound)
+        let decoded = wire.decode(([0, 0x7f, 0, 0] as [UInt8]).span.bytes, state: &state, peers: PeerList(), reply: FrameBuffer())
+        guard case .more(atLeast: 8) = decoded else {
+            Issue.record("\(decoded)")
+            return
+        }
+    }
+
     @Test("entries that nobody could dial are skipped, not punished")
     func badEntriesAreSkipped() {
         let entries = [
