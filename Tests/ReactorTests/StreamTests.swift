@@ -6,7 +6,7 @@ import Testing
 @testable import Reactor
 
 /// Two streams that are connected to each other.
-private struct Pair {
+private struct StreamPair {
     let memory: StreamMemory
     let left: Stream
     let right: Stream
@@ -61,7 +61,7 @@ private func number(_ body: RawSpan) -> UInt32 {
 struct StreamTests {
     @Test("numbered frames of all sizes arrive once, in order, over short writes")
     func order() {
-        let pair = Pair(sendBuffer: 4_096)
+        let pair = StreamPair(sendBuffer: 4_096)
         let sizes = [4, 5, 100, 4_000, 65_532, 65_536, 70_000, 300_000]
         var next: UInt32 = 0
         var sent: UInt32 = 0
@@ -90,7 +90,7 @@ struct StreamTests {
 
     @Test("an idle link holds no buffer; a part of a frame holds a small one; the rest gives it back")
     func idle() {
-        let pair = Pair()
+        let pair = StreamPair()
         let bytes = frame(1, 1_000)
         do {
             let value = pair.left.socket!.send(bytes.span.bytes.extracting(first: 500))
@@ -111,7 +111,7 @@ struct StreamTests {
 
     @Test("memory grows with what came, not with what was announced")
     func announced() {
-        let pair = Pair()
+        let pair = StreamPair()
         let header: [UInt8] = [0, 0x80, 0, 0]
         do {
             let value = pair.left.socket!.send(header.span.bytes)
@@ -123,7 +123,7 @@ struct StreamTests {
 
     @Test("a frame of 8 MiB arrives, in no more memory than itself and the scratch")
     func large() {
-        let pair = Pair()
+        let pair = StreamPair()
         let bytes = frame(7, 8 << 20)
         do {
             let value = pair.left.enqueue(bytes.span.bytes, .yields)
@@ -146,7 +146,7 @@ struct StreamTests {
 
     @Test("the end of the stream comes after the last byte")
     func end() {
-        let pair = Pair()
+        let pair = StreamPair()
         let bytes = frame(1, 100)
         do {
             let value = pair.left.enqueue(bytes.span.bytes, .yields)
@@ -162,7 +162,7 @@ struct StreamTests {
     @Test("a yielding sender waits at the mark, an insisting one at the limit; the marks are told once")
     func marks() {
         let limits = StreamLimits(highWater: 10_000, lowWater: 2_000, hardLimit: 50_000, controlLimit: 100)
-        let pair = Pair(limits: limits)
+        let pair = StreamPair(limits: limits)
         let bytes = frame(1, 996)
         var queued = 0
         while pair.left.enqueue(bytes.span.bytes, .yields) == .queued { queued += 1000 }
@@ -195,7 +195,7 @@ struct StreamTests {
 
     @Test("when the node's memory is used up a stream stops reading, and goes on when some is back")
     func noMemory() throws {
-        let pair = Pair(limit: 300_000)
+        let pair = StreamPair(limit: 300_000)
         let held = try #require(pair.memory.pool.take(atLeast: 262_144))
         let bytes = frame(1, 1_000)
         _ = pair.left.socket!.send(bytes.span.bytes)
@@ -208,7 +208,7 @@ struct StreamTests {
 
     @Test("closing gives everything back, in mid-frame too")
     func closing() throws {
-        let pair = Pair()
+        let pair = StreamPair()
         let bytes = frame(1, 200_000)
         let madeBuffer = pair.memory.shared.make(bytes.span.bytes)
         let buffer = try #require(madeBuffer)
@@ -232,7 +232,7 @@ struct StreamTests {
 
     @Test("writing to a peer that is gone is an error number, not a signal")
     func noSignal() {
-        let pair = Pair()
+        let pair = StreamPair()
         pair.right.close()
         let bytes = frame(1, 100)
         do {

@@ -28,6 +28,8 @@ extension Stream {
 
     /// Ends a read: what is unread moves to a block of the stream's own.
     func endReading() {
+        // A block that a large frame has left behind is not kept for the crumbs of the next one.
+        if place == .own && own != nil && fitsScratch { moveToScratch() }
         memory.scratch.isTaken = false
         guard place == .scratch else { return }
         place = .own
@@ -43,8 +45,12 @@ extension Stream {
 
     /// Receives once. Between `beginReading` and `endReading`; no span of `unread` may be in use.
     func receive() -> Received {
-        if place == .own && fitsScratch { moveToScratch() }
         guard memory.pool.hasRoom(for: memory.scratch.capacity) else { return .noMemory }
+        return receiveOnce()
+    }
+
+    private func receiveOnce() -> Received {
+        if place == .own && fitsScratch { moveToScratch() }
         switch makeRoom() {
         case .bytes: break
         case let refused: return refused
@@ -65,6 +71,14 @@ extension Stream {
         case .wouldBlock: return .wouldBlock
         case .ended: return .ended
         case .failed(let error): return .failed(error)
+        }
+    }
+
+    /// Whether the last receive could have brought more.
+    var hasRoom: Bool {
+        switch place {
+        case .scratch: end < memory.scratch.capacity
+        case .own: end < inboundMemory
         }
     }
 
@@ -101,7 +115,7 @@ extension Stream {
         var left = budget
         while left > 0 {
             consume(end - start)
-            switch receive() {
+            switch receiveOnce() {
             case .bytes(let count): left -= count
             case let other:
                 consume(end - start)

@@ -116,6 +116,22 @@ final class Stream {
         }
     }
 
+    /// What became of a pending dial.
+    func dialResult() -> DialResult {
+        switch socket {
+        case .some(let socket): socket.dialResult()
+        case .none: .pending
+        }
+    }
+
+    /// Ends the sending side.
+    func shutdownSending() {
+        switch socket {
+        case .some(let socket): socket.shutdownSending()
+        case .none: break
+        }
+    }
+
     /// Takes a socket over. The stream must be closed.
     func open(_ socket: consuming Socket) {
         precondition(self.socket == nil, "a stream has one socket at a time")
