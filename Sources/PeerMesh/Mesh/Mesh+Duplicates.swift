@@ -140,7 +140,15 @@ extension Mesh {
     /// The held newcomer, or the merged surplus link, takes the place of a dead incumbent.
     private mutating func succeed(_ newcomer: Int, _ incumbent: Int, at now: Instant) {
         switch links[newcomer].state {
-        case .held: establish(newcomer, at: now)
+        case .held:
+            // What ended the incumbent may be a reason against the newcomer, too.
+            if isStopping {
+                close(newcomer, .shutdown, at: now)
+            } else if let span = banLeft(for: links[newcomer].remote.address, at: now) {
+                refuse(newcomer, .banned(for: span), .banned, at: now)
+            } else {
+                establish(newcomer, at: now)
+            }
         case .established:
             let row = Int(links[incumbent].row)
             if row >= 0 {
