@@ -73,6 +73,13 @@ static inline int cepoll_wait(int epfd, cepoll_event *events, int capacity, int6
     return n >= 0 ? n : -errno;
 }
 
+/// The same by epoll_wait, for kernels (before 5.11) and tools that have no epoll_pwait2: whole milliseconds, rounded up.
+static inline int cepoll_wait_coarse(int epfd, cepoll_event *events, int capacity, int64_t timeout) {
+    int milliseconds = timeout < 0 ? -1 : (int)((timeout + 999999) / 1000000);
+    int n = epoll_wait(epfd, (struct epoll_event *)(void *)events, capacity, milliseconds);
+    return n >= 0 ? n : -errno;
+}
+
 /// A new eventfd, CLOEXEC and non-blocking.
 static inline int cepoll_eventfd(void) {
     return (int)CEPOLL_RESULT(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -392,6 +399,7 @@ static const int32_t CEPOLL_EINTR = EINTR;
 static const int32_t CEPOLL_EBADF = EBADF;
 static const int32_t CEPOLL_EINVAL = EINVAL;
 static const int32_t CEPOLL_EIO = EIO;
+static const int32_t CEPOLL_ENOSYS = ENOSYS;
 static const int32_t CEPOLL_EPIPE = EPIPE;
 static const int32_t CEPOLL_EPERM = EPERM;
 static const int32_t CEPOLL_ENOENT = ENOENT;

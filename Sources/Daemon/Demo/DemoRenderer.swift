@@ -33,10 +33,12 @@ struct DemoRenderer {
             drawTable(left + 1, body)
             let below = body + ringHeight
             drawMatrix(1, below)
-            drawEvents(left + 1, body + count + 2, until: canvas.height - 1)
+            drawLegend(2, canvas.height - 2)
+            drawEvents(left + 1, body + count + 2, until: canvas.height - 2)
         } else if canvas.width >= matrixWidth + 40 {
             drawMatrix(1, body)
             drawTable(matrixWidth + 2, body)
+            drawLegend(2, body + count + 1)
             drawEvents(1, body + count + 2, until: canvas.height - 1)
         } else {
             drawTable(1, body)
@@ -51,7 +53,7 @@ struct DemoRenderer {
         var x = canvas.draw(" reactor ", 0, 0, .bright, bold: true)
         let running = snapshot.nodes.count { $0.downFor == nil }
         x = canvas.draw("\(running) of \(count) nodes", x, 0, .plain)
-        canvas.draw(" · one process, one loop, one thread", x, 0, .dim)
+        canvas.draw(canvas.width >= 100 ? " · one process, one loop, one thread" : " · one thread", x, 0, .dim)
         let isWhole = snapshot.links >= snapshot.wantedLinks && running == count
         let state = "\(snapshot.links)/\(snapshot.wantedLinks) links"
         let clock = DemoText.clock(snapshot.elapsed) + (snapshot.total.map { " / " + DemoText.clock($0) } ?? "")
@@ -60,17 +62,18 @@ struct DemoRenderer {
         drawHistory(1)
     }
 
-    /// How whole the mesh was, sample by sample, over the width of the screen.
+    /// Links that were missing, sample by sample: a flat line is a whole mesh.
     private mutating func drawHistory(_ y: Int) {
         let bars: [Character] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"]
         let shown = snapshot.history.suffix(canvas.width - 2)
         var x = canvas.width - 1 - shown.count
-        for percent in shown {
-            let ink: Ink = percent >= 100 ? .green : percent >= 80 ? .teal : percent >= 50 ? .amber : .red
-            canvas[x, y] = Canvas.Cell(character: bars[min(percent * bars.count / 100, bars.count - 1)], ink: ink)
+        for present in shown {
+            let missing = max(100 - present, 0)
+            let level = missing == 0 ? 0 : min(1 + missing * 6 / 40, bars.count - 1)
+            let ink: Ink = missing == 0 ? Ink(code: 29) : missing < 20 ? .amber : .red
+            canvas[x, y] = Canvas.Cell(character: bars[level], ink: ink)
             x += 1
         }
-        while x < canvas.width - 1 { x += 1 }
     }
 
     private mutating func drawFooter() {
@@ -107,13 +110,10 @@ struct DemoRenderer {
         field.draw(on: &canvas, left, top)
         for (index, node) in snapshot.nodes.enumerated() {
             let (x, y) = (left + points[index].x / 2, top + points[index].y / 4)
-            let isUp = node.downFor == nil
-            let ink: Ink = !isUp ? .red : node.missing > 0 ? .amber : .green
-            let mark: Character = !isUp ? "✕" : node.role == .masternode ? "◆" : "●"
             let label = "\(index + 1)"
             let isLeft = points[index].x < width - 1
-            canvas[x, y] = Canvas.Cell(character: mark, ink: ink, isBold: true)
-            canvas.draw(label, isLeft ? x - 1 - label.count : x + 2, y, isUp ? .plain : .red)
+            canvas[x, y] = mark(node)
+            canvas.draw(label, isLeft ? x - 1 - label.count : x + 2, y, node.downFor == nil ? .plain : mark(node).ink)
             canvas[isLeft ? x - 1 : x + 1, y] = Canvas.Cell()
         }
     }
@@ -144,11 +144,24 @@ struct DemoRenderer {
 
     // MARK: The matrix
 
+    private mutating func drawLegend(_ left: Int, _ y: Int) {
+        guard y < canvas.height - 1 else { return }
+        var x = left
+        let entries: [(String, Ink, String)] = [
+            ("▶", .green, "dialled"), ("◀", .teal, "accepted"), ("○", .amber, "dialling"), ("3", .amber, "redial in s"),
+            ("…", .violet, "their turn"), ("×", Ink(code: 88), "down"),
+        ]
+        for (mark, ink, text) in entries {
+            x = canvas.draw(mark, x, y, ink)
+            x = canvas.draw(" \(text)   ", x, y, Ink(code: 240))
+        }
+    }
+
     private mutating func drawMatrix(_ left: Int, _ top: Int) {
         for column in 0..<count {
-            canvas.drawRight("\((column + 1) % 100)", left + 5 + 2 * column, top, .dim)
+            canvas.drawRight("\((column + 1) % 10)", left + 5 + 2 * column, top, .dim)
         }
-        for row in 0..<count {
+        for row in 0..<count where top + 1 + row < canvas.height - 1 {
             let isUp = snapshot.nodes[row].downFor == nil
             canvas.drawRight("\(row + 1)", left + 2, top + 1 + row, isUp ? .dim : .red)
             for column in 0..<count {
@@ -193,16 +206,15 @@ struct DemoRenderer {
     }
 
     private mutating func drawRow(_ index: Int, _ node: DemoSnapshot.Node, _ left: Int, _ y: Int, room: Int) {
-        let isUp = node.downFor == nil
         canvas.drawRight("\(index + 1)", left + 2, y, .dim)
-        let mark = !isUp ? "✕" : node.role == .masternode ? "◆" : "●"
-        canvas.draw(mark, left + 3, y, !isUp ? .red : node.missing > 0 ? .amber : .green, bold: true)
-        canvas.draw("\(node.endpoint.address)", left + 5, y, isUp ? .plain : .red)
-        guard isUp else {
-            canvas.draw("down, back in \(DemoText.span(node.downFor ?? .zero))", left + 16, y, .red)
+        canvas[left + 3, y] = mark(node)
+        let downInk: Ink = node.hasRun ? .red : .dim
+        canvas.draw("\(node.endpoint.address)", left + 5, y, node.downFor == nil ? .plain : downInk)
+        if let downFor = node.downFor {
+            canvas.draw("\(node.hasRun ? "down, back" : "starts") in \(DemoText.span(downFor))", left + 16, y, downInk)
             return
         }
-        canvas.draw(node.missing > 0 ? "healing" : "whole", left + 16, y, node.missing > 0 ? .amber : .green)
+        canvas.draw(node.missing == 0 ? "whole" : snapshot.hasFormed ? "healing" : "joining", left + 16, y, node.missing > 0 ? .amber : .green)
         canvas.drawRight("\(node.outbound)", left + 27, y, .green)
         canvas.draw("▶", left + 27, y, .green)
         canvas.drawRight("\(node.inbound)", left + 30, y, .teal)
@@ -214,12 +226,21 @@ struct DemoRenderer {
         }
     }
 
+    private func mark(_ node: DemoSnapshot.Node) -> Canvas.Cell {
+        if node.downFor != nil { return Canvas.Cell(character: node.hasRun ? "✕" : "·", ink: node.hasRun ? .red : .dim, isBold: true) }
+        return Canvas.Cell(
+            character: node.role == .masternode ? "◆" : "●", ink: node.missing > 0 ? .amber : .green, isBold: true
+        )
+    }
+
     // MARK: What happened
 
     private mutating func drawEvents(_ left: Int, _ top: Int, until bottom: Int) {
         let rows = bottom - top
         guard rows > 0 else { return }
-        for (offset, event) in snapshot.events.suffix(rows).enumerated() {
+        // Few rows are for what matters.
+        let events = rows < 12 ? snapshot.events.filter(\.isLoud) : snapshot.events
+        for (offset, event) in events.suffix(rows).enumerated() {
             let y = top + offset
             let x = canvas.draw(DemoText.seconds(event.at, width: 7) + "  ", left, y, .faint)
             let (mark, ink): (String, Ink)
@@ -232,8 +253,7 @@ struct DemoRenderer {
             case .note: (mark, ink) = ("·", .dim)
             }
             canvas.draw(mark, x, y, ink, bold: true)
-            let isLoud = event.kind == .kill || event.kind == .restart || event.kind == .whole
-            canvas.draw(event.text, x + 2, y, isLoud ? ink : .dim, limit: canvas.width - 1)
+            canvas.draw(event.text, x + 2, y, event.isLoud ? ink : .dim, limit: canvas.width - 1)
         }
     }
 }

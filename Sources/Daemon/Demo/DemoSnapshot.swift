@@ -27,6 +27,8 @@ struct DemoSnapshot {
         var role: Role
         /// Nil while it runs; else how long until its restart.
         var downFor: Nanoseconds?
+        /// It ran before: a node that is down was killed.
+        var hasRun = false
         var outbound = 0
         var inbound = 0
         /// Links that are being made.
@@ -45,6 +47,14 @@ struct DemoSnapshot {
         var at: Nanoseconds
         var kind: Kind
         var text: String
+
+        /// What even a small screen shows.
+        var isLoud: Bool {
+            switch kind {
+            case .kill, .restart, .whole, .note: true
+            case .up, .down: false
+            }
+        }
     }
 
     var elapsed = Nanoseconds.zero
@@ -59,6 +69,8 @@ struct DemoSnapshot {
     var wantedLinks = 0
     var duplicates = 0
     var kills = 0
+    /// No link was missing at least once.
+    var hasFormed = false
     /// From a restart until no link was missing.
     var heals: [Nanoseconds] = []
     /// The share of wanted links that stood, in percent, one value a sample, newest last.

@@ -7,6 +7,9 @@ import CEpoll
 public struct SlotID: Hashable, Sendable, BitwiseCopyable {
     let index: UInt32
     let generation: UInt32
+
+    /// An id that no descriptor has: the value to keep where there is none.
+    public static var none: SlotID { SlotID(index: .max, generation: 0) }
 }
 
 /// Who handles the slot's readiness.
@@ -36,7 +39,7 @@ struct Slot {
     var isRegistered = false
 }
 
-/// The slab. Reserved whole at init; pages are touched as slots are used.
+/// The slab. Reserved whole at init; pages are touched as slots are used. Indices are checked once, by `holds`.
 @safe
 struct SlotTable: ~Copyable {
     private let base: UnsafeMutablePointer<Slot>
@@ -60,49 +63,64 @@ struct SlotTable: ~Copyable {
         unsafe base.deallocate()
     }
 
+    /// The slot at `index`, which must have been used before.
     subscript(index: Int) -> Slot {
         unsafeAddress {
-            precondition(index >= 0 && index < used)
+            assert(index >= 0 && index < used)
             return unsafe UnsafePointer(base + index)
         }
         nonmutating unsafeMutableAddress {
-            precondition(index >= 0 && index < used)
+            assert(index >= 0 && index < used)
             return unsafe base + index
         }
     }
 
-    /// Whether `id` is a live slot.
+    /// Whether `id` is a live slot. Every access by an id from outside, the kernel's included, is checked here first.
+    /// Removal moves the generation on, so the generation alone tells a live slot from a free one.
     func holds(_ id: SlotID) -> Bool {
         let index = Int(id.index)
-        return index < used && self[index].generation == id.generation && self[index].kind != .free
+        return index < used && self[index].generation == id.generation
     }
 
     var hasRemoved: Bool { removed >= 0 }
 
-    /// A slot to fill in, or nil if the table is full.
-    mutating func take() -> Int? {
+    /// A slot, filled in and as if registered; nil if the table is full.
+    mutating func open(
+        _ descriptor: CInt, interest: Interest, source: Source, tag: UInt32, kind: SlotKind
+    ) -> SlotID? {
+        guard let index = take() else { return nil }
+        let slot = unsafe base + index
+        assert(unsafe slot.pointee.kind == .free && slot.pointee.source == nil)
+        unsafe slot.pointee.source = Unmanaged.passRetained(source)
+        unsafe slot.pointee.descriptor = descriptor
+        unsafe slot.pointee.tag = tag
+        unsafe slot.pointee.kind = kind
+        unsafe slot.pointee.wanted = interest
+        unsafe slot.pointee.armed = interest
+        unsafe slot.pointee.isRegistered = true
+        live += 1
+        return unsafe SlotID(index: UInt32(truncatingIfNeeded: index), generation: slot.pointee.generation)
+    }
+
+    private mutating func take() -> Int? {
         if free >= 0 {
             let index = Int(free)
             free = self[index].next
-            live += 1
             return index
         }
         guard used < capacity else { return nil }
         unsafe (base + used).initialize(to: Slot())
         used += 1
-        live += 1
         return used - 1
     }
 
     /// Ends the slot's use. It keeps its source alive until `recycle`.
     mutating func remove(_ index: Int) {
-        assert(self[index].kind != .free)
-        self[index].kind = .free
-        self[index].generation &+= 1
-        self[index].descriptor = -1
-        self[index].wanted = []
-        self[index].isRegistered = false
-        self[index].next = removed
+        let slot = unsafe base + index
+        assert(unsafe slot.pointee.kind != .free)
+        unsafe slot.pointee.kind = .free
+        unsafe slot.pointee.generation &+= 1
+        unsafe slot.pointee.next = removed
         removed = Int32(truncatingIfNeeded: index)
         live -= 1
     }

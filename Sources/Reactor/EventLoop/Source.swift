@@ -10,23 +10,23 @@ public import Timers
 /// descriptor, a timer, a handle or a request with it; removing them ends that, no earlier than the close phase.
 /// The default implementations do nothing.
 open class Source {
-    /// Its places in the loop's lists of who asked for a phase.
-    private var flushLink = SourceLink()
-    private var reapLink = SourceLink()
+    // Its places in the loop's lists of who asked for a phase. Only the subscript below touches them, and calls nobody.
+    @exclusivity(unchecked) private var flushLink = SourceLink()
+    @exclusivity(unchecked) private var reapLink = SourceLink()
 
     public init() {}
 
     final subscript(phase: SourcePhase) -> SourceLink {
         get {
             switch phase {
-            case .flush: flushLink
-            case .reap: reapLink
+            case .flush: unsafe flushLink
+            case .reap: unsafe reapLink
             }
         }
         set {
             switch phase {
-            case .flush: flushLink = newValue
-            case .reap: reapLink = newValue
+            case .flush: unsafe flushLink = newValue
+            case .reap: unsafe reapLink = newValue
             }
         }
     }

@@ -1,5 +1,6 @@
 // When the buffers of all links together come near their bound: the link with the most incoming bytes is read no longer,
-// then the next one, until memory is free again. And what the application does of that kind by itself.
+// then the next one, until memory is free again. If all of it is held by frames that cannot go on, the keepalive ends the
+// slowed links, as nothing is heard of them: there is no standstill. And what the application does of that kind by itself.
 
 public import PeerMesh
 
