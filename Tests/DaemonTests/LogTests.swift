@@ -6,6 +6,7 @@ import Testing
 import Timers
 
 @testable import Daemon
+@testable import Reactor
 
 private let peer = Endpoint(IPAddress(v4: 127, 0, 0, 1), port: 24_201)
 
@@ -98,7 +99,7 @@ struct LogTests {
     func notices() throws {
         let notices: [Notice] = [
             .draining(signal: 15, links: 3), .stopped(links: 0, after: .milliseconds(12)),
-            .masternodesBeyondTable(registered: 200, maxPeers: 100), .resolved(name: 0, peer, count: 2),
+            .resolved(name: 0, peer, count: 2),
             .moved(name: 0, from: peer, to: peer), .unresolved(name: 0, code: -2, retryIn: .seconds(1)),
         ]
         for notice in notices {
@@ -156,14 +157,15 @@ struct LogTests {
         var settings = LogSettings()
         settings.descriptor = pipe.writer
         settings.format = .json
-        let log = try Log(settings)
+        let ring = try TransitionRing(capacity: 1_024)
+        let log = Log(settings, records: ring)
         var opening = StartLines()
         opening.add(.info, "start", ("network", .word("reactor")))
         opening.add(.debug, "hidden")
         let thread = try log.start(opening)
         let now = cepoll_monotonic() / 1_000_000
-        for step in 0..<20 { log.transitions.push(closed(at: now + UInt64(step))) }
-        log.notices.push(.stopped(links: 0, after: .zero))
+        for step in 0..<20 { ring.push(.transition(closed(at: now + UInt64(step)))) }
+        log.say(.stopped(links: 0, after: .zero))
         log.stop()
         #expect(thread.wait(milliseconds: 10_000))
         let lines = pipe.readAll().split(separator: "\n")
@@ -179,15 +181,15 @@ struct LogTests {
         settings.descriptor = pipe.writer
         settings.repeatWindow = .zero
         settings.format = .json
-        settings.ringCapacity = 1_024
-        let log = try Log(settings)
+        let ring = try TransitionRing(capacity: 1_024)
+        let log = Log(settings, records: ring)
         let thread = try log.start(StartLines())
         let pushed = 100_000
         let began = ContinuousClock.now
-        for _ in 0..<pushed { log.transitions.push(closed()) }
+        for _ in 0..<pushed { ring.push(.transition(closed())) }
         // The pipe holds 64 KiB and the ring 1,024 records: pushing so many took no waiting for either.
         #expect(ContinuousClock.now - began < .seconds(5))
-        #expect(log.transitions.dropped > 0)
+        #expect(ring.lost > 0)
         log.stop()
         #expect(!thread.wait(milliseconds: 50), "the thread is stuck in its write, as it should be")
         var text = ""
@@ -213,9 +215,10 @@ struct LogTests {
         close(ends[0])
         var settings = LogSettings()
         settings.descriptor = ends[1]
-        let log = try Log(settings)
+        let ring = try TransitionRing(capacity: 1_024)
+        let log = Log(settings, records: ring)
         let thread = try log.start(StartLines())
-        for _ in 0..<100 { log.transitions.push(closed()) }
+        for _ in 0..<100 { ring.push(.transition(closed())) }
         log.stop()
         #expect(thread.wait(milliseconds: 10_000))
         close(ends[1])

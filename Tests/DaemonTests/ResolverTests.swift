@@ -28,13 +28,12 @@ struct ResolverTests {
     private let one = Endpoint(IPAddress(v4: 127, 0, 0, 1), port: 5)
     private let two = Endpoint(IPAddress(v4: 127, 0, 0, 2), port: 5)
 
-    private func notices() throws -> RecordRing<Notice> { RecordRing(capacity: 64, doorbell: try Doorbell()) }
-
     @Test("every name is resolved at start, and anew when asked")
     func again() async throws {
         let (one, two) = (self.one, self.two)
-        let resolver = try Resolver(names: [PeerName("a.test:5")!, PeerName("b.test:5")!], notices: notices()) { name in
+        let resolver = try Resolver(names: [PeerName("a.test:5")!, PeerName("b.test:5")!]) { name in
             (name.host == "a.test" ? [one] : [one, two], 0)
+        } say: { _ in
         }
         let deliveries = Deliveries()
         let thread = try resolver.start { deliveries.add($0, $1) }
@@ -50,11 +49,13 @@ struct ResolverTests {
     @Test("a name that cannot be resolved is tried again until it can, and said each time")
     func retry() async throws {
         let one = self.one
-        let notices = try notices()
+        let notices = RecordRing<Notice>(capacity: 64)
         let deliveries = Deliveries()
         let box = Counter()
-        let resolver = try Resolver(names: [PeerName("late.test:5")!], notices: notices) { _ in
+        let resolver = try Resolver(names: [PeerName("late.test:5")!]) { _ in
             box.next() < 2 ? ([], -2) : ([one], 0)
+        } say: {
+            notices.push($0)
         }
         let thread = try resolver.start { deliveries.add($0, $1) }
         #expect(try await deliveries.wait(for: 1).first?.1 == [one])
