@@ -36,6 +36,13 @@ public struct NodeSettings: Hashable, Sendable {
     public init(mesh: MeshSettings) {
         self.mesh = mesh
     }
+
+    /// The address that a dial to `endpoint` comes from. A loopback address reaches nothing but loopback, and the other
+    /// way round, so there the choice is the kernel's.
+    func source(for endpoint: Endpoint) -> IPAddress? {
+        guard let dialFrom, dialFrom.isLoopback == endpoint.address.isLoopback else { return nil }
+        return dialFrom
+    }
 }
 
 /// What a node counted since it was made.

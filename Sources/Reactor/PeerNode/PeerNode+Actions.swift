@@ -15,11 +15,10 @@ extension PeerNode {
     }
 
     private func passRecords() {
-        guard let transitions else {
-            while mesh.nextTransition() != nil {}
-            return
+        while let transition = mesh.nextTransition() {
+            transitions?.push(.transition(transition))
+            handler.changed(transition)
         }
-        while let transition = mesh.nextTransition() { transitions.push(.transition(transition)) }
     }
 
     private func perform(_ action: Action) {

@@ -36,7 +36,7 @@ extension PeerNode {
     func dial(_ id: LinkID, _ endpoint: Endpoint) {
         counts.dials &+= 1
         let link = newLink(id, .outbound, endpoint, .connecting)
-        switch Socket.dial(endpoint, from: settings.dialFrom, options: settings.socket) {
+        switch Socket.dial(endpoint, from: settings.source(for: endpoint), options: settings.socket) {
         case .connected(let socket):
             link.stream.open(socket)
             link.phase = .greeting

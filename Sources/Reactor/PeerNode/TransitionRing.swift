@@ -58,6 +58,11 @@ public final class TransitionRing: @unchecked Sendable {
         wakeReader()
     }
 
+    /// Wakes the reader for what came to it another way. Any thread.
+    public func wake() {
+        wakeReader()
+    }
+
     private func wakeReader() {
         guard isReaderAsleep.load(ordering: .sequentiallyConsistent) else { return }
         isReaderAsleep.store(false, ordering: .sequentiallyConsistent)
@@ -76,10 +81,11 @@ public final class TransitionRing: @unchecked Sendable {
     }
 
     /// Sleeps until there is a record, the ring is closed, or `milliseconds` are over; a negative number waits for ever.
-    public func wait(milliseconds: Int32 = -1) {
+    /// `hasOther` tells whether the reader has work from elsewhere, whose writers call `wake` after they wrote.
+    public func wait(milliseconds: Int32 = -1, unless hasOther: () -> Bool = { false }) {
         isReaderAsleep.store(true, ordering: .sequentiallyConsistent)
         let isEmpty = head.load(ordering: .relaxed) == tail.load(ordering: .sequentiallyConsistent)
-        if isEmpty && !isClosedFlag.load(ordering: .sequentiallyConsistent) {
+        if isEmpty && !isClosedFlag.load(ordering: .sequentiallyConsistent) && !hasOther() {
             _ = cepoll_poll_readable(wakeDescriptor, milliseconds)
         }
         isReaderAsleep.store(false, ordering: .sequentiallyConsistent)
