@@ -53,6 +53,8 @@ public final class PeerNode: Source {
     @safe @exclusivity(unchecked) var armedFor: Instant?
     @safe @exclusivity(unchecked) var isPerforming = false
     @safe @exclusivity(unchecked) var isEnding = false
+    /// Nothing of the mesh is performed any more.
+    @safe @exclusivity(unchecked) var isAbandoned = false
     /// The tables are lent to a reader: nothing may change until it returns.
     @safe @exclusivity(unchecked) var isReporting = false
     /// Whether the node is over: after `shutdown` its last link was closed.
@@ -121,9 +123,22 @@ public final class PeerNode: Source {
         loop.requestReap(self)
     }
 
+    /// Ends the node at once, as if its process had been killed: no farewell, nothing flushed, no `linkDown`; every socket is
+    /// closed in this iteration's close phase, after which `PeerHandler.stopped` is called.
+    public func abandon() {
+        guard !isStopped, !isAbandoned else { return }
+        isEnding = true
+        isAbandoned = true
+        for listener in listeners { listener.close() }
+        for index in links.indices {
+            if let link = links[index] { close(link.id) }
+        }
+        loop.requestReap(self)
+    }
+
     /// Hands an event of the operator or the registry to the mesh, and does what follows from it.
     public func handle(_ event: Event) {
-        guard !isStopped else { return }
+        guard !isStopped, !isAbandoned else { return }
         if case .ownEndpoint(let endpoint) = event { ownEndpoint = endpoint }
         if case .shutdown = event, !isEnding { return shutdown() }
         report(event)
@@ -133,6 +148,7 @@ public final class PeerNode: Source {
     /// takes these, too, in their order.
     func report(_ event: Event) {
         precondition(!isReporting, "a node must not be changed while it is being listed")
+        guard !isAbandoned else { return }
         mesh.handle(event, at: loop.now)
         perform()
     }
@@ -156,6 +172,7 @@ public final class PeerNode: Source {
 
     private func deadlineCame() {
         armedFor = nil
+        guard !isAbandoned else { return }
         mesh.advance(to: loop.now)
         perform()
     }
