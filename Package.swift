@@ -30,6 +30,8 @@ var targets: [Target] = [
     .target(name: "CEpoll"),
     .target(name: "Timers", swiftSettings: strict),
     .target(name: "PeerMesh", dependencies: ["Timers"], swiftSettings: strict),
+    .target(name: "MeshChecker", dependencies: ["PeerMesh", "Timers"], swiftSettings: strict),
+    .executableTarget(name: "mesh-checker", dependencies: ["MeshChecker"], swiftSettings: strict),
     .target(name: "Reactor", dependencies: ["CEpoll", "Timers", "PeerMesh"], swiftSettings: strict),
     .testTarget(name: "TimersTests", dependencies: ["Timers"], swiftSettings: testing),
     .testTarget(name: "PeerMeshTests", dependencies: ["PeerMesh", "Timers"], swiftSettings: testing),

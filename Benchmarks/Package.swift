@@ -16,6 +16,12 @@ let package = Package(
         ),
         // The client side, in C: a process of its own, so that the counts are the server's alone.
         .executableTarget(name: "churn-load"),
+        // Two linked nodes that ping, exchange frames, or link and part, so often as asked.
+        .executableTarget(
+            name: "node-pair",
+            dependencies: [.product(name: "Reactor", package: "reactor"), .product(name: "PeerMesh", package: "reactor")],
+            swiftSettings: [.treatAllWarnings(as: .error)]
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

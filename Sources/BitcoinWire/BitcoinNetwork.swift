@@ -17,11 +17,16 @@ public struct BitcoinNetwork: Hashable, Sendable {
     /// The port that nodes listen on by default.
     public let defaultPort: UInt16
 
-    /// A network of one's own.
-    public init(magic: UInt32, defaultPort: UInt16, family: Family = .bitcoin) {
+    /// What the user agent says in parentheses; empty for nothing. Dash's devnets turn away who does not name them there.
+    public let comment: String
+
+    /// A network of one's own. `comment` has at most 200 bytes.
+    public init(magic: UInt32, defaultPort: UInt16, family: Family = .bitcoin, comment: String = "") {
+        precondition(comment.utf8.count <= 200, "a network's comment has at most 200 bytes")
         self.family = family
         self.magic = magic
         self.defaultPort = defaultPort
+        self.comment = comment
     }
 
     /// Bitcoin itself.
@@ -44,10 +49,17 @@ public struct BitcoinNetwork: Hashable, Sendable {
     public static let dashMainnet = BitcoinNetwork(magic: 0xbf0c_6bbd, defaultPort: 9_999, family: .dash)
     /// Dash's test network.
     public static let dashTestnet = BitcoinNetwork(magic: 0xcee2_caff, defaultPort: 19_999, family: .dash)
-    /// A development network of Dash.
-    public static let dashDevnet = BitcoinNetwork(magic: 0xe2ca_ffce, defaultPort: 19_799, family: .dash)
+    /// The development network of Dash that has no name.
+    public static let dashDevnet = BitcoinNetwork(
+        magic: 0xe2ca_ffce, defaultPort: 19_799, family: .dash, comment: "devnet.devnet"
+    )
     /// A private Dash network on one machine.
     public static let dashRegtest = BitcoinNetwork(magic: 0xfcc1_b7dc, defaultPort: 19_899, family: .dash)
+
+    /// A development network of Dash, by its name.
+    public static func dashDevnet(named name: String) -> BitcoinNetwork {
+        BitcoinNetwork(magic: 0xe2ca_ffce, defaultPort: 19_799, family: .dash, comment: "devnet.devnet-\(name)")
+    }
 
     /// The protocol version that our hello states. 70016 in Bitcoin and Litecoin: 70017 means different things in the two.
     /// Dash refuses peers below 70221, and from 70240 on asks nothing of us that we do not have.

@@ -21,10 +21,12 @@ public final class BitcoinWire: Wire, Sendable {
 
     /// The network that hellos must name.
     public let network: BitcoinNetwork
+    let userAgent: [UInt8]
 
     /// A dialect for `network`.
     public init(network: BitcoinNetwork) {
         self.network = network
+        userAgent = Array("/Reactor:0.1.0\(network.comment.isEmpty ? "" : "(\(network.comment))")/".utf8)
     }
 
     public var name: String { "bitcoin" }

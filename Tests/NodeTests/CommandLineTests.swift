@@ -39,12 +39,12 @@ struct CommandLineTests {
     @Test("a table that the descriptor limit does not allow is refused, in words that say what to do")
     func descriptorLimit() async throws {
         try await onThread {
-            let command = "ulimit -Sn 100 && ulimit -Hn 100 && exec \(Node.path) run --listen \(Ports.endpoint()) --max-peers 1000"
-            let child = try Child("/bin/sh", ["-c", command], name: "reactor-node with 100 descriptors")
+            let command = "ulimit -Sn 300 && ulimit -Hn 300 && exec \(Node.path) run --listen \(Ports.endpoint()) --max-peers 1000"
+            let child = try Child("/bin/sh", ["-c", command], name: "reactor-node with 300 descriptors")
             let code = try child.waitForExit(limit: 20)
             #expect(code == 78, "\(child.lines())")
             let text = child.lines().map(\.text).joined(separator: " ")
-            for word in ["100", "--max-peers", "descriptors", "ulimit"] { #expect(text.contains(word), "\(word) in: \(text)") }
+            for word in ["300", "--max-peers", "descriptors", "ulimit"] { #expect(text.contains(word), "\(word) in: \(text)") }
         }
     }
 

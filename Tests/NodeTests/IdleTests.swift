@@ -69,11 +69,13 @@ struct IdleTests {
         init(_ text: String) {
             for line in text.split(separator: "\n") {
                 let parts = line.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: true)
-                guard parts.count == 2, let end = parts[1].firstIndex(of: "("), !parts[1].hasPrefix("<"), !parts[1].hasPrefix("-"), !parts[1].hasPrefix("+")
-                else { continue }
+                guard parts.count == 2 else { continue }
+                let call = parts[1].drop { $0 == " " }
+                // Not the second half of a call, nor a signal, nor an end.
+                guard let end = call.firstIndex(of: "("), call.first?.isLetter == true else { continue }
                 let thread = String(parts[0])
-                threads[thread, default: [:]][String(parts[1][..<end]), default: 0] += 1
-                all[thread, default: []].append(String(parts[1]))
+                threads[thread, default: [:]][String(call[..<end]), default: 0] += 1
+                all[thread, default: []].append(String(call))
             }
         }
 

@@ -192,6 +192,11 @@ struct TimeWireBadInputTests {
         }
     }
 
+    @Test("broken bytes mean the same however they arrive")
+    func mutatedSplits() throws {
+        try splitStorm(wire, conversation: [handshake] + corpus(of: wire) + [[0, 0, 0, 0]], count: stormSize / 20)
+    }
+
     @Test("a storm of mutated frames neither crashes nor grows the process")
     func mutatedFrames() async {
         // In a process of its own: a trap is a failed expectation, and its memory is nobody else's.

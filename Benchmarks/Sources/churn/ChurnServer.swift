@@ -6,26 +6,15 @@ import PeerMesh
 import Reactor
 import Timers
 
-/// What changes for each connection, at a constant address: a class's own variables are checked for exclusive access at
-/// each use, and that would be measured instead of the loop.
-struct ServerState: ~Copyable {
-    let connections: UnsafeMutablePointer<Connection>
-    /// The first free place; -1 if none.
-    var free: Int32 = -1
+/// The numbers that change, at a constant address: a class's own variables are checked for exclusive access at each use,
+/// and that would be measured instead of the loop.
+struct ServerCounts {
+    /// Places that are free.
+    var free: Int
+    /// Messages answered and connections ended.
+    var handled = 0
     var finished = 0
     var failed = 0
-
-    init(capacity: Int) {
-        connections = .allocate(capacity: capacity)
-    }
-}
-
-/// One accepted connection; its place is used again for another.
-struct Connection: ~Copyable {
-    var socket: Socket?
-    var slot: SlotID
-    let timer: TimerID
-    var nextFree: Int32
 }
 
 final class ChurnServer: Source {
@@ -33,50 +22,57 @@ final class ChurnServer: Source {
 
     private let loop: EventLoop
     private let target: Int
-    private let state = UnsafeMutablePointer<ServerState>.allocate(capacity: 1)
-    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4_096, alignment: 16)
+    // One place for each connection. A place's socket is initialised while a connection has the place.
+    private let sockets: UnsafeMutablePointer<Socket>
+    private let slots: UnsafeMutablePointer<SlotID>
+    private let timers: UnsafeMutablePointer<TimerID>
+    /// The free places, as a stack of `counts.free`.
+    private let free: UnsafeMutablePointer<UInt32>
+    private let counts = UnsafeMutablePointer<ServerCounts>.allocate(capacity: 1)
+    private let buffer = UnsafeMutableRawPointer.allocate(byteCount: 4_096, alignment: 16)
 
     /// Ends the loop after `cycles` connections.
-    init(loop: EventLoop, cycles: Int, capacity: Int) {
+    init(loop: EventLoop, cycles: Int, capacity: Int = 1_024) {
         self.loop = loop
         target = cycles
-        state.initialize(to: ServerState(capacity: capacity))
+        sockets = .allocate(capacity: capacity)
+        slots = .allocate(capacity: capacity)
+        timers = .allocate(capacity: capacity)
+        free = .allocate(capacity: capacity)
+        counts.initialize(to: ServerCounts(free: capacity))
         super.init()
-        for index in 0..<capacity {
-            let timer = loop.makeTimer(source: self, tag: UInt32(index))
-            (state.pointee.connections + index).initialize(
-                to: Connection(socket: nil, slot: .none, timer: timer, nextFree: state.pointee.free)
-            )
-            state.pointee.free = Int32(index)
+        for place in 0..<capacity {
+            (timers + place).initialize(to: loop.makeTimer(source: self, tag: UInt32(place)))
+            (slots + place).initialize(to: .none)
+            (free + place).initialize(to: UInt32(capacity - 1 - place))
         }
     }
 
-    var finished: Int { state.pointee.finished }
-    var failed: Int { state.pointee.failed }
+    var handled: Int { counts.pointee.handled }
+    var finished: Int { counts.pointee.finished }
+    var failed: Int { counts.pointee.failed }
 
     override func accepted(_ socket: consuming Socket, from remote: Endpoint, listenerTag: UInt32) {
-        let place = state.pointee.free
-        guard place >= 0 else { return state.pointee.failed += 1 }
-        let tag = UInt32(bitPattern: place)
+        guard counts.pointee.free > 0 else { return counts.pointee.failed += 1 }
+        let tag = free[counts.pointee.free - 1]
         do throws(SystemError) {
-            let slot = try loop.add(socket.descriptor, interest: .read, source: self, tag: tag)
-            let connection = state.pointee.connections + Int(place)
-            state.pointee.free = connection.pointee.nextFree
-            connection.pointee.slot = slot
-            connection.pointee.socket = consume socket
-            loop.arm(connection.pointee.timer, at: loop.now + Self.idle)
+            slots[Int(tag)] = try loop.add(socket.descriptor, interest: .read, source: self, tag: tag)
+            (sockets + Int(tag)).initialize(to: socket)
+            counts.pointee.free -= 1
+            loop.arm(timers[Int(tag)], after: Self.idle)
         } catch {
-            state.pointee.failed += 1
+            counts.pointee.failed += 1
         }
     }
 
     override func ready(_ readiness: Readiness, tag: UInt32) {
-        let connection = state.pointee.connections + Int(tag)
-        switch connection.pointee.socket!.receive(into: buffer) {
+        let socket = sockets + Int(tag)
+        switch socket.pointee.receive(into: UnsafeMutableRawBufferPointer(start: buffer, count: 4_096)) {
         case .bytes(let count):
-            loop.arm(connection.pointee.timer, at: loop.now + Self.idle)
-            let bytes = UnsafeRawBufferPointer(start: buffer.baseAddress, count: count)
-            guard case .bytes(count) = connection.pointee.socket!.send(RawSpan(_unsafeBytes: bytes)) else { return fail(tag) }
+            loop.arm(timers[Int(tag)], after: Self.idle)
+            let bytes = UnsafeRawBufferPointer(start: buffer, count: count)
+            guard case .bytes(count) = socket.pointee.send(RawSpan(_unsafeBytes: bytes)) else { return fail(tag) }
+            counts.pointee.handled += 1
         case .wouldBlock:
             break
         case .ended:
@@ -91,18 +87,18 @@ final class ChurnServer: Source {
     }
 
     private func fail(_ place: UInt32) {
-        state.pointee.failed += 1
+        counts.pointee.failed += 1
         close(place)
     }
 
     private func close(_ place: UInt32) {
-        let connection = state.pointee.connections + Int(place)
-        loop.cancel(connection.pointee.timer)
-        loop.remove(connection.pointee.slot)
-        connection.pointee.socket = nil
-        connection.pointee.nextFree = state.pointee.free
-        state.pointee.free = Int32(bitPattern: place)
-        state.pointee.finished += 1
-        if state.pointee.finished == target { loop.stop() }
+        loop.cancel(timers[Int(place)])
+        loop.remove(slots[Int(place)])
+        (sockets + Int(place)).deinitialize(count: 1)
+        free[counts.pointee.free] = place
+        counts.pointee.free += 1
+        counts.pointee.handled += 1
+        counts.pointee.finished += 1
+        if counts.pointee.finished == target { loop.stop() }
     }
 }

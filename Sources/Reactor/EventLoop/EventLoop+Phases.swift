@@ -45,19 +45,13 @@ extension EventLoop {
         assert(count <= configuration.eventsPerIteration)
         state.counts.events &+= UInt64(count)
         for index in 0..<count {
-            let event = unsafe events[index]
-            if event.slot == Self.mailboxSlot {
-                state.counts.wakes &+= 1
-                mailbox.acknowledgeWake()
-            } else {
-                deliver(event)
-            }
+            deliver(unsafe events[index])
         }
     }
 
     private func deliver(_ event: cepoll_event) {
         let index = Int(event.slot)
-        guard state.slots.holds(SlotID(index: event.slot, generation: event.generation)) else {
+        guard state.slots[index].generation == event.generation else {
             state.counts.staleEvents &+= 1
             return
         }
@@ -66,16 +60,19 @@ extension EventLoop {
             if event.events & (CEPOLL_ERR | CEPOLL_HUP) != 0 { latchHangup(index) }
             return
         }
+        let readiness = Readiness(events: event.events, wanted: wanted)
+        let tag = state.slots[index].tag
+        guard let source = unsafe state.slots[index].source else { return assertionFailure("a live slot has a source") }
         switch state.slots[index].kind {
-        case .source:
-            let readiness = Readiness(events: event.events, wanted: wanted)
-            let tag = state.slots[index].tag
-            unsafe state.slots[index].source?._withUnsafeGuaranteedRef { $0.ready(readiness, tag: tag) }
-        case .signals:
-            deliverSignals(index)
-        case .free:
-            assertionFailure("a free slot has no current generation")
+        case .source: unsafe source._withUnsafeGuaranteedRef { $0.ready(readiness, tag: tag) }
+        case .mailbox: acknowledgeWake()
+        case .signals: unsafe deliverSignals(state.slots[index].descriptor, to: source)
         }
+    }
+
+    private func acknowledgeWake() {
+        state.counts.wakes &+= 1
+        mailbox.acknowledgeWake()
     }
 
     func deliverJobs() {
@@ -122,11 +119,11 @@ extension EventLoop {
                 source.reap()
             }
         }
-        while state.slots.hasRemoved {
-            unsafe state.slots.recycle()?.release()
+        while let source = unsafe state.slots.recycle() {
+            unsafe source.endRegistration()
         }
-        while state.timers.hasDestroyed {
-            unsafe state.timers.recycle()?.release()
+        while let source = unsafe state.timers.recycle() {
+            unsafe source.endRegistration()
         }
     }
 }

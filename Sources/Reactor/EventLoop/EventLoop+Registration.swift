@@ -12,18 +12,28 @@ extension EventLoop {
         try add(descriptor, interest: interest, source: source, tag: tag, kind: .source)
     }
 
+    /// The mailbox's eventfd is the first slot, edge-triggered, and nobody's: its source is never called.
+    func addMailbox() throws(SystemError) {
+        let nobody = Source()
+        let descriptor = mailbox.eventDescriptor
+        let id = state.slots.open(descriptor, interest: .read, source: nobody, tag: 0, kind: .mailbox)
+        guard let id else { throw SystemError(.slotTable, CEPOLL_ENOSPC) }
+        let result = cepoll_control(epoll, CEPOLL_ADD, descriptor, CEPOLL_IN | CEPOLL_ET, id.index, id.generation)
+        try SystemError.check(result, .control)
+    }
+
     func add(
         _ descriptor: CInt, interest: Interest, source: Source, tag: UInt32, kind: SlotKind
     ) throws(SystemError) -> SlotID {
         assertOnThread()
-        assert(descriptor >= 0 && kind != .free)
+        assert(descriptor >= 0)
         guard let id = state.slots.open(descriptor, interest: interest, source: source, tag: tag, kind: kind) else {
             throw SystemError(.slotTable, CEPOLL_ENOSPC)
         }
         let result = control(Int(id.index), CEPOLL_ADD, interest)
         guard result == 0 else {
             state.slots.remove(Int(id.index))
-            unsafe state.slots.recycle()?.release()
+            unsafe state.slots.recycle()?.endRegistration()
             throw SystemError(.control, -result)
         }
         return id
@@ -84,7 +94,7 @@ extension EventLoop {
             let index = Int(state.firstChanged)
             state.firstChanged = state.slots[index].nextChanged
             state.slots[index].isChanged = false
-            guard state.slots[index].kind != .free else { continue }
+            guard state.slots[index].isLive else { continue }
             let wanted = state.slots[index].wanted
             if !state.slots[index].isRegistered {
                 if !wanted.isEmpty { apply(wanted, to: index, CEPOLL_ADD) }

@@ -31,12 +31,11 @@ extension EventLoop {
     /// At most so many signals a readiness; what is left keeps the descriptor ready.
     private static let signalsPerEvent = 16
 
-    func deliverSignals(_ index: Int) {
-        let descriptor = state.slots[index].descriptor
+    func deliverSignals(_ descriptor: CInt, to source: Unmanaged<Source>) {
         for _ in 0..<Self.signalsPerEvent {
             let signal = cepoll_signalfd_take(descriptor)
             guard signal > 0 else { return }
-            unsafe state.slots[index].source?._withUnsafeGuaranteedRef { $0.signalled(signal) }
+            unsafe source._withUnsafeGuaranteedRef { $0.signalled(signal) }
         }
     }
 

@@ -12,7 +12,7 @@ extension EventLoop {
         }
         state.timers[index].tag = tag
         state.timers[index].isLive = true
-        unsafe state.timers[index].source = Unmanaged.passRetained(source)
+        unsafe state.timers[index].source = source.registered()
         assert(!state.wheel.isArmed(index))
         return TimerID(index: UInt32(truncatingIfNeeded: index), generation: state.timers[index].generation)
     }
@@ -24,6 +24,11 @@ extension EventLoop {
         assertOnThread()
         guard isCurrent(id) else { return }
         state.wheel.arm(Int(id.index), at: deadline)
+    }
+
+    /// The same, `span` after this iteration's `now`.
+    public func arm(_ id: TimerID, after span: Nanoseconds) {
+        arm(id, at: state.clock + span)
     }
 
     /// Takes the deadline back, even one that is due already in this iteration.

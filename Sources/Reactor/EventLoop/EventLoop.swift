@@ -27,13 +27,6 @@ public final class EventLoop {
         precondition(configuration.timersPerIteration > 0)
         let mailbox = try Mailbox(capacity: configuration.mailboxCapacity)
         let epoll = try SystemError.check(cepoll_create(), .createEpoll)
-        let added = cepoll_control(
-            epoll, CEPOLL_ADD, mailbox.eventDescriptor, CEPOLL_IN | CEPOLL_ET, Self.mailboxSlot, 0
-        )
-        if added < 0 {
-            _ = cepoll_close(epoll)
-            throw SystemError(.control, -added)
-        }
         self.configuration = configuration
         self.mailbox = mailbox
         self.epoll = epoll
@@ -41,6 +34,7 @@ public final class EventLoop {
         waitsFinely = unsafe cepoll_wait(epoll, events, 1, 0) != -CEPOLL_ENOSYS
         unsafe storage = .allocate(capacity: 1)
         unsafe storage.initialize(to: LoopState(configuration, now: Instant(nanoseconds: cepoll_monotonic())))
+        try addMailbox()
     }
 
     deinit {
@@ -66,8 +60,8 @@ public final class EventLoop {
     /// What the loop did so far.
     public var counters: LoopCounters { state.counts }
 
-    /// How many descriptors are registered.
-    public var descriptorCount: Int { state.slots.live }
+    /// How many descriptors are registered, not counting the mailbox's own.
+    public var descriptorCount: Int { state.slots.live - 1 }
 
     /// Readable whenever an iteration has readiness or posts to deliver: poll it to run this loop inside another.
     /// Deadlines are not in it, see `nextDeadline`.
@@ -119,9 +113,6 @@ public final class EventLoop {
         applyInterests()
         state.isInIteration = false
     }
-
-    /// The slot number under which the mailbox's eventfd is registered.
-    static let mailboxSlot = UInt32.max
 
     /// The thread of the first run owns the loop from then on.
     private func bindThread() {

@@ -29,7 +29,8 @@ struct LoopState: ~Copyable {
 
     init(_ configuration: EventLoop.Configuration, now: Instant) {
         clock = now
-        slots = SlotTable(capacity: configuration.descriptorCapacity)
+        // One more, for the mailbox.
+        slots = SlotTable(capacity: configuration.descriptorCapacity + 1)
         timers = TimerTable(capacity: configuration.timerCapacity)
         wheel = TimerWheel(capacity: configuration.timerCapacity, now: now)
     }

@@ -14,9 +14,10 @@ public struct SlotID: Hashable, Sendable, BitwiseCopyable {
 
 /// Who handles the slot's readiness.
 enum SlotKind: UInt8, BitwiseCopyable {
-    case free
     case source
     case signals
+    /// The mailbox's eventfd: always slot 0.
+    case mailbox
 }
 
 /// A slot. `wanted` is what the owner asked for, `armed` what the kernel was told.
@@ -30,7 +31,8 @@ struct Slot {
     var next: Int32 = -1
     /// The next slot whose interest changed; -1 ends it.
     var nextChanged: Int32 = -1
-    var kind = SlotKind.free
+    var kind = SlotKind.source
+    var isLive = false
     var wanted: Interest = []
     var armed: Interest = []
     /// In the list of changed slots; survives removal, because the list does.
@@ -58,7 +60,7 @@ struct SlotTable: ~Copyable {
 
     deinit {
         for index in 0..<used {
-            unsafe base[index].source?.release()
+            unsafe base[index].source?.endRegistration()
         }
         unsafe base.deallocate()
     }
@@ -90,15 +92,16 @@ struct SlotTable: ~Copyable {
     ) -> SlotID? {
         guard let index = take() else { return nil }
         let slot = unsafe base + index
-        assert(unsafe slot.pointee.kind == .free && slot.pointee.source == nil)
-        unsafe slot.pointee.source = Unmanaged.passRetained(source)
+        assert(unsafe !slot.pointee.isLive && slot.pointee.source == nil)
+        unsafe slot.pointee.source = source.registered()
         unsafe slot.pointee.descriptor = descriptor
         unsafe slot.pointee.tag = tag
         unsafe slot.pointee.kind = kind
         unsafe slot.pointee.wanted = interest
         unsafe slot.pointee.armed = interest
         unsafe slot.pointee.isRegistered = true
-        live += 1
+        unsafe slot.pointee.isLive = true
+        live &+= 1
         return unsafe SlotID(index: UInt32(truncatingIfNeeded: index), generation: slot.pointee.generation)
     }
 
@@ -117,12 +120,12 @@ struct SlotTable: ~Copyable {
     /// Ends the slot's use. It keeps its source alive until `recycle`.
     mutating func remove(_ index: Int) {
         let slot = unsafe base + index
-        assert(unsafe slot.pointee.kind != .free)
-        unsafe slot.pointee.kind = .free
+        assert(unsafe slot.pointee.isLive)
+        unsafe slot.pointee.isLive = false
         unsafe slot.pointee.generation &+= 1
         unsafe slot.pointee.next = removed
         removed = Int32(truncatingIfNeeded: index)
-        live -= 1
+        live &-= 1
     }
 
     /// Frees one removed slot, if any, and hands back the reference that it held: releasing it runs others' code, which

@@ -38,7 +38,7 @@ struct TimerTable: ~Copyable {
 
     deinit {
         for index in 0..<used {
-            unsafe base[index].source?.release()
+            unsafe base[index].source?.endRegistration()
         }
         unsafe base.deallocate()
     }

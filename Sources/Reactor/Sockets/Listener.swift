@@ -70,6 +70,8 @@ public final class Listener: Source {
         var fullBursts = 0
         var nextRest: Nanoseconds
         var nextFatalRest: Nanoseconds
+        /// Whether the rests are longer than at first.
+        var hasRested = false
 
         init(socket: consuming Socket, owner: Source, reserve: CInt, settings: Settings) {
             self.socket = consume socket
@@ -92,21 +94,34 @@ public final class Listener: Source {
 
     /// Listens on `endpoint` (port 0: the kernel picks one) and hands connections to `owner`, which the loop keeps alive
     /// until `close`. `tag` tells the owner's listeners apart.
-    public init(
+    public convenience init(
         loop: EventLoop, on endpoint: Endpoint, owner: Source, tag: UInt32 = 0, settings: Settings = Settings()
     ) throws(SystemError) {
         precondition(settings.burst > 0, "a burst needs at least one accept")
         let socket = try Socket.listening(on: endpoint, backlog: settings.backlog, options: settings.options)
         let bound = try socket.localEndpoint()
         let reserve = try SystemError.check(cepoll_reserve(), .reserve)
+        let descriptor = socket.descriptor
+        let state = State(socket: socket, owner: owner, reserve: reserve, settings: settings)
+        self.init(loop: loop, settings: settings, tag: tag, endpoint: bound, descriptor: descriptor, state: state)
+        try register()
+    }
+
+    // All that can fail comes before or after: a class whose own init throws half-way runs its deinit on what is not there.
+    private init(
+        loop: EventLoop, settings: Settings, tag: UInt32, endpoint: Endpoint, descriptor: CInt, state: consuming State
+    ) {
         self.loop = loop
         self.settings = settings
         self.tag = tag
-        self.endpoint = bound
-        descriptor = socket.descriptor
+        self.endpoint = endpoint
+        self.descriptor = descriptor
         unsafe storage = .allocate(capacity: 1)
-        unsafe storage.initialize(to: State(socket: socket, owner: owner, reserve: reserve, settings: settings))
+        unsafe storage.initialize(to: state)
         super.init()
+    }
+
+    private func register() throws(SystemError) {
         state.slot = try loop.add(descriptor, interest: .read, source: self, tag: 0)
         state.timer = loop.makeTimer(source: self, tag: 0)
     }
@@ -142,12 +157,12 @@ public final class Listener: Source {
     public override func ready(_ readiness: Readiness, tag: UInt32) {
         var taken = 0
         var failures = 0
-        while taken + failures < state.expected {
+        while taken &+ failures < state.expected {
             var remote = cepoll_address()
             state.counters.calls &+= 1
             let result = unsafe cepoll_accept(descriptor, &remote)
             if result >= 0 {
-                taken += 1
+                taken &+= 1
                 handOver(result, from: remote)
                 guard state.slot != nil else { return }
                 continue
@@ -180,8 +195,7 @@ public final class Listener: Source {
             return
         }
         state.counters.accepted &+= 1
-        state.nextRest = settings.rest
-        state.nextFatalRest = settings.fatalRest
+        if state.hasRested { forgetRests() }
         unsafe state.owner?._withUnsafeGuaranteedRef {
             $0.accepted(Socket(taking: descriptor), from: remote, listenerTag: tag)
         }
@@ -223,11 +237,18 @@ public final class Listener: Source {
         state.nextFatalRest = min(state.nextFatalRest * 2, settings.longestFatalRest)
     }
 
+    private func forgetRests() {
+        state.hasRested = false
+        state.nextRest = settings.rest
+        state.nextFatalRest = settings.fatalRest
+    }
+
     private func begin(rest: Nanoseconds, after error: Int32) {
         guard let slot = state.slot, let timer = state.timer else { return }
         state.counters.rests &+= 1
         state.expected = 1
         state.fullBursts = 0
+        state.hasRested = true
         loop.setInterest(slot, [])
         loop.arm(timer, at: loop.now + rest)
         unsafe state.owner?._withUnsafeGuaranteedRef {
