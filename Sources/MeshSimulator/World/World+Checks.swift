@@ -72,15 +72,11 @@ extension World {
 
     mutating func markFaulted(_ index: Int) {
         connections[index].isFaulted = true
-        uncountIfDead(index)
     }
 
-    private mutating func uncountIfDead(_ index: Int) {
-        if connections[index].isSilent { uncount(index) }
-    }
-
-    /// The mesh is done with the link, or drains it.
+    /// The mesh is done with the link, or drains it: what the other end sees of that is a consequence.
     mutating func noteOver(_ node: Int, _ index: Int, _ end: UInt8) {
+        connections[index].hasReason = true
         dialOver(node, index, end)
     }
 

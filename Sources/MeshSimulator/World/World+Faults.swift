@@ -194,6 +194,7 @@ extension World {
 
     private mutating func abandon(_ index: Int, _ end: UInt8, silently: Bool) {
         markFaulted(index)
+        uncount(index)
         connections[index][end].isOpen = false
         connections[index][end].isUp = false
         connections[index][end].isDialing = false
