@@ -30,6 +30,8 @@ var targets: [Target] = [
     .target(name: "CEpoll"),
     .target(name: "Timers", swiftSettings: strict),
     .target(name: "PeerMesh", dependencies: ["Timers"], swiftSettings: strict),
+    .target(name: "MeshChecker", dependencies: ["PeerMesh", "Timers"], swiftSettings: strict),
+    .executableTarget(name: "mesh-checker", dependencies: ["MeshChecker"], swiftSettings: strict),
     .target(name: "Reactor", dependencies: ["CEpoll", "Timers", "PeerMesh"], swiftSettings: strict),
     .target(name: "MeshSimulator", dependencies: ["PeerMesh", "Timers"], swiftSettings: strict),
     .executableTarget(name: "mesh-simulator", dependencies: ["MeshSimulator"], swiftSettings: strict),
@@ -69,7 +71,8 @@ if !coreOnly {
             name: "BitcoinWireTests", dependencies: ["BitcoinWire", "Reactor", "PeerMesh", "Timers"], swiftSettings: testing
         ),
         .testTarget(
-            name: "DaemonTests", dependencies: ["Daemon", "Reactor", "PeerMesh", "Timers", "BitcoinWire"], swiftSettings: testing
+            name: "DaemonTests",
+            dependencies: ["Daemon", "reactor-node", "Reactor", "PeerMesh", "Timers", "CEpoll", "BitcoinWire"], swiftSettings: testing
         ),
         .testTarget(name: "NodeTests", dependencies: ["reactor-node", "Reactor", "PeerMesh", "Timers"], swiftSettings: testing),
     ]

@@ -5,8 +5,6 @@ public import PeerMesh
 public import Reactor
 
 extension BitcoinWire {
-    static let userAgent: StaticString = "/Reactor:0.1.0/"
-
     /// A dialler's version; an acceptor's version with all that follows the peer's: the peer waits for it.
     public func encodeHello(into frame: FrameBuffer, state: inout WireState, identity: OwnIdentity) {
         let start = begin(BitcoinMessage.version, in: frame)
@@ -16,8 +14,8 @@ extension BitcoinWire {
         append(identity.remote, to: frame)
         append(identity.endpoint, to: frame)
         frame.appendLittleEndian(identity.nonce)
-        frame.appendCompactSize(Self.userAgent.utf8CodeUnitCount)
-        frame.append(Self.userAgent)
+        frame.appendCompactSize(userAgent.count)
+        frame.append(userAgent)
         frame.appendLittleEndian(Int32(0))  // start height: we keep no chain
         frame.append(0)  // relay: no transactions, please
         finish(start, in: frame)

@@ -19,10 +19,14 @@ public final class BitcoinWire: Wire, Sendable {
     /// From this version on a peer knows wtxidrelay and sendaddrv2.
     static let featureVersion: UInt32 = 70_016
 
+    /// The network that hellos must name.
     public let network: BitcoinNetwork
+    let userAgent: [UInt8]
 
+    /// A dialect for `network`.
     public init(network: BitcoinNetwork) {
         self.network = network
+        userAgent = Array("/Reactor:0.1.0\(network.comment.isEmpty ? "" : "(\(network.comment))")/".utf8)
     }
 
     public var name: String { "bitcoin" }
@@ -62,7 +66,8 @@ public final class BitcoinWire: Wire, Sendable {
         let end = Self.headerSize + Int(length)
         guard bytes.byteCount >= end else { return .more(atLeast: end) }
         state.flags |= Flag.framed
-        guard unsafe bytes.unsafeLoadUnaligned(fromByteOffset: 20, as: UInt32.self) == Self.checksum(bytes.extracting(0..<end)) else {
+        let stated = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: 20, as: UInt32.self)
+        guard stated == Self.checksum(bytes.extracting(0..<end)) else {
             // As Bitcoin Core does: the message is lost, the link is not.
             return .frame(length: end, .housekeeping)
         }

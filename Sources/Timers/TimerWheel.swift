@@ -85,8 +85,10 @@ public struct TimerWheel: ~Copyable {
     /// Arms the timer for `deadline`, or moves it there. A deadline in the past fires at the next `advance`. O(1); one
     /// store if the timer is armed and the new deadline does not precede the slot in which it waits.
     public mutating func arm(_ index: Int, at deadline: Instant) {
-        let list = node(checked: index).list
+        let node = node(checked: index)
         unsafe nodes[index].deadline = deadline
+        if deadline > node.extendableAfter, deadline > now { return }
+        let list = node.list
         switch list {
         case Wheel.none:
             armedCount += 1
@@ -95,7 +97,6 @@ public struct TimerWheel: ~Copyable {
         case Wheel.fired:
             unlink(index, from: list)
         default:
-            if deadline > now, Wheel.tick(of: deadline) >= start(of: list) { return }
             unlink(index, from: list)
         }
         if deadline <= now {
@@ -170,10 +171,12 @@ public struct TimerWheel: ~Copyable {
         let tick = unsafe Wheel.tick(of: nodes[index].deadline)
         assert(tick > current, "what is due does not go into a slot")
         let level = (63 - (tick ^ current).leadingZeroBitCount) / Wheel.digitBits
-        let slot = Int(truncatingIfNeeded: tick >> UInt64(level * Wheel.digitBits)) & Wheel.digitMask
+        let shift = UInt64(level * Wheel.digitBits)
+        let slot = Int(truncatingIfNeeded: tick >> shift) & Wheel.digitMask
         occupied[level] |= 1 << UInt64(slot)
         occupiedLevels |= 1 << UInt32(level)
         append(index, to: level << Wheel.digitBits | slot)
+        unsafe nodes[index].extendableAfter = Wheel.instant(ofTick: ((tick >> shift) << shift) - 1)
     }
 
     /// The slot that begins first: the lowest bit of the lowest level.
@@ -222,6 +225,7 @@ public struct TimerWheel: ~Copyable {
         unsafe nodes[Int(previous)].next = next
         unsafe nodes[Int(next)].previous = previous
         unsafe nodes[index].place = Int32(Wheel.none)
+        unsafe nodes[index].extendableAfter = .never
         // Only a sentinel is both neighbours at once: the list is empty now.
         guard next == previous, list < Wheel.slots else { return }
         let level = list >> Wheel.digitBits
@@ -233,9 +237,11 @@ public struct TimerWheel: ~Copyable {
 // One owner, no shared state: it may move to another thread with the value that holds it.
 extension TimerWheel: @unchecked Sendable {}
 
-/// A timer, or a list's sentinel: 24 bytes.
+/// A timer, or a list's sentinel: 32 bytes, so that none straddles two cache lines.
 private struct Node: BitwiseCopyable {
     var deadline: Instant = .never
+    /// Deadlines behind this one leave the node where it is: they come after its slot's beginning. `.never` outside slots.
+    var extendableAfter: Instant = .never
     var next: Int32
     var previous: Int32
     /// The list that the node is in.
@@ -268,8 +274,8 @@ private enum Wheel {
 
     /// The first tick that does not begin before `deadline`: rounding up, so that nothing fires early.
     static func tick(of deadline: Instant) -> UInt64 {
-        let (whole, rest) = deadline.nanoseconds.quotientAndRemainder(dividingBy: tickLength)
-        return rest == 0 ? whole : whole + 1
+        let (sum, overflow) = deadline.nanoseconds.addingReportingOverflow(tickLength - 1)
+        return overflow ? UInt64.max / tickLength + 1 : sum / tickLength
     }
 
     /// Ticks that have begun at `now`. At the very end of time all have: what waits for `.never` fires at `.never`.

@@ -65,7 +65,6 @@ struct RunCommand: ParsableCommand {
     }
 
     func run() throws {
-        let configuration = try nodeConfiguration()
-        print(configuration)
+        try NodeDaemon(nodeConfiguration()).run()
     }
 }

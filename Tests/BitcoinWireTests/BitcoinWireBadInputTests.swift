@@ -100,6 +100,14 @@ struct BitcoinWireBadInputTests {
         #expect(probe.seen.isEmpty)
     }
 
+    @Test("broken bytes mean the same however they arrive", arguments: [false, true])
+    func mutatedSplits(mended: Bool) throws {
+        let hello = [message("version", versionBody(70_016)), message("sendaddrv2", []), message("verack", [])]
+        try splitStorm(wire, conversation: hello + corpus(of: wire), count: stormSize / 40) { message in
+            if mended { mendChecksum(&message) }
+        }
+    }
+
     @Test("a storm of mutated messages neither crashes nor grows the process")
     func mutatedMessages() async {
         // In a process of its own: a trap is a failed expectation, and its memory is nobody else's.

@@ -100,6 +100,20 @@ struct BitcoinWireTests {
         #expect(probe.state.peerVersion == version)
     }
 
+    @Test("a hello to a devnet of Dash names it, as Dash wants it")
+    func devnets() {
+        for (network, agent) in [
+            (BitcoinNetwork.dashDevnet, "/Reactor:0.1.0(devnet.devnet)/"),
+            (.dashDevnet(named: "west"), "/Reactor:0.1.0(devnet.devnet-west)/"), (.dashMainnet, "/Reactor:0.1.0/"),
+        ] {
+            var state = WireState(direction: .outbound)
+            let wire = BitcoinWire(network: network)
+            let hello = written { wire.encodeHello(into: $0, state: &state, identity: identity) }
+            #expect(hello[104] == UInt8(agent.utf8.count))
+            #expect(String(decoding: hello[105..<(105 + agent.utf8.count)], as: UTF8.self) == agent)
+        }
+    }
+
     @Test("the commands that we compare as numbers are spelled right")
     func commands() {
         let spelled: [(MessageType, StaticString)] = [

@@ -91,6 +91,11 @@ final class Cluster: @unchecked Sendable {
         guard whole else { throw Child.Failure.timeout("no full mesh within \(limit) s: \(last.sorted())\n\(tails())") }
     }
 
+    /// How many of the nodes' lines satisfy `predicate`.
+    func count(where predicate: (LogLine) -> Bool) -> Int {
+        nodes.reduce(0) { $0 + ($1?.process.lines().count(where: predicate) ?? 0) }
+    }
+
     func tails() -> String {
         nodes.compactMap { node in
             node.map { "\($0.process.name), \($0.process.isRunning ? "runs" : "ended"):\n    " + $0.process.lines().suffix(6).map(\.text).joined(separator: "\n    ") }
@@ -162,7 +167,7 @@ struct ClusterTests {
                         if now - since > longest?.seconds ?? 0 { longest = (pair, now - since) }
                     }
                     for pair in doubledSince.keys where sample[pair]?.count ?? 0 < 2 { doubledSince[pair] = nil }
-                    usleep(100_000)
+                    usleep(50_000)
                 }
                 if let longest { #expect(longest.seconds <= 2, "start \(start): \(longest.pair) had two links for \(longest.seconds) s") }
                 #expect(Double(samples) > Self.seconds * 3, "too few samples to say anything: \(samples)")
@@ -175,7 +180,8 @@ struct ClusterTests {
                     #expect(links.count == 1 && links[0].isWhole, "start \(start): \(pair) \(links)")
                     #expect(later[pair] == links, "start \(start): \(pair) changed from \(links) to \(later[pair] ?? [])")
                 }
-                print("start \(start + 1) of \(Self.starts): \(settled.count) links, \(crossings.count) pairs dialled each other, two links for \(longest?.seconds ?? 0) s at most")
+                let yielded = cluster.count { $0["reason"] == "superseded" || $0["reason"] == "duplicate" }
+                print("start \(start + 1) of \(Self.starts): \(settled.count) links; \(crossings.count) pairs seen with two, for \(longest?.seconds ?? 0) s at most; \(yielded) log lines of links that yielded")
                 cluster.stopAll()
             }
         }

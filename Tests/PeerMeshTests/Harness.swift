@@ -10,6 +10,8 @@ struct Harness: ~Copyable {
     var mesh: Mesh
     var now = Instant(nanoseconds: 1_000_000_000_000)
     var tickets: UInt32 = 0
+    /// The link that a test is about.
+    var subject: LinkID?
     /// The driver reports a ping as taken as soon as it is queued.
     var kernelTakesPings = true
     static let nonce: UInt64 = 0x5eed

@@ -123,7 +123,8 @@ struct EventLoopPhaseTests {
         #expect(diary.firedTags == Array(0..<10))
         #expect(diary.entries.filter { if case .posted = $0 { true } else { false } }
             == (0..<10).map { .posted(0, $0) })
-        #expect(loop.counters.carriedOver == 3)
+        // The first iteration began with posts, the other three with what was left over.
+        #expect(loop.counters.carriedOver == 4)
         for timer in timers { loop.destroy(timer) }
         loop.withdraw(handle)
     }

@@ -276,6 +276,6 @@ struct EventLoopReadinessTests {
         #expect(cepoll_is_close_on_exec(loop.mailbox.eventDescriptor) == 1)
         let diary = Diary()
         try loop.watch(signals: [CEPOLL_SIGUSR1], source: diary)
-        #expect(cepoll_is_close_on_exec(loop.signalDescriptors[0]) == 1)
+        #expect(cepoll_is_close_on_exec(loop.state.signalDescriptors[0]) == 1)
     }
 }

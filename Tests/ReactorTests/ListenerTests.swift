@@ -125,6 +125,7 @@ struct ListenerTests {
             try Listener(loop: loop, on: listener.endpoint, owner: Diary())
         }
         #expect(error?.code == EADDRINUSE)
+        #expect(cepoll_is_close_on_exec(0) >= 0, "a failed init closes nothing that is not its own")
         #expect(loop.descriptorCount == 1)
     }
 

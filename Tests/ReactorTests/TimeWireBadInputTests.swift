@@ -134,6 +134,16 @@ struct TimeWireBadInputTests {
         }
     }
 
+    @Test("a stranger's length alone reserves nothing")
+    func strangersLength() {
+        var state = WireState(direction: .inbound)
+        let decoded = wire.decode(([0, 0x7f, 0, 0] as [UInt8]).span.bytes, state: &state, peers: PeerList(), reply: FrameBuffer())
+        guard case .more(atLeast: 8) = decoded else {
+            Issue.record("\(decoded)")
+            return
+        }
+    }
+
     @Test("entries that nobody could dial are skipped, not punished")
     func badEntriesAreSkipped() {
         let entries = [
@@ -180,6 +190,11 @@ struct TimeWireBadInputTests {
             let frame = written { wire.encodePeers(peers, isNative: true, unixTime: 0, into: $0, state: &state) }
             #expect(String(decoding: frame.dropFirst(24), as: UTF8.self) == text)
         }
+    }
+
+    @Test("broken bytes mean the same however they arrive")
+    func mutatedSplits() throws {
+        try splitStorm(wire, conversation: [handshake] + corpus(of: wire) + [[0, 0, 0, 0]], count: stormSize / 20)
     }
 
     @Test("a storm of mutated frames neither crashes nor grows the process")

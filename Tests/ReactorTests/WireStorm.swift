@@ -47,8 +47,40 @@ func storm(_ wire: any Wire, frames: [[UInt8]], count: Int, mend: ((inout [UInt8
         }
         guard reply.count <= 1_024 else { throw StormFailure(description: "round \(round): a reply of \(reply.count)") }
     }
+    // A sanitizer keeps books of its own.
+    if isSanitized { return }
     let grown = residentAnonymousBytes() - before
     guard grown <= 65_536 else { throw StormFailure(description: "memory grew by \(grown) bytes") }
+}
+
+/// Feeds mutations of a whole conversation to two links, to one at once and to the other in pieces: both must see the same,
+/// up to and with the error that ends it.
+func splitStorm(_ wire: any Wire, conversation: [[UInt8]], count: Int, mend: ((inout [UInt8]) -> Void)? = nil) throws {
+    var random = SplitMix(state: 0x0dd)
+    for round in 0..<count {
+        var bytes: [UInt8] = []
+        for frame in conversation {
+            var frame = frame
+            if random.next() & 7 == 0 {
+                mutate([frame], into: &frame, using: &random)
+                mend?(&frame)
+            }
+            bytes += frame
+        }
+        let direction: Direction = round & 1 == 0 ? .inbound : .outbound
+        var whole = WireProbe(wire, direction)
+        whole.receive(bytes)
+        var pieces = WireProbe(wire, direction)
+        var start = 0
+        while start < bytes.count {
+            let end = min(bytes.count, start + Int(random.next() % 60) + 1)
+            pieces.receive(Array(bytes[start..<end]))
+            start = end
+        }
+        guard pieces.seen == whole.seen, pieces.state == whole.state, pieces.reply.array == whole.reply.array else {
+            throw StormFailure(description: "round \(round): \(whole.seen) at once, \(pieces.seen) in pieces")
+        }
+    }
 }
 
 private func mutate(_ frames: [[UInt8]], into input: inout [UInt8], using random: inout SplitMix) {
@@ -71,6 +103,12 @@ private func mutate(_ frames: [[UInt8]], into input: inout [UInt8], using random
         default: for index in position..<min(position + 8, input.count) { input[index] = 0xff }
         }
     }
+}
+
+/// Whether this process runs under AddressSanitizer or ThreadSanitizer.
+private var isSanitized: Bool {
+    let names = ["__asan_init", "__tsan_init"]
+    return names.contains { dlsym(nil, $0) != nil }
 }
 
 /// Anonymous memory of this process, from the kernel: `RssAnon` of /proc/self/status.

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -72,6 +73,13 @@ static inline int cepoll_wait(int epfd, cepoll_event *events, int capacity, int6
     return n >= 0 ? n : -errno;
 }
 
+/// The same by epoll_wait, for kernels (before 5.11) and tools that have no epoll_pwait2: whole milliseconds, rounded up.
+static inline int cepoll_wait_coarse(int epfd, cepoll_event *events, int capacity, int64_t timeout) {
+    int milliseconds = timeout < 0 ? -1 : (int)((timeout + 999999) / 1000000);
+    int n = epoll_wait(epfd, (struct epoll_event *)(void *)events, capacity, milliseconds);
+    return n >= 0 ? n : -errno;
+}
+
 /// A new eventfd, CLOEXEC and non-blocking.
 static inline int cepoll_eventfd(void) {
     return (int)CEPOLL_RESULT(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -81,6 +89,20 @@ static inline int cepoll_eventfd(void) {
 static inline int cepoll_eventfd_add(int fd) {
     uint64_t one = 1;
     return write(fd, &one, sizeof one) == (ssize_t)sizeof one ? 0 : -errno;
+}
+
+/// Takes what was added to a non-blocking eventfd. Returns 0, or -errno (-EAGAIN if it is zero).
+static inline int cepoll_eventfd_take(int fd) {
+    uint64_t value;
+    return read(fd, &value, sizeof value) == (ssize_t)sizeof value ? 0 : -errno;
+}
+
+/// Blocks the calling thread until `fd` is readable, at most `milliseconds`; a negative number waits for ever. Returns 1,
+/// 0 at the timeout, or -errno. For threads other than a loop's.
+static inline int cepoll_poll_readable(int fd, int milliseconds) {
+    struct pollfd entry = { .fd = fd, .events = POLLIN };
+    int n = poll(&entry, 1, milliseconds);
+    return n >= 0 ? n : -errno;
 }
 
 // MARK: signals
@@ -239,6 +261,8 @@ static inline int cepoll_option_read(int fd, int level, int name) {
 }
 
 static inline int cepoll_set_reuse_address(int fd, int on) { return cepoll_option(fd, SOL_SOCKET, SO_REUSEADDR, on); }
+/// A later bind to port 0 leaves the choice of the port to connect. Returns 0 or -errno.
+static inline int cepoll_set_bind_address_no_port(int fd, int on) { return cepoll_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, on); }
 static inline int cepoll_set_v6_only(int fd, int on) { return cepoll_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, on); }
 static inline int cepoll_set_no_delay(int fd, int on) { return cepoll_option(fd, IPPROTO_TCP, TCP_NODELAY, on); }
 static inline int cepoll_no_delay(int fd) { return cepoll_option_read(fd, IPPROTO_TCP, TCP_NODELAY); }
@@ -375,6 +399,7 @@ static const int32_t CEPOLL_EINTR = EINTR;
 static const int32_t CEPOLL_EBADF = EBADF;
 static const int32_t CEPOLL_EINVAL = EINVAL;
 static const int32_t CEPOLL_EIO = EIO;
+static const int32_t CEPOLL_ENOSYS = ENOSYS;
 static const int32_t CEPOLL_EPIPE = EPIPE;
 static const int32_t CEPOLL_EPERM = EPERM;
 static const int32_t CEPOLL_ENOENT = ENOENT;

@@ -4,6 +4,7 @@
 
 import CEpoll
 import PeerMesh
+import Reactor
 import Synchronization
 import Timers
 
@@ -14,30 +15,25 @@ struct LogSettings: Sendable {
     /// Equal transitions within this span are counted instead of printed; zero prints all.
     var repeatWindow = Nanoseconds.seconds(10)
     var descriptor: CInt = 2
-    /// Records that may wait for the writer; a power of two.
-    var ringCapacity = 8_192
     /// What notices refer to by index.
     var names: [String] = []
 }
 
-/// The log of one process. Made before its threads, stopped after the loop.
+/// The log of one process. Made when its node is, stopped after the loop.
 final class Log: Sendable {
     let settings: LogSettings
-    let doorbell: Doorbell
-    /// The loop's thread writes here, and no other.
-    let transitions: RecordRing<Transition>
-    /// The loop's thread writes here, and no other.
-    let notices: RecordRing<Notice>
-    /// The resolver's thread writes here, and no other.
-    let resolverNotices: RecordRing<Notice>
+    /// Written by the node, on the loop's thread.
+    private let records: TransitionRing
+    /// Written by the loop's thread, and no other.
+    private let loopNotices = RecordRing<Notice>(capacity: 256)
+    /// Written by the resolver's thread, and no other.
+    private let resolverNotices = RecordRing<Notice>(capacity: 256)
     private let isStopping = Atomic<Bool>(false)
 
-    init(_ settings: LogSettings) throws(DaemonError) {
+    /// A log of what `records` brings.
+    init(_ settings: LogSettings, records: TransitionRing) {
         self.settings = settings
-        doorbell = try Doorbell()
-        transitions = RecordRing(capacity: settings.ringCapacity, doorbell: doorbell)
-        notices = RecordRing(capacity: 256, doorbell: doorbell)
-        resolverNotices = RecordRing(capacity: 256, doorbell: doorbell)
+        self.records = records
     }
 
     /// Starts the thread. `opening` is written first.
@@ -45,27 +41,44 @@ final class Log: Sendable {
         try DaemonThread.start("log") { self.run(opening) }
     }
 
+    /// Says something from the loop's thread.
+    func say(_ notice: Notice) {
+        loopNotices.push(notice)
+        records.wake()
+    }
+
+    /// Says something from the resolver's thread.
+    func sayFromResolver(_ notice: Notice) {
+        resolverNotices.push(notice)
+        records.wake()
+    }
+
     /// Asks the thread to write what it has and to end. Any thread.
     func stop() {
-        isStopping.store(true, ordering: .releasing)
-        doorbell.ring()
+        isStopping.store(true, ordering: .sequentiallyConsistent)
+        records.wake()
+    }
+
+    private var hasOtherWork: Bool {
+        isStopping.load(ordering: .sequentiallyConsistent) || !loopNotices.isEmpty || !resolverNotices.isEmpty
     }
 
     private func run(_ opening: StartLines) {
         var writer = LogWriter(settings, opening)
         while true {
-            // Read before the rings: what was pushed before the stop is written.
-            let isLast = isStopping.load(ordering: .acquiring)
+            // Read before the rings: what was said before the stop is written.
+            let isLast = isStopping.load(ordering: .sequentiallyConsistent)
             drain(into: &writer)
             if isLast {
                 writer.finish()
                 return
             }
-            doorbell.willSleep()
-            if transitions.isEmpty, notices.isEmpty, resolverNotices.isEmpty, !isStopping.load(ordering: .acquiring) {
-                Descriptors.waitReadable(doorbell.descriptor, -1, milliseconds: writer.sleepMilliseconds)
+            if records.isClosed {
+                // A closed ring no longer sleeps; what is left is the stop, which follows at once.
+                Descriptors.waitReadable(-1, -1, milliseconds: 10)
+            } else {
+                records.wait(milliseconds: writer.sleepMilliseconds) { self.hasOtherWork }
             }
-            doorbell.didWake()
         }
     }
 
@@ -74,20 +87,16 @@ final class Log: Sendable {
         var isIdle = false
         while !isIdle {
             isIdle = true
-            while let transition = transitions.pop() {
-                writer.write(transition)
+            while let record = records.pop() {
+                writer.write(record)
                 isIdle = false
             }
-            while let notice = notices.pop() {
-                writer.write(notice)
-                isIdle = false
-            }
-            while let notice = resolverNotices.pop() {
+            while let notice = loopNotices.pop() ?? resolverNotices.pop() {
                 writer.write(notice)
                 isIdle = false
             }
         }
-        writer.report(lost: transitions.dropped + notices.dropped + resolverNotices.dropped)
+        writer.report(lost: records.lost + loopNotices.dropped + resolverNotices.dropped)
         writer.flush()
     }
 }
@@ -129,7 +138,15 @@ struct LogWriter {
         formatter.epoch = cepoll_realtime() &- now.nanoseconds
     }
 
-    mutating func write(_ transition: Transition) {
+    mutating func write(_ record: NodeRecord) {
+        if case .transition(let transition) = record { return write(transition) }
+        guard LogFormatter.level(of: record) >= settings.level else { return }
+        makeRoom()
+        formatter.append(record, to: buffer)
+        bufferedLines += 1
+    }
+
+    private mutating func write(_ transition: Transition) {
         guard LogFormatter.level(of: transition) >= settings.level else { return }
         if repeats.nextExpiry.map({ $0 <= transition.at }) ?? false { expireRepeats(at: transition.at) }
         guard repeats.admits(transition) else { return }

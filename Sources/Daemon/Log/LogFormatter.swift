@@ -3,6 +3,7 @@
 
 import Glibc
 import PeerMesh
+import Reactor
 import Timers
 
 /// Formats for one log. Owned by the log's thread.
@@ -53,6 +54,50 @@ struct LogFormatter {
         }
     }
 
+    /// The level of any record of a node.
+    static func level(of record: NodeRecord) -> LogLevel {
+        switch record {
+        case .transition(let transition): level(of: transition)
+        case .wireError, .listenerRests, .memoryShort: .warning
+        }
+    }
+
+    func append(_ record: NodeRecord, to buffer: LineBuffer) {
+        switch record {
+        case .transition(let transition): append(transition, to: buffer)
+        case .wireError(let incident): append(incident, to: buffer)
+        case .listenerRests(let at, let listener, let span, let error):
+            let line = LogLine(buffer, format, time: epoch &+ at.nanoseconds, level: .warning, event: "listener-rests")
+            line.field("listen", listener)
+            line.field("errno", UInt64(UInt32(bitPattern: error.code)))
+            line.field("for", span)
+            line.end()
+        case .memoryShort(let at, let link, let remote, let inUse):
+            let line = LogLine(buffer, format, time: epoch &+ at.nanoseconds, level: .warning, event: "memory-short")
+            line.field("peer", remote)
+            line.field("generation", UInt64(link.generation))
+            line.field("slot", UInt64(link.slot))
+            line.field("bytes", inUse)
+            line.end()
+        }
+    }
+
+    /// What a peer's bytes did wrong, and how they began.
+    private func append(_ incident: WireIncident, to buffer: LineBuffer) {
+        let line = LogLine(buffer, format, time: epoch &+ incident.at.nanoseconds, level: .warning, event: "wire-error")
+        line.field("peer", incident.remote)
+        line.field("reason", word: incident.error.reason.name)
+        line.field("generation", UInt64(incident.link.generation))
+        line.field("slot", UInt64(incident.link.slot))
+        line.field("direction", word: incident.direction == .inbound ? "inbound" : "outbound")
+        line.field("message", text: incident.error.context.text)
+        line.field("offset", UInt64(max(incident.error.offset, 0)))
+        line.field("value", incident.error.value)
+        if incident.error.limit > 0 { line.field("limit", incident.error.limit) }
+        line.bytes("bytes", count: Int(incident.count)) { incident[$0] }
+        line.end()
+    }
+
     /// The line that stands for `count` further ones like `transition` within `span`.
     func appendRepeated(_ transition: Transition, count: UInt64, span: Nanoseconds, to buffer: LineBuffer) {
         let line: LogLine
@@ -87,12 +132,6 @@ struct LogFormatter {
             let line = LogLine(buffer, format, time: time, level: notice.level, event: "stopped")
             line.field("links", UInt64(links))
             line.field("after", after)
-            line.end()
-        case .masternodesBeyondTable(let registered, let maxPeers):
-            let line = LogLine(buffer, format, time: time, level: notice.level, event: "degraded")
-            line.field("registered", UInt64(registered))
-            line.field("max-peers", UInt64(maxPeers))
-            line.field("message", text: "more masternodes than slots: raise --max-peers; the first ones by address are wanted")
             line.end()
         case .resolved(let name, let endpoint, let count):
             let line = LogLine(buffer, format, time: time, level: notice.level, event: "resolved")

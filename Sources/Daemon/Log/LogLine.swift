@@ -126,6 +126,25 @@ struct LogLine {
         if isQuoted { buffer.append("\"") }
     }
 
+    /// Text of our own source: no quote, no backslash, no control character.
+    func field(_ name: StaticString, text: StaticString) {
+        key(name)
+        buffer.append("\"")
+        buffer.append(text)
+        buffer.append("\"")
+    }
+
+    /// Bytes in hexadecimal.
+    func bytes(_ name: StaticString, count: Int, _ byte: (Int) -> UInt8) {
+        key(name)
+        if format == .json { buffer.append("\"") }
+        for index in 0..<count {
+            appendHexDigit(byte(index) >> 4)
+            appendHexDigit(byte(index) & 0xf)
+        }
+        if format == .json { buffer.append("\"") }
+    }
+
     /// What JSON demands, and DEL besides, so that no byte of a stranger's reaches the terminal as a command.
     private func appendEscaped(_ byte: UInt8) {
         switch byte {

@@ -10,8 +10,6 @@ enum Notice: Hashable, Sendable, BitwiseCopyable {
     case draining(signal: CInt, links: UInt32)
     /// The node has ended.
     case stopped(links: UInt32, after: Nanoseconds)
-    /// The registry names more masternodes than there are slots.
-    case masternodesBeyondTable(registered: UInt32, maxPeers: UInt32)
     /// A name was resolved to `count` addresses; the node uses this one.
     case resolved(name: UInt32, Endpoint, count: UInt32)
     /// A name's peer moved to another of its addresses.
@@ -23,7 +21,6 @@ enum Notice: Hashable, Sendable, BitwiseCopyable {
         switch self {
         case .draining, .stopped, .resolved, .moved: .info
         case .unresolved: .warning
-        case .masternodesBeyondTable: .error
         }
     }
 }

@@ -22,17 +22,20 @@ final class Resolver: Sendable {
     private let names: [PeerName]
     private let requests: RequestFlags
     private let doorbell: Doorbell
-    private let notices: RecordRing<Notice>
+    private let say: Say
     private let lookup: Lookup
     private let isStopping = Atomic<Bool>(false)
+
+    /// Takes what the resolver has to say, on its thread.
+    typealias Say = @Sendable (Notice) -> Void
 
     /// How long a name that was never resolved waits for its next try: doubled up to the second value.
     private static let firstRetry = Nanoseconds.seconds(1)
     private static let lastRetry = Nanoseconds.seconds(60)
 
-    init(names: [PeerName], notices: RecordRing<Notice>, lookup: @escaping Lookup = Resolver.system) throws(DaemonError) {
+    init(names: [PeerName], lookup: @escaping Lookup = Resolver.system, say: @escaping Say) throws(DaemonError) {
         self.names = names
-        self.notices = notices
+        self.say = say
         self.lookup = lookup
         requests = RequestFlags(count: names.count)
         doorbell = try Doorbell()
@@ -68,11 +71,11 @@ final class Resolver: Sendable {
                 retryAt[index] = .never
                 let (endpoints, code) = lookup(names[index])
                 if let first = endpoints.first {
-                    if !isKnown[index] { notices.push(.resolved(name: UInt32(index), first, count: UInt32(endpoints.count))) }
+                    if !isKnown[index] { say(.resolved(name: UInt32(index), first, count: UInt32(endpoints.count))) }
                     isKnown[index] = true
                 } else {
                     let wait = isKnown[index] ? Nanoseconds.zero : delay[index]
-                    notices.push(.unresolved(name: UInt32(index), code: code, retryIn: wait))
+                    say(.unresolved(name: UInt32(index), code: code, retryIn: wait))
                     if !isKnown[index] {
                         retryAt[index] = Instant(nanoseconds: cepoll_monotonic()) + delay[index]
                         delay[index] = min(delay[index] * 2, Resolver.lastRetry)

@@ -1,45 +1,44 @@
-// The networks that a node can join by name. A name stands for a dialect, the four bytes that open its frames or its
-// hello, the network's own word for itself, and the port that an address without one means.
+// The networks that a node can join by name. A name stands for a dialect and one of its networks; the numbers are the
+// dialects' own.
+
+public import BitcoinWire
+public import Reactor
 
 /// A peer-to-peer network: how its nodes speak, and how they recognise each other.
 public struct Network: Hashable, Sendable {
-    /// How its frames are cut and named.
-    public enum Dialect: String, Hashable, Sendable, CaseIterable {
-        /// The native one: length-prefixed frames, our hello extension, verdicts.
-        case time
+    /// A dialect and one of its networks.
+    public enum Speech: Hashable, Sendable {
+        /// The native dialect: length-prefixed frames, our hello extension, verdicts.
+        case time(TimeNetwork)
         /// Bitcoin's v1 messages, which Litecoin, Dash and many others share.
-        case bitcoin
+        case bitcoin(BitcoinNetwork)
     }
 
     /// As given on the command line: `reactor`, `litecoin-regtest`, `bitcoin:fabfb5da`.
     public let name: String
-    public let dialect: Dialect
-    /// The four magic bytes, big-endian: as they stand on the wire.
-    public let magic: UInt32
-    /// What the network calls itself in a hello of the time dialect.
-    public let word: String
-    /// The port that an address without one means; 0 if the network has none.
-    public let defaultPort: UInt16
+    public let speech: Speech
+    /// The network's real nodes expect TLS, and ours do not speak it yet.
+    public let isPlainForNow: Bool
 
     /// The private network that a node without options joins.
-    public static let reactor = Network(name: "reactor", .time, 0x5243_5452, word: "reactor", port: 24200)
+    public static let reactor = Network("reactor", .time(.reactor))
 
     /// Every network with a name of its own.
     public static let named: [Network] = [
         reactor,
-        Network(name: "time-mainnet", .time, 0xc01d_7e4d, word: "mainnet", port: 24000),
-        Network(name: "time-testnet", .time, 0x5449_4d45, word: "testnet", port: 24100),
-        Network(name: "bitcoin-mainnet", .bitcoin, 0xf9be_b4d9, word: "mainnet", port: 8333),
-        Network(name: "bitcoin-testnet", .bitcoin, 0x0b11_0907, word: "testnet", port: 18333),
-        Network(name: "bitcoin-testnet4", .bitcoin, 0x1c16_3f28, word: "testnet4", port: 48333),
-        Network(name: "bitcoin-signet", .bitcoin, 0x0a03_cf40, word: "signet", port: 38333),
-        Network(name: "bitcoin-regtest", .bitcoin, 0xfabf_b5da, word: "regtest", port: 18444),
-        Network(name: "litecoin-mainnet", .bitcoin, 0xfbc0_b6db, word: "mainnet", port: 9333),
-        Network(name: "litecoin-testnet", .bitcoin, 0xfdd2_c8f1, word: "testnet", port: 19335),
-        Network(name: "litecoin-regtest", .bitcoin, 0xfabf_b5da, word: "regtest", port: 19444),
-        Network(name: "dash-mainnet", .bitcoin, 0xbf0c_6bbd, word: "mainnet", port: 9999),
-        Network(name: "dash-testnet", .bitcoin, 0xcee2_caff, word: "testnet", port: 19999),
-        Network(name: "dash-regtest", .bitcoin, 0xfcc1_b7dc, word: "regtest", port: 19899),
+        Network("time-mainnet", .time(.mainnet), isPlainForNow: true),
+        Network("time-testnet", .time(.testnet), isPlainForNow: true),
+        Network("bitcoin-mainnet", .bitcoin(.bitcoinMainnet)),
+        Network("bitcoin-testnet", .bitcoin(.bitcoinTestnet3)),
+        Network("bitcoin-testnet4", .bitcoin(.bitcoinTestnet4)),
+        Network("bitcoin-signet", .bitcoin(.bitcoinSignet)),
+        Network("bitcoin-regtest", .bitcoin(.bitcoinRegtest)),
+        Network("litecoin-mainnet", .bitcoin(.litecoinMainnet)),
+        Network("litecoin-testnet", .bitcoin(.litecoinTestnet)),
+        Network("litecoin-regtest", .bitcoin(.litecoinRegtest)),
+        Network("dash-mainnet", .bitcoin(.dashMainnet)),
+        Network("dash-testnet", .bitcoin(.dashTestnet)),
+        Network("dash-regtest", .bitcoin(.dashRegtest)),
     ]
 
     /// What `init(_:)` accepts, for messages.
@@ -47,12 +46,10 @@ public struct Network: Hashable, Sendable {
         "one of \(named.map(\.name).joined(separator: ", ")), or DIALECT:MAGIC with DIALECT time or bitcoin and MAGIC of 8 hex digits"
     }
 
-    private init(name: String, _ dialect: Dialect, _ magic: UInt32, word: String, port: UInt16) {
+    private init(_ name: String, _ speech: Speech, isPlainForNow: Bool = false) {
         self.name = name
-        self.dialect = dialect
-        self.magic = magic
-        self.word = word
-        self.defaultPort = port
+        self.speech = speech
+        self.isPlainForNow = isPlainForNow
     }
 
     /// Reads a network's name, or `DIALECT:MAGICHEX` for one of your own. Nil if it is neither.
@@ -62,12 +59,45 @@ public struct Network: Hashable, Sendable {
             return
         }
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        guard parts.count == 2, let dialect = Dialect(rawValue: String(parts[0])), parts[1].utf8.count == 8,
-            parts[1].allSatisfy(\.isHexDigit), let magic = UInt32(parts[1], radix: 16)
+        guard parts.count == 2, parts[1].utf8.count == 8, parts[1].allSatisfy(\.isHexDigit),
+            let magic = UInt32(parts[1], radix: 16)
         else { return nil }
-        self.init(name: text, dialect, magic, word: "private", port: 0)
+        switch parts[0] {
+        case "time": self.init(text, .time(TimeNetwork(magic: magic, name: "private", defaultPort: 0)))
+        case "bitcoin": self.init(text, .bitcoin(BitcoinNetwork(magic: magic, defaultPort: 0)))
+        default: return nil
+        }
     }
 
-    /// Links of the network's real nodes are encrypted, and ours are not yet.
-    public var isPlainForNow: Bool { dialect == .time && self != .reactor && defaultPort != 0 }
+    /// The port that an address without one means; 0 if the network has none.
+    public var defaultPort: UInt16 {
+        switch speech {
+        case .time(let network): network.defaultPort
+        case .bitcoin(let network): network.defaultPort
+        }
+    }
+
+    /// The four magic bytes, big-endian: as they stand on the wire.
+    public var magic: UInt32 {
+        switch speech {
+        case .time(let network): network.magic
+        case .bitcoin(let network): network.magic
+        }
+    }
+
+    /// Whether its nodes may show our extension: verdicts and process nonces.
+    public var isNative: Bool {
+        switch speech {
+        case .time: true
+        case .bitcoin: false
+        }
+    }
+
+    /// A wire that speaks this network's dialect, for one node.
+    public func makeWire() -> any Wire {
+        switch speech {
+        case .time(let network): TimeWire(network: network)
+        case .bitcoin(let network): BitcoinWire(network: network)
+        }
+    }
 }

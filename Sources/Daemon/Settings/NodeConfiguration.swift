@@ -27,7 +27,7 @@ public struct NodeConfiguration: Sendable {
     public init(network: Network = .reactor) throws(DaemonError) {
         self.network = network
         mesh = MeshSettings(nonce: try NodeConfiguration.entropy(), seed: try NodeConfiguration.entropy())
-        mesh.isNativeDialect = network.dialect == .time
+        mesh.isNativeDialect = network.isNative
     }
 
     private static func entropy() throws(DaemonError) -> UInt64 {
@@ -39,7 +39,7 @@ public struct NodeConfiguration: Sendable {
 
     /// Fills in what follows from the rest: where to listen, where we can be reached.
     public mutating func complete() {
-        mesh.isNativeDialect = network.dialect == .time
+        mesh.isNativeDialect = network.isNative
         if listen.isEmpty {
             // Loopback: a node that nobody configured must not be reachable from outside.
             isFirstTry = true

@@ -53,7 +53,7 @@ extension Mesh {
     /// The newcomer is established at once and the incumbent drains.
     private mutating func replace(_ incumbent: Int, by newcomer: Int, at now: Instant) {
         let row = Int(links[newcomer].row)
-        endProbe(of: incumbent)
+        dismissHeld(of: incumbent, at: now)
         establish(newcomer, at: now)
         close(incumbent, .superseded, at: now)
         let dial = Int(peers[row].dial)
@@ -91,6 +91,14 @@ extension Mesh {
         links[incumbent].rival = -1
         links[incumbent].probeUntil = .never
         if newcomer >= 0 { links[newcomer].rival = -1 }
+    }
+
+    /// A newer newcomer is about to take the incumbent's place: the held one is replaced by it, as rule 5 says. A merged
+    /// surplus link stays as it is.
+    mutating func dismissHeld(of incumbent: Int, at now: Instant) {
+        let held = Int(links[incumbent].rival)
+        endProbe(of: incumbent)
+        if held >= 0, links[held].state == .held { refuse(held, .duplicate, .duplicate, at: now) }
     }
 
     /// The incumbent lives: the newcomer is one too many. If both claim one endpoint, a verifying dial settles it.
@@ -132,7 +140,15 @@ extension Mesh {
     /// The held newcomer, or the merged surplus link, takes the place of a dead incumbent.
     private mutating func succeed(_ newcomer: Int, _ incumbent: Int, at now: Instant) {
         switch links[newcomer].state {
-        case .held: establish(newcomer, at: now)
+        case .held:
+            // What ended the incumbent may be a reason against the newcomer, too.
+            if isStopping {
+                close(newcomer, .shutdown, at: now)
+            } else if let span = banLeft(for: links[newcomer].remote.address, at: now) {
+                refuse(newcomer, .banned(for: span), .banned, at: now)
+            } else {
+                establish(newcomer, at: now)
+            }
         case .established:
             let row = Int(links[incumbent].row)
             if row >= 0 {
@@ -183,6 +199,7 @@ extension Mesh {
             links[newcomer].row = -1
             links[newcomer].identity = .anonymous
         } else if hasRoom {
+            dismissHeld(of: incumbent, at: now)
             links[incumbent].row = -1
             links[incumbent].identity = .anonymous
             if peers[row].established == Int32(incumbent) { peers[row].established = -1 }

@@ -88,7 +88,7 @@ extension Mesh {
         if links[incumbent].nonce == links[slot].nonce {
             links[incumbent].identity = .proven
         } else if links[incumbent].identity == .claimed {
-            endProbe(of: incumbent)
+            dismissHeld(of: incumbent, at: now)
             disown(incumbent, at: now)
         }
     }

@@ -17,6 +17,8 @@ public struct Census: Hashable, Sendable, BitwiseCopyable {
     public var reservedSlots = 0
     public var regularSlots = 0
     public var maxPeers = 0
+
+    public init() {}
 }
 
 /// One peer of the book, as it stands.

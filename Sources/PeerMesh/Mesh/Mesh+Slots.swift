@@ -89,18 +89,19 @@ extension Mesh {
     /// The verdict on a link whose sender is told as far as it can be; duplicates are decided after this.
     mutating func admitGreeted(_ slot: Int, at now: Instant) -> Verdict {
         let link = links[slot]
-        if let ban = bans.covering(link.remote.address, at: now) {
-            return .banned(for: ban.until == .never ? Nanoseconds(.max) : ban.until - now)
-        }
+        if let span = banLeft(for: link.remote.address, at: now) { return .banned(for: span) }
         let row = Int(link.row)
         if row >= 0 {
-            if let ban = bans.covering(peers[row].endpoint.address, at: now) {
-                return .banned(for: ban.until == .never ? Nanoseconds(.max) : ban.until - now)
-            }
+            if let span = banLeft(for: peers[row].endpoint.address, at: now) { return .banned(for: span) }
             // The second link of a peer needs no slot of its own.
             if peers[row].established >= 0 { return .accepted }
         }
         return makeSlot(for: row, link: slot, at: now) ? .accepted : .full
+    }
+
+    /// How long the ban on `address` lasts from now; nil if there is none.
+    func banLeft(for address: IPAddress, at now: Instant) -> Nanoseconds? {
+        bans.covering(address, at: now).map { $0.until == .never ? Nanoseconds(.max) : $0.until - now }
     }
 
     /// Whether the peer in `row` (-1: nobody's) has a slot, if need be by evicting a regular peer for a masternode that is

@@ -10,26 +10,28 @@ extension EventLoop {
     /// A handle by which any thread can post to `source`. Valid until withdrawn; the loop keeps the source alive so long.
     public func makeHandle(for source: Source) -> SourceHandle {
         assertOnThread()
-        let index = handles.firstIndex { $0.source == nil } ?? handles.count
-        if index == handles.count { handles.append(HandleEntry(source: nil, generation: 0)) }
-        handles[index].generation &+= 1
-        handles[index].source = source
-        return SourceHandle(index: UInt32(index), generation: handles[index].generation)
+        let index = state.handles.firstIndex { $0.source == nil } ?? state.handles.count
+        if index == state.handles.count { state.handles.append(HandleEntry(source: nil, generation: 0)) }
+        state.handles[index].generation &+= 1
+        state.handles[index].source = source
+        return SourceHandle(index: UInt32(index), generation: state.handles[index].generation)
     }
 
     /// Ends a handle: what is still in the ring for it is dropped.
     public func withdraw(_ handle: SourceHandle) {
         assertOnThread()
-        guard source(behind: handle) != nil else {
-            counts.staleIDs &+= 1
+        guard let source = source(behind: handle) else {
+            state.counts.staleIDs &+= 1
             return
         }
-        handles[Int(handle.index)].source = nil
+        state.handles[Int(handle.index)].source = nil
+        // If that was the last reference, the source ends here, when the table is no longer being changed.
+        withExtendedLifetime(source) {}
     }
 
     func source(behind handle: SourceHandle) -> Source? {
         let index = Int(handle.index)
-        guard index < handles.count, handles[index].generation == handle.generation else { return nil }
-        return handles[index].source
+        guard index < state.handles.count, state.handles[index].generation == handle.generation else { return nil }
+        return state.handles[index].source
     }
 }

@@ -10,14 +10,18 @@ extension EventLoop {
 
     /// Whether the next iteration has something to do already.
     var hasCarriedWork: Bool {
-        wheel.hasFired || mailbox.hasJobs || !flushList.isEmpty || !reapList.isEmpty || slots.hasRemoved
-            || timers.hasDestroyed
+        state.wheel.hasFired || mailbox.hasJobs || !state.flushList.isEmpty || !state.reapList.isEmpty || state.slots.hasRemoved
+            || state.timers.hasDestroyed
     }
 
     /// How long the coming wait may be, in nanoseconds; -1 is for ever.
     private func timeout(_ mode: WaitMode) -> Int64 {
-        if mode == .noWait || isStopping || hasCarriedWork || mailbox.isStopRequested { return 0 }
-        guard let wake = wheel.nextWake else { return -1 }
+        if hasCarriedWork {
+            state.counts.carriedOver &+= 1
+            return 0
+        }
+        if mode == .noWait || state.isStopping || mailbox.isStopRequested { return 0 }
+        guard let wake = state.wheel.nextWake else { return -1 }
         // A fresh reading: `clock` is as old as the work of this iteration (gotcha 20).
         let left = wake - Instant(nanoseconds: cepoll_monotonic())
         return Int64(min(left.count, UInt64(Self.longestWait)))
@@ -26,10 +30,12 @@ extension EventLoop {
     /// Waits, and returns how many events are in `events`.
     func wait(_ mode: WaitMode) -> Int {
         let capacity = CInt(clamping: configuration.eventsPerIteration)
-        let count = unsafe cepoll_wait(epoll, events, capacity, timeout(mode))
+        let count = unsafe waitsFinely
+            ? cepoll_wait(epoll, events, capacity, timeout(mode))
+            : cepoll_wait_coarse(epoll, events, capacity, timeout(mode))
         if count >= 0 { return Int(count) }
         if count != -CEPOLL_EINTR {
-            counts.failedWaits &+= 1
+            state.counts.failedWaits &+= 1
             assertionFailure("epoll_pwait2 failed: \(SystemError(.wait, -count))")
         }
         return 0
@@ -37,38 +43,36 @@ extension EventLoop {
 
     func deliverReadiness(_ count: Int) {
         assert(count <= configuration.eventsPerIteration)
-        counts.events &+= UInt64(count)
+        state.counts.events &+= UInt64(count)
         for index in 0..<count {
-            let event = unsafe events[index]
-            if event.slot == Self.mailboxSlot {
-                counts.wakes &+= 1
-                mailbox.acknowledgeWake()
-            } else {
-                deliver(event)
-            }
+            deliver(unsafe events[index])
         }
     }
 
     private func deliver(_ event: cepoll_event) {
         let index = Int(event.slot)
-        guard slots.holds(SlotID(index: event.slot, generation: event.generation)) else {
-            counts.staleEvents &+= 1
+        guard state.slots[index].generation == event.generation else {
+            state.counts.staleEvents &+= 1
             return
         }
-        let slot = slots[index]
-        guard !slot.wanted.isEmpty else {
+        let wanted = state.slots[index].wanted
+        guard !wanted.isEmpty else {
             if event.events & (CEPOLL_ERR | CEPOLL_HUP) != 0 { latchHangup(index) }
             return
         }
-        let readiness = Readiness(events: event.events, wanted: slot.wanted)
-        switch slot.kind {
-        case .source:
-            unsafe slot.source?._withUnsafeGuaranteedRef { $0.ready(readiness, tag: slot.tag) }
-        case .signals:
-            deliverSignals(slot)
-        case .free:
-            assertionFailure("a free slot has no current generation")
+        let readiness = Readiness(events: event.events, wanted: wanted)
+        let tag = state.slots[index].tag
+        guard let source = unsafe state.slots[index].source else { return assertionFailure("a live slot has a source") }
+        switch state.slots[index].kind {
+        case .source: unsafe source._withUnsafeGuaranteedRef { $0.ready(readiness, tag: tag) }
+        case .mailbox: acknowledgeWake()
+        case .signals: unsafe deliverSignals(state.slots[index].descriptor, to: source)
         }
+    }
+
+    private func acknowledgeWake() {
+        state.counts.wakes &+= 1
+        mailbox.acknowledgeWake()
     }
 
     func deliverJobs() {
@@ -76,10 +80,10 @@ extension EventLoop {
         while left > 0, let (target, job) = mailbox.take() {
             left -= 1
             if let source = source(behind: target) {
-                counts.jobs &+= 1
+                state.counts.jobs &+= 1
                 source.posted(job)
             } else {
-                counts.staleJobs &+= 1
+                state.counts.staleJobs &+= 1
             }
         }
     }
@@ -87,12 +91,12 @@ extension EventLoop {
     /// Two steps (gotcha 16): all that is due moves to the fired list, then it is taken one by one. A timer that is
     /// armed for now meanwhile is due in the next iteration.
     func fireTimers() {
-        wheel.advance(to: clock)
+        state.wheel.advance(to: state.clock)
         var left = configuration.timersPerIteration
-        while left > 0, let index = wheel.popFired() {
+        while left > 0, let index = state.wheel.popFired() {
             left -= 1
-            counts.timers &+= 1
-            let entry = timers[index]
+            state.counts.timers &+= 1
+            let entry = state.timers[index]
             assert(entry.isLive, "a destroyed timer fired")
             unsafe entry.source?._withUnsafeGuaranteedRef { $0.timerFired(tag: entry.tag) }
         }
@@ -100,7 +104,8 @@ extension EventLoop {
 
     /// Those who ask again meanwhile are called in the next iteration.
     func flushWritten() {
-        var due = flushList.takeAll()
+        guard !state.flushList.isEmpty else { return }
+        var due = state.flushList.takeAll()
         while let source = due.pop() {
             source.flush()
         }
@@ -108,15 +113,17 @@ extension EventLoop {
 
     /// Those who ask again meanwhile are called in the next iteration.
     func closeCondemned() {
-        var due = reapList.takeAll()
-        while let source = due.pop() {
-            source.reap()
+        if !state.reapList.isEmpty {
+            var due = state.reapList.takeAll()
+            while let source = due.pop() {
+                source.reap()
+            }
         }
-        while slots.hasRemoved {
-            unsafe slots.recycle()?.release()
+        while let source = unsafe state.slots.recycle() {
+            unsafe source.endRegistration()
         }
-        while timers.hasDestroyed {
-            unsafe timers.recycle()?.release()
+        while let source = unsafe state.timers.recycle() {
+            unsafe source.endRegistration()
         }
     }
 }

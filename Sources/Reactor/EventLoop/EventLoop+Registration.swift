@@ -12,47 +12,51 @@ extension EventLoop {
         try add(descriptor, interest: interest, source: source, tag: tag, kind: .source)
     }
 
+    /// The mailbox's eventfd is the first slot, edge-triggered, and nobody's: its source is never called.
+    func addMailbox() throws(SystemError) {
+        let nobody = Source()
+        let descriptor = mailbox.eventDescriptor
+        let id = state.slots.open(descriptor, interest: .read, source: nobody, tag: 0, kind: .mailbox)
+        guard let id else { throw SystemError(.slotTable, CEPOLL_ENOSPC) }
+        let result = cepoll_control(epoll, CEPOLL_ADD, descriptor, CEPOLL_IN | CEPOLL_ET, id.index, id.generation)
+        try SystemError.check(result, .control)
+    }
+
     func add(
         _ descriptor: CInt, interest: Interest, source: Source, tag: UInt32, kind: SlotKind
     ) throws(SystemError) -> SlotID {
         assertOnThread()
-        assert(descriptor >= 0 && kind != .free)
-        guard let index = slots.take() else { throw SystemError(.slotTable, CEPOLL_ENOSPC) }
-        slots[index].kind = kind
-        slots[index].descriptor = descriptor
-        slots[index].tag = tag
-        slots[index].wanted = interest
-        slots[index].armed = interest
-        unsafe slots[index].source = Unmanaged.passRetained(source)
-        let generation = slots[index].generation
-        let result = control(index, CEPOLL_ADD, interest)
+        assert(descriptor >= 0)
+        guard let id = state.slots.open(descriptor, interest: interest, source: source, tag: tag, kind: kind) else {
+            throw SystemError(.slotTable, CEPOLL_ENOSPC)
+        }
+        let result = control(Int(id.index), CEPOLL_ADD, interest)
         guard result == 0 else {
-            slots.remove(index)
-            unsafe slots.recycle()?.release()
+            state.slots.remove(Int(id.index))
+            unsafe state.slots.recycle()?.endRegistration()
             throw SystemError(.control, -result)
         }
-        slots[index].isRegistered = true
-        return SlotID(index: UInt32(truncatingIfNeeded: index), generation: generation)
+        return id
     }
 
     /// Says what to hear of from the next wait on. Nothing at all is allowed: then a hangup is kept until somebody asks.
     public func setInterest(_ id: SlotID, _ interest: Interest) {
         assertOnThread()
-        guard slots.holds(id) else {
-            counts.staleIDs &+= 1
+        guard state.slots.holds(id) else {
+            state.counts.staleIDs &+= 1
             return
         }
         let index = Int(id.index)
-        slots[index].wanted = interest
-        guard interest != slots[index].armed || !slots[index].isRegistered, !slots[index].isChanged else { return }
-        slots[index].isChanged = true
-        slots[index].nextChanged = firstChanged
-        firstChanged = Int32(truncatingIfNeeded: index)
+        state.slots[index].wanted = interest
+        guard interest != state.slots[index].armed || !state.slots[index].isRegistered, !state.slots[index].isChanged else { return }
+        state.slots[index].isChanged = true
+        state.slots[index].nextChanged = state.firstChanged
+        state.firstChanged = Int32(truncatingIfNeeded: index)
     }
 
     /// What was last asked for; nil if the slot is over.
     public func interest(of id: SlotID) -> Interest? {
-        slots.holds(id) ? slots[Int(id.index)].wanted : nil
+        state.slots.holds(id) ? state.slots[Int(id.index)].wanted : nil
     }
 
     /// Ends the registration: no event of this descriptor is delivered any more, not even one that is already taken.
@@ -60,41 +64,41 @@ extension EventLoop {
     /// (gotcha 2), says so with `staysOpen`.
     public func remove(_ id: SlotID, staysOpen: Bool = false) {
         assertOnThread()
-        guard slots.holds(id) else {
-            counts.staleIDs &+= 1
+        guard state.slots.holds(id) else {
+            state.counts.staleIDs &+= 1
             return
         }
         let index = Int(id.index)
-        if staysOpen && slots[index].isRegistered && control(index, CEPOLL_DEL, []) != 0 {
-            counts.failedControls &+= 1
+        if staysOpen && state.slots[index].isRegistered && control(index, CEPOLL_DEL, []) != 0 {
+            state.counts.failedControls &+= 1
         }
-        slots.remove(index)
+        state.slots.remove(index)
     }
 
     /// Has `source.flush()` called in this iteration's flush phase, or the next one's if that is over. Once, however
     /// often it is asked for.
     public func requestFlush(_ source: Source) {
         assertOnThread()
-        flushList.append(source)
+        state.flushList.append(source)
     }
 
     /// Has `source.reap()` called in this iteration's close phase, or the next one's if that is over.
     public func requestReap(_ source: Source) {
         assertOnThread()
-        reapList.append(source)
+        state.reapList.append(source)
     }
 
     /// Tells the kernel what changed since the last wait, and only what is different now.
     func applyInterests() {
-        while firstChanged >= 0 {
-            let index = Int(firstChanged)
-            firstChanged = slots[index].nextChanged
-            slots[index].isChanged = false
-            guard slots[index].kind != .free else { continue }
-            let wanted = slots[index].wanted
-            if !slots[index].isRegistered {
+        while state.firstChanged >= 0 {
+            let index = Int(state.firstChanged)
+            state.firstChanged = state.slots[index].nextChanged
+            state.slots[index].isChanged = false
+            guard state.slots[index].isLive else { continue }
+            let wanted = state.slots[index].wanted
+            if !state.slots[index].isRegistered {
                 if !wanted.isEmpty { apply(wanted, to: index, CEPOLL_ADD) }
-            } else if wanted != slots[index].armed {
+            } else if wanted != state.slots[index].armed {
                 apply(wanted, to: index, CEPOLL_MOD)
             }
         }
@@ -103,10 +107,10 @@ extension EventLoop {
     private func apply(_ wanted: Interest, to index: Int, _ operation: CInt) {
         let result = control(index, operation, wanted)
         if result == 0 {
-            slots[index].armed = wanted
-            slots[index].isRegistered = true
+            state.slots[index].armed = wanted
+            state.slots[index].isRegistered = true
         } else {
-            counts.failedControls &+= 1
+            state.counts.failedControls &+= 1
             assertionFailure("a descriptor was closed before its slot was removed: \(SystemError(.control, -result))")
         }
     }
@@ -114,18 +118,18 @@ extension EventLoop {
     /// ERR and HUP cannot be declined: with no interest they would wake every wait (gotchas 5 and 6). The descriptor is
     /// taken out; being asked for again puts it back, and the kernel then tells the hangup anew.
     func latchHangup(_ index: Int) {
-        assert(slots[index].wanted.isEmpty && slots[index].isRegistered)
-        counts.latchedHangups &+= 1
-        if control(index, CEPOLL_DEL, []) != 0 { counts.failedControls &+= 1 }
-        slots[index].isRegistered = false
-        slots[index].armed = []
+        assert(state.slots[index].wanted.isEmpty && state.slots[index].isRegistered)
+        state.counts.latchedHangups &+= 1
+        if control(index, CEPOLL_DEL, []) != 0 { state.counts.failedControls &+= 1 }
+        state.slots[index].isRegistered = false
+        state.slots[index].armed = []
     }
 
     private func control(_ index: Int, _ operation: CInt, _ interest: Interest) -> CInt {
-        counts.controls &+= 1
-        let slot = slots[index]
+        state.counts.controls &+= 1
         return cepoll_control(
-            epoll, operation, slot.descriptor, interest.mask, UInt32(truncatingIfNeeded: index), slot.generation
+            epoll, operation, state.slots[index].descriptor, interest.mask, UInt32(truncatingIfNeeded: index),
+            state.slots[index].generation
         )
     }
 }

@@ -16,7 +16,7 @@ extension EventLoop {
             _ = cepoll_close(descriptor)
             throw error
         }
-        signalDescriptors.append(descriptor)
+        state.signalDescriptors.append(descriptor)
     }
 
     /// Blocks `signals` for the calling thread and for those that it starts from now on: a process's own, deliberate step
@@ -31,16 +31,16 @@ extension EventLoop {
     /// At most so many signals a readiness; what is left keeps the descriptor ready.
     private static let signalsPerEvent = 16
 
-    func deliverSignals(_ slot: Slot) {
+    func deliverSignals(_ descriptor: CInt, to source: Unmanaged<Source>) {
         for _ in 0..<Self.signalsPerEvent {
-            let signal = cepoll_signalfd_take(slot.descriptor)
+            let signal = cepoll_signalfd_take(descriptor)
             guard signal > 0 else { return }
-            unsafe slot.source?._withUnsafeGuaranteedRef { $0.signalled(signal) }
+            unsafe source._withUnsafeGuaranteedRef { $0.signalled(signal) }
         }
     }
 
     func closeSignalDescriptors() {
-        for descriptor in signalDescriptors {
+        for descriptor in state.signalDescriptors {
             _ = cepoll_close(descriptor)
         }
     }

@@ -7,14 +7,14 @@ extension EventLoop {
     /// A new timer, not armed. The table's size is the configuration's `timerCapacity`; to exceed it is a mistake.
     public func makeTimer(source: Source, tag: UInt32) -> TimerID {
         assertOnThread()
-        guard let index = timers.take() else {
+        guard let index = state.timers.take() else {
             preconditionFailure("the loop's timer table is full: raise Configuration.timerCapacity")
         }
-        timers[index].tag = tag
-        timers[index].isLive = true
-        unsafe timers[index].source = Unmanaged.passRetained(source)
-        assert(!wheel.isArmed(index))
-        return TimerID(index: UInt32(truncatingIfNeeded: index), generation: timers[index].generation)
+        state.timers[index].tag = tag
+        state.timers[index].isLive = true
+        unsafe state.timers[index].source = source.registered()
+        assert(!state.wheel.isArmed(index))
+        return TimerID(index: UInt32(truncatingIfNeeded: index), generation: state.timers[index].generation)
     }
 
     /// Has `timerFired` called at `deadline` or within a tick after, never before. Moves the deadline if one is set.
@@ -23,32 +23,37 @@ extension EventLoop {
     public func arm(_ id: TimerID, at deadline: Instant) {
         assertOnThread()
         guard isCurrent(id) else { return }
-        wheel.arm(Int(id.index), at: deadline)
+        state.wheel.arm(Int(id.index), at: deadline)
+    }
+
+    /// The same, `span` after this iteration's `now`.
+    public func arm(_ id: TimerID, after span: Nanoseconds) {
+        arm(id, at: state.clock + span)
     }
 
     /// Takes the deadline back, even one that is due already in this iteration.
     public func cancel(_ id: TimerID) {
         assertOnThread()
         guard isCurrent(id) else { return }
-        wheel.cancel(Int(id.index))
+        state.wheel.cancel(Int(id.index))
     }
 
     /// Ends the timer: it fires no more, and its id means nothing any more.
     public func destroy(_ id: TimerID) {
         assertOnThread()
         guard isCurrent(id) else { return }
-        wheel.cancel(Int(id.index))
-        timers.destroy(Int(id.index))
+        state.wheel.cancel(Int(id.index))
+        state.timers.destroy(Int(id.index))
     }
 
     /// Whether the timer waits for a deadline.
     public func isArmed(_ id: TimerID) -> Bool {
-        timers.holds(id) && wheel.isArmed(Int(id.index))
+        state.timers.holds(id) && state.wheel.isArmed(Int(id.index))
     }
 
     private func isCurrent(_ id: TimerID) -> Bool {
-        if timers.holds(id) { return true }
-        counts.staleIDs &+= 1
+        if state.timers.holds(id) { return true }
+        state.counts.staleIDs &+= 1
         return false
     }
 }

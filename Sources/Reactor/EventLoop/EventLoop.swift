@@ -16,23 +16,10 @@ public final class EventLoop {
     public let configuration: Configuration
 
     let epoll: CInt
+    /// The kernel can wait with a resolution of nanoseconds.
+    let waitsFinely: Bool
     let events: UnsafeMutablePointer<cepoll_event>
-    var slots: SlotTable
-    var timers: TimerTable
-    var wheel: TimerWheel
-    var clock: Instant
-    var counts = LoopCounters()
-    /// The first slot whose interest is not yet the kernel's; -1 if none.
-    var firstChanged: Int32 = -1
-    var flushList = SourceList(.flush)
-    var reapList = SourceList(.reap)
-    var handles: [HandleEntry] = []
-    /// The signalfds, which the loop owns.
-    var signalDescriptors: [CInt] = []
-    var isStopping = false
-    var isInIteration = false
-    /// The thread that runs the loop; 0 before the first run.
-    var thread: UInt = 0
+    private let storage: UnsafeMutablePointer<LoopState>
 
     /// Makes a loop with its epoll and its eventfd. Nothing else of the process is touched.
     public init(_ configuration: Configuration = Configuration()) throws(SystemError) {
@@ -40,42 +27,41 @@ public final class EventLoop {
         precondition(configuration.timersPerIteration > 0)
         let mailbox = try Mailbox(capacity: configuration.mailboxCapacity)
         let epoll = try SystemError.check(cepoll_create(), .createEpoll)
-        let added = cepoll_control(
-            epoll, CEPOLL_ADD, mailbox.eventDescriptor, CEPOLL_IN | CEPOLL_ET, Self.mailboxSlot, 0
-        )
-        if added < 0 {
-            _ = cepoll_close(epoll)
-            throw SystemError(.control, -added)
-        }
         self.configuration = configuration
         self.mailbox = mailbox
         self.epoll = epoll
-        // An array of 8-byte words gives the alignment that the kernel's structure may want.
         unsafe events = .allocate(capacity: configuration.eventsPerIteration)
-        let now = Instant(nanoseconds: cepoll_monotonic())
-        clock = now
-        slots = SlotTable(capacity: configuration.descriptorCapacity)
-        timers = TimerTable(capacity: configuration.timerCapacity)
-        wheel = TimerWheel(capacity: configuration.timerCapacity, now: now)
+        waitsFinely = unsafe cepoll_wait(epoll, events, 1, 0) != -CEPOLL_ENOSYS
+        unsafe storage = .allocate(capacity: 1)
+        unsafe storage.initialize(to: LoopState(configuration, now: Instant(nanoseconds: cepoll_monotonic())))
+        try addMailbox()
     }
 
     deinit {
         mailbox.close()
-        while flushList.pop() != nil {}
-        while reapList.pop() != nil {}
+        while state.flushList.pop() != nil {}
+        while state.reapList.pop() != nil {}
         closeSignalDescriptors()
         _ = cepoll_close(epoll)
+        unsafe storage.deinitialize(count: 1)
+        unsafe storage.deallocate()
         unsafe events.deallocate()
     }
 
+    /// What changes. See `LoopState` for why it lives behind a pointer.
+    var state: LoopState {
+        unsafeAddress { unsafe UnsafePointer(storage) }
+        unsafeMutableAddress { unsafe storage }
+    }
+
     /// Monotonic time, read once an iteration, right after the wait.
-    public var now: Instant { clock }
+    public var now: Instant { state.clock }
 
     /// What the loop did so far.
-    public var counters: LoopCounters { counts }
+    public var counters: LoopCounters { state.counts }
 
-    /// How many descriptors are registered.
-    public var descriptorCount: Int { slots.live }
+    /// How many descriptors are registered, not counting the mailbox's own.
+    public var descriptorCount: Int { state.slots.live - 1 }
 
     /// Readable whenever an iteration has readiness or posts to deliver: poll it to run this loop inside another.
     /// Deadlines are not in it, see `nextDeadline`.
@@ -84,22 +70,22 @@ public final class EventLoop {
     /// When the next iteration is due even if nothing becomes ready: a past instant if work was carried over, nil if
     /// nothing is. May be early, never late.
     public var nextDeadline: Instant? {
-        hasCarriedWork || firstChanged >= 0 ? .zero : wheel.nextWake
+        hasCarriedWork || state.firstChanged >= 0 ? .zero : state.wheel.nextWake
     }
 
     /// Runs until `stop`. A stop asked for before is honoured after one iteration that does not wait.
     public func run() {
         repeat {
             runOnce(.wait)
-        } while !isStopping && !mailbox.isStopRequested
-        isStopping = false
+        } while !state.isStopping && !mailbox.isStopRequested
+        state.isStopping = false
         mailbox.forgetStop()
     }
 
     /// Makes `run` return after this iteration. From other threads: `mailbox.stop()`.
     public func stop() {
         assertOnThread()
-        isStopping = true
+        state.isStopping = true
     }
 
     /// Whether an iteration may sleep.
@@ -113,32 +99,30 @@ public final class EventLoop {
     /// One iteration, its phases in order.
     public func runOnce(_ mode: WaitMode = .wait) {
         bindThread()
-        precondition(!isInIteration, "an iteration was started from within one")
-        isInIteration = true
+        precondition(!state.isInIteration, "an iteration was started from within one")
+        state.isInIteration = true
         applyInterests()
         let count = wait(mode)
-        clock = Instant(nanoseconds: cepoll_monotonic())
-        counts.iterations &+= 1
+        state.clock = Instant(nanoseconds: cepoll_monotonic())
+        state.counts.iterations &+= 1
         deliverReadiness(count)
         deliverJobs()
         fireTimers()
         flushWritten()
         closeCondemned()
         applyInterests()
-        if hasCarriedWork { counts.carriedOver &+= 1 }
-        isInIteration = false
+        state.isInIteration = false
     }
-
-    /// The slot number under which the mailbox's eventfd is registered.
-    static let mailboxSlot = UInt32.max
 
     /// The thread of the first run owns the loop from then on.
     private func bindThread() {
-        if thread == 0 { thread = UInt(cepoll_thread()) }
+        if state.thread == 0 { state.thread = UInt(cepoll_thread()) }
         assertOnThread()
     }
 
     func assertOnThread() {
-        assert(thread == 0 || thread == UInt(cepoll_thread()), "the loop was used off its thread; post to its mailbox")
+        assert(
+            state.thread == 0 || state.thread == UInt(cepoll_thread()), "the loop was used off its thread; post to it instead"
+        )
     }
 }

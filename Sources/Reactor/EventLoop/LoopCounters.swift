@@ -24,7 +24,7 @@ public struct LoopCounters: Hashable, Sendable, BitwiseCopyable {
     public var failedControls: UInt64 = 0
     /// Hangups and errors on descriptors that nobody wanted to hear of: unregistered until somebody does.
     public var latchedHangups: UInt64 = 0
-    /// Iterations that ended with work left over for the next.
+    /// Iterations that began with work at hand, left over or posted, and so did not wait.
     public var carriedOver: UInt64 = 0
     /// Waits that failed otherwise than by an interruption.
     public var failedWaits: UInt64 = 0

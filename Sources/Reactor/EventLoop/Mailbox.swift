@@ -29,8 +29,8 @@ public final class Mailbox: @unchecked Sendable {
     private let isSignalled = Atomic<Bool>(false)
     private let isClosed = Atomic<Bool>(false)
     private let stopRequest = Atomic<Bool>(false)
-    /// The reader's next ticket. The loop's thread alone touches it.
-    private var head = 0
+    /// The reader's next ticket. The loop's thread alone touches it; atomic only to be a constant of the class.
+    private let head = Atomic<Int>(0)
     /// For the loop's epoll.
     let eventDescriptor: CInt
 
@@ -104,22 +104,24 @@ public final class Mailbox: @unchecked Sendable {
 extension Mailbox {
     /// The next job with its target, or nil. The place is free for writers when this returns.
     func take() -> (SourceHandle, Job)? {
-        let cell = unsafe cells + (head & mask)
-        guard unsafe cell.pointee.turn.load(ordering: .acquiring) == head + 1 else { return nil }
+        let ticket = head.load(ordering: .relaxed)
+        let cell = unsafe cells + (ticket & mask)
+        guard unsafe cell.pointee.turn.load(ordering: .acquiring) == ticket + 1 else { return nil }
         var job = unsafe Job(kind: cell.pointee.kind, a: cell.pointee.a, b: cell.pointee.b, c: cell.pointee.c)
         if let object = unsafe cell.pointee.object {
             job.object = unsafe unsafeBitCast(object.takeRetainedValue(), to: (any AnyObject & Sendable).self)
             unsafe cell.pointee.object = nil
         }
         let target = unsafe cell.pointee.target
-        unsafe cell.pointee.turn.store(head + mask + 1, ordering: .releasing)
-        head += 1
+        unsafe cell.pointee.turn.store(ticket + mask + 1, ordering: .releasing)
+        head.store(ticket + 1, ordering: .relaxed)
         return (target, job)
     }
 
     /// Whether a job waits.
     var hasJobs: Bool {
-        unsafe cells[head & mask].turn.load(ordering: .acquiring) == head + 1
+        let ticket = head.load(ordering: .relaxed)
+        return unsafe cells[ticket & mask].turn.load(ordering: .acquiring) == ticket + 1
     }
 
     /// The wake was seen: from here on a post wakes anew. Must come before the drain, or a post between is slept over.

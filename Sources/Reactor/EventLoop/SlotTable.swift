@@ -7,13 +7,17 @@ import CEpoll
 public struct SlotID: Hashable, Sendable, BitwiseCopyable {
     let index: UInt32
     let generation: UInt32
+
+    /// An id that no descriptor has: the value to keep where there is none.
+    public static var none: SlotID { SlotID(index: .max, generation: 0) }
 }
 
 /// Who handles the slot's readiness.
 enum SlotKind: UInt8, BitwiseCopyable {
-    case free
     case source
     case signals
+    /// The mailbox's eventfd: always slot 0.
+    case mailbox
 }
 
 /// A slot. `wanted` is what the owner asked for, `armed` what the kernel was told.
@@ -27,7 +31,8 @@ struct Slot {
     var next: Int32 = -1
     /// The next slot whose interest changed; -1 ends it.
     var nextChanged: Int32 = -1
-    var kind = SlotKind.free
+    var kind = SlotKind.source
+    var isLive = false
     var wanted: Interest = []
     var armed: Interest = []
     /// In the list of changed slots; survives removal, because the list does.
@@ -36,7 +41,7 @@ struct Slot {
     var isRegistered = false
 }
 
-/// The slab. Reserved whole at init; pages are touched as slots are used.
+/// The slab. Reserved whole at init; pages are touched as slots are used. Indices are checked once, by `holds`.
 @safe
 struct SlotTable: ~Copyable {
     private let base: UnsafeMutablePointer<Slot>
@@ -55,56 +60,72 @@ struct SlotTable: ~Copyable {
 
     deinit {
         for index in 0..<used {
-            unsafe base[index].source?.release()
+            unsafe base[index].source?.endRegistration()
         }
         unsafe base.deallocate()
     }
 
+    /// The slot at `index`, which must have been used before.
     subscript(index: Int) -> Slot {
         unsafeAddress {
-            precondition(index >= 0 && index < used)
+            assert(index >= 0 && index < used)
             return unsafe UnsafePointer(base + index)
         }
         nonmutating unsafeMutableAddress {
-            precondition(index >= 0 && index < used)
+            assert(index >= 0 && index < used)
             return unsafe base + index
         }
     }
 
-    /// Whether `id` is a live slot.
+    /// Whether `id` is a live slot. Every access by an id from outside, the kernel's included, is checked here first.
+    /// Removal moves the generation on, so the generation alone tells a live slot from a free one.
     func holds(_ id: SlotID) -> Bool {
         let index = Int(id.index)
-        return index < used && self[index].generation == id.generation && self[index].kind != .free
+        return index < used && self[index].generation == id.generation
     }
 
     var hasRemoved: Bool { removed >= 0 }
 
-    /// A slot to fill in, or nil if the table is full.
-    mutating func take() -> Int? {
+    /// A slot, filled in and as if registered; nil if the table is full.
+    mutating func open(
+        _ descriptor: CInt, interest: Interest, source: Source, tag: UInt32, kind: SlotKind
+    ) -> SlotID? {
+        guard let index = take() else { return nil }
+        let slot = unsafe base + index
+        assert(unsafe !slot.pointee.isLive && slot.pointee.source == nil)
+        unsafe slot.pointee.source = source.registered()
+        unsafe slot.pointee.descriptor = descriptor
+        unsafe slot.pointee.tag = tag
+        unsafe slot.pointee.kind = kind
+        unsafe slot.pointee.wanted = interest
+        unsafe slot.pointee.armed = interest
+        unsafe slot.pointee.isRegistered = true
+        unsafe slot.pointee.isLive = true
+        live &+= 1
+        return unsafe SlotID(index: UInt32(truncatingIfNeeded: index), generation: slot.pointee.generation)
+    }
+
+    private mutating func take() -> Int? {
         if free >= 0 {
             let index = Int(free)
             free = self[index].next
-            live += 1
             return index
         }
         guard used < capacity else { return nil }
         unsafe (base + used).initialize(to: Slot())
         used += 1
-        live += 1
         return used - 1
     }
 
     /// Ends the slot's use. It keeps its source alive until `recycle`.
     mutating func remove(_ index: Int) {
-        assert(self[index].kind != .free)
-        self[index].kind = .free
-        self[index].generation &+= 1
-        self[index].descriptor = -1
-        self[index].wanted = []
-        self[index].isRegistered = false
-        self[index].next = removed
+        let slot = unsafe base + index
+        assert(unsafe slot.pointee.isLive)
+        unsafe slot.pointee.isLive = false
+        unsafe slot.pointee.generation &+= 1
+        unsafe slot.pointee.next = removed
         removed = Int32(truncatingIfNeeded: index)
-        live -= 1
+        live &-= 1
     }
 
     /// Frees one removed slot, if any, and hands back the reference that it held: releasing it runs others' code, which

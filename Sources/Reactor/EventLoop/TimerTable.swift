@@ -4,6 +4,9 @@
 public struct TimerID: Hashable, Sendable, BitwiseCopyable {
     let index: UInt32
     let generation: UInt32
+
+    /// An id that no timer has: the value to keep where there is none.
+    public static var none: TimerID { TimerID(index: .max, generation: 0) }
 }
 
 /// The owner's side of a timer. `source` is nil in a free entry.
@@ -18,6 +21,7 @@ struct TimerEntry {
 }
 
 /// The slab of timers. A destroyed one is over at once and free for reuse in the close phase, like a slot.
+/// Indices are checked once, by `holds`.
 @safe
 struct TimerTable: ~Copyable {
     private let base: UnsafeMutablePointer<TimerEntry>
@@ -34,25 +38,26 @@ struct TimerTable: ~Copyable {
 
     deinit {
         for index in 0..<used {
-            unsafe base[index].source?.release()
+            unsafe base[index].source?.endRegistration()
         }
         unsafe base.deallocate()
     }
 
     subscript(index: Int) -> TimerEntry {
         unsafeAddress {
-            precondition(index >= 0 && index < used)
+            assert(index >= 0 && index < used)
             return unsafe UnsafePointer(base + index)
         }
         nonmutating unsafeMutableAddress {
-            precondition(index >= 0 && index < used)
+            assert(index >= 0 && index < used)
             return unsafe base + index
         }
     }
 
+    /// Whether `id` is a live timer. Destroying moves the generation on, so the generation alone tells.
     func holds(_ id: TimerID) -> Bool {
         let index = Int(id.index)
-        return index < used && self[index].generation == id.generation && self[index].isLive
+        return index < used && self[index].generation == id.generation
     }
 
     var hasDestroyed: Bool { destroyed >= 0 }

@@ -26,11 +26,18 @@ public enum DialResult: Hashable, Sendable, BitwiseCopyable {
 }
 
 extension Socket {
-    /// Starts a connection to `endpoint`. Never blocks.
-    public static func dial(_ endpoint: Endpoint, options: SocketOptions = SocketOptions()) -> DialStart {
+    /// Starts a connection to `endpoint`, from the address `source` if one is given. Never blocks.
+    public static func dial(
+        _ endpoint: Endpoint, from source: IPAddress? = nil, options: SocketOptions = SocketOptions()
+    ) -> DialStart {
         do throws(SystemError) {
             let socket = try Socket(family: endpoint.address.family)
             try socket.apply(options)
+            if let source, source.family == endpoint.address.family {
+                // The port is chosen at connect, when the whole four-tuple is known: few ports serve many dials.
+                try SystemError.check(cepoll_set_bind_address_no_port(socket.descriptor, 1), .option)
+                try SystemError.check(cepoll_bind(socket.descriptor, Endpoint(source, port: 0).systemAddress), .bind)
+            }
             let result = cepoll_connect(socket.descriptor, endpoint.systemAddress)
             if result == -CEPOLL_EINPROGRESS || result == -CEPOLL_EINTR { return .pending(socket) }
             guard result == 0 else { return .failed(-result) }

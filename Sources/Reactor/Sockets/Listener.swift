@@ -6,6 +6,7 @@ public import PeerMesh
 public import Timers
 
 /// Takes connections for a source of the same loop. All on the loop's thread.
+@safe
 public final class Listener: Source {
     /// How a listener behaves.
     public struct Settings: Hashable, Sendable {
@@ -43,90 +44,136 @@ public final class Listener: Source {
 
     /// Where it listens: the kernel's answer, with the real port if 0 was asked for.
     public let endpoint: Endpoint
-    public private(set) var counters = Counters()
+    /// What it did so far.
+    public var counters: Counters { state.counters }
 
     private let loop: EventLoop
     private let settings: Settings
     private let tag: UInt32
     private let descriptor: CInt
-    private var socket: Socket?
-    /// Nil once closed.
-    private var owner: Source?
-    private var slot: SlotID?
-    private var timer: TimerID?
-    /// Holds one descriptor's place, to be given up when there is none left.
-    private var reserve: CInt
-    /// How many accepts the next burst tries: what the last ones brought, so that few end in a call for nothing.
-    private var expected = 1
-    /// Full bursts in a row.
-    private var fullBursts = 0
-    private var nextRest: Nanoseconds
-    private var nextFatalRest: Nanoseconds
+    // What changes, behind a constant pointer for the reason given in LoopState.
+    private let storage: UnsafeMutablePointer<State>
+
+    @safe
+    private struct State: ~Copyable {
+        var counters = Counters()
+        var socket: Socket?
+        /// Retained; nil once closed. Unmanaged, as calling it must not count references up and down.
+        var owner: Unmanaged<Source>?
+        var slot: SlotID?
+        var timer: TimerID?
+        /// Holds one descriptor's place, to be given up when there is none left; -1 if lost.
+        var reserve: CInt
+        /// How many accepts the next burst tries: what the last ones brought, so that few end in a call for nothing.
+        var expected = 1
+        /// Full bursts in a row.
+        var fullBursts = 0
+        var nextRest: Nanoseconds
+        var nextFatalRest: Nanoseconds
+        /// Whether the rests are longer than at first.
+        var hasRested = false
+
+        init(socket: consuming Socket, owner: Source, reserve: CInt, settings: Settings) {
+            self.socket = consume socket
+            unsafe self.owner = Unmanaged.passRetained(owner)
+            self.reserve = reserve
+            nextRest = settings.rest
+            nextFatalRest = settings.fatalRest
+        }
+
+        deinit {
+            if reserve >= 0 { _ = cepoll_close(reserve) }
+            unsafe owner?.release()
+        }
+    }
+
+    private var state: State {
+        unsafeAddress { unsafe UnsafePointer(storage) }
+        unsafeMutableAddress { unsafe storage }
+    }
 
     /// Listens on `endpoint` (port 0: the kernel picks one) and hands connections to `owner`, which the loop keeps alive
     /// until `close`. `tag` tells the owner's listeners apart.
-    public init(
+    public convenience init(
         loop: EventLoop, on endpoint: Endpoint, owner: Source, tag: UInt32 = 0, settings: Settings = Settings()
     ) throws(SystemError) {
         precondition(settings.burst > 0, "a burst needs at least one accept")
         let socket = try Socket.listening(on: endpoint, backlog: settings.backlog, options: settings.options)
         let bound = try socket.localEndpoint()
         let reserve = try SystemError.check(cepoll_reserve(), .reserve)
+        let descriptor = socket.descriptor
+        let state = State(socket: socket, owner: owner, reserve: reserve, settings: settings)
+        self.init(loop: loop, settings: settings, tag: tag, endpoint: bound, descriptor: descriptor, state: state)
+        try register()
+    }
+
+    // All that can fail comes before or after: a class whose own init throws half-way runs its deinit on what is not there.
+    private init(
+        loop: EventLoop, settings: Settings, tag: UInt32, endpoint: Endpoint, descriptor: CInt, state: consuming State
+    ) {
         self.loop = loop
         self.settings = settings
         self.tag = tag
-        self.owner = owner
-        self.reserve = reserve
-        self.endpoint = bound
-        descriptor = socket.descriptor
-        self.socket = consume socket
-        nextRest = settings.rest
-        nextFatalRest = settings.fatalRest
+        self.endpoint = endpoint
+        self.descriptor = descriptor
+        unsafe storage = .allocate(capacity: 1)
+        unsafe storage.initialize(to: state)
         super.init()
-        slot = try loop.add(descriptor, interest: .read, source: self, tag: 0)
-        timer = loop.makeTimer(source: self, tag: 0)
+    }
+
+    private func register() throws(SystemError) {
+        state.slot = try loop.add(descriptor, interest: .read, source: self, tag: 0)
+        state.timer = loop.makeTimer(source: self, tag: 0)
     }
 
     deinit {
-        if reserve >= 0 { _ = cepoll_close(reserve) }
+        unsafe storage.deinitialize(count: 1)
+        unsafe storage.deallocate()
     }
 
     /// Ends the listening. What the kernel had queued is reset by it. May be called from `accepted`.
     public func close() {
-        guard let slot, let timer else { return }
+        guard let slot = state.slot, let timer = state.timer else { return }
         loop.remove(slot)
         loop.destroy(timer)
-        self.slot = nil
-        self.timer = nil
-        owner = nil
-        socket = nil
+        state.slot = nil
+        state.timer = nil
+        state.socket = nil
+        loop.requestReap(self)
+    }
+
+    /// The close phase: the owner may end here, and not earlier, as it may be its own `accepted` that closed us.
+    public override func reap() {
+        let owner = unsafe state.owner
+        unsafe state.owner = nil
+        unsafe owner?.release()
     }
 
     /// Whether it rests on its timer.
     public var isResting: Bool {
-        timer.map { loop.isArmed($0) } ?? false
+        state.timer.map { loop.isArmed($0) } ?? false
     }
 
     public override func ready(_ readiness: Readiness, tag: UInt32) {
         var taken = 0
         var failures = 0
-        while taken + failures < expected {
+        while taken &+ failures < state.expected {
             var remote = cepoll_address()
-            counters.calls &+= 1
+            state.counters.calls &+= 1
             let result = unsafe cepoll_accept(descriptor, &remote)
             if result >= 0 {
-                taken += 1
-                handOver(Socket(taking: result), from: remote)
-                guard slot != nil else { return }
+                taken &+= 1
+                handOver(result, from: remote)
+                guard state.slot != nil else { return }
                 continue
             }
             switch AcceptClass(-result) {
             case .drained:
-                expected = max(1, taken)
-                fullBursts = 0
+                state.expected = max(1, taken)
+                state.fullBursts = 0
                 return
             case .retry:
-                counters.retries &+= 1
+                state.counters.retries &+= 1
                 failures += 1
             case .pause:
                 shed()
@@ -141,63 +188,77 @@ public final class Listener: Source {
         taken == 0 ? rest(after: CEPOLL_ECONNABORTED) : grow()
     }
 
-    private func handOver(_ socket: consuming Socket, from remote: cepoll_address) {
-        guard let owner, let remote = Endpoint(remote) else { return }
-        counters.accepted &+= 1
-        nextRest = settings.rest
-        nextFatalRest = settings.fatalRest
-        owner.accepted(socket, from: remote, listenerTag: tag)
+    private func handOver(_ descriptor: CInt, from remote: cepoll_address) {
+        guard let remote = Endpoint(remote) else {
+            assertionFailure("a TCP socket has an address of one of two families")
+            _ = cepoll_close(descriptor)
+            return
+        }
+        state.counters.accepted &+= 1
+        if state.hasRested { forgetRests() }
+        unsafe state.owner?._withUnsafeGuaranteedRef {
+            $0.accepted(Socket(taking: descriptor), from: remote, listenerTag: tag)
+        }
     }
 
     /// Four full bursts in a row are worth trying for more: most wakes bring one connection, and then a second accept
     /// would be a call for nothing.
     private func grow() {
-        fullBursts += 1
-        guard fullBursts >= 4 else { return }
-        fullBursts = 0
-        expected = min(expected * 2, settings.burst)
+        state.fullBursts += 1
+        guard state.fullBursts >= 4 else { return }
+        state.fullBursts = 0
+        state.expected = min(state.expected * 2, settings.burst)
     }
 
     /// Gives up the reserve to take connections and close them at once: their dialers learn it now, not by a timeout.
     private func shed() {
-        guard reserve >= 0 else { return }
-        _ = cepoll_close(reserve)
+        guard state.reserve >= 0 else { return }
+        _ = cepoll_close(state.reserve)
         for _ in 0..<settings.burst {
             var remote = cepoll_address()
-            counters.calls &+= 1
+            state.counters.calls &+= 1
             let result = unsafe cepoll_accept(descriptor, &remote)
             guard result >= 0 else { break }
             _ = cepoll_close(result)
-            counters.shed &+= 1
+            state.counters.shed &+= 1
         }
         // If another thread was faster, the place is lost until the rest is over.
-        reserve = cepoll_reserve()
+        state.reserve = cepoll_reserve()
     }
 
     private func rest(after error: Int32) {
-        begin(rest: nextRest, after: error)
-        nextRest = min(nextRest * 2, settings.longestRest)
+        begin(rest: state.nextRest, after: error)
+        state.nextRest = min(state.nextRest * 2, settings.longestRest)
     }
 
     private func restAfterFatal(_ error: Int32) {
-        counters.fatal &+= 1
-        begin(rest: nextFatalRest, after: error)
-        nextFatalRest = min(nextFatalRest * 2, settings.longestFatalRest)
+        state.counters.fatal &+= 1
+        begin(rest: state.nextFatalRest, after: error)
+        state.nextFatalRest = min(state.nextFatalRest * 2, settings.longestFatalRest)
+    }
+
+    private func forgetRests() {
+        state.hasRested = false
+        state.nextRest = settings.rest
+        state.nextFatalRest = settings.fatalRest
     }
 
     private func begin(rest: Nanoseconds, after error: Int32) {
-        guard let slot, let timer, let owner else { return }
-        counters.rests &+= 1
-        expected = 1
-        fullBursts = 0
+        guard let slot = state.slot, let timer = state.timer else { return }
+        state.counters.rests &+= 1
+        state.expected = 1
+        state.fullBursts = 0
+        state.hasRested = true
         loop.setInterest(slot, [])
         loop.arm(timer, at: loop.now + rest)
-        owner.listenerRests(for: rest, after: SystemError(.accept, error), listenerTag: self.tag)
+        unsafe state.owner?._withUnsafeGuaranteedRef {
+            $0.listenerRests(for: rest, after: SystemError(.accept, error), listenerTag: tag)
+        }
     }
 
     public override func timerFired(tag: UInt32) {
-        guard let slot else { return }
-        if reserve < 0 { reserve = cepoll_reserve() }
+        guard let slot = state.slot else { return }
+        if state.reserve < 0 { state.reserve = cepoll_reserve() }
         loop.setInterest(slot, .read)
     }
 }

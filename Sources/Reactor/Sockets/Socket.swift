@@ -1,7 +1,7 @@
 // The owner of a socket's descriptor: one value, closed exactly once, by itself. Non-blocking and CLOEXEC from birth.
 // What is done with the bytes is the stream's business.
 
-import CEpoll
+public import CEpoll
 public import PeerMesh
 
 /// A TCP socket. Closes its descriptor when it goes out of scope, unless it was released.
@@ -86,6 +86,8 @@ public enum Transfer: Hashable, Sendable, BitwiseCopyable {
     /// The connection failed; the value is the error number.
     case failed(Int32)
 
+    /// Of a count or a negative error number, as the shim gives it.
+    @inlinable @inline(__always)
     init(result: Int) {
         if result > 0 {
             self = .bytes(result)
@@ -99,14 +101,17 @@ public enum Transfer: Hashable, Sendable, BitwiseCopyable {
     }
 }
 
+// Inlinable, and so in need of the shim's names: a call into this module would cost as much as the rest of them.
 extension Socket {
     /// Receives what there is, up to the buffer's size, which must not be zero.
+    @inlinable @inline(__always)
     public func receive(into buffer: UnsafeMutableRawBufferPointer) -> Transfer {
         assert(buffer.count > 0, "an empty buffer reads like the end of the stream")
         return Transfer(result: unsafe cepoll_recv(descriptor, buffer.baseAddress, buffer.count))
     }
 
     /// Sends what the kernel takes. Never raises SIGPIPE. Sending nothing moves `.bytes(0)`.
+    @inlinable @inline(__always)
     public func send(_ bytes: RawSpan) -> Transfer {
         let result = unsafe bytes.withUnsafeBytes { unsafe cepoll_send(descriptor, $0.baseAddress, $0.count) }
         return result == 0 ? .bytes(0) : Transfer(result: result)

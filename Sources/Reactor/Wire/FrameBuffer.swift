@@ -11,6 +11,7 @@ public final class FrameBuffer {
     /// Bytes written so far.
     public private(set) var count = 0
 
+    /// An empty buffer with room for `capacity` bytes before it grows.
     public init(capacity: Int = 4_096) {
         precondition(capacity > 0)
         self.capacity = capacity
@@ -30,24 +31,29 @@ public final class FrameBuffer {
         }
     }
 
+    /// Forgets the bytes; keeps the memory.
     public func removeAll() {
         count = 0
     }
 
+    /// Appends one byte.
     public func append(_ byte: UInt8) {
         reserve(1)
         unsafe base.storeBytes(of: byte, toByteOffset: count, as: UInt8.self)
         count += 1
     }
 
+    /// Appends an integer, its lowest byte first.
     public func appendLittleEndian<Integer: FixedWidthInteger & BitwiseCopyable>(_ value: Integer) {
         store(value.littleEndian)
     }
 
+    /// Appends an integer, its highest byte first.
     public func appendBigEndian<Integer: FixedWidthInteger & BitwiseCopyable>(_ value: Integer) {
         store(value.bigEndian)
     }
 
+    /// Appends a copy of `span`.
     public func append(_ span: RawSpan) {
         reserve(span.byteCount)
         unsafe span.withUnsafeBytes { source in
@@ -58,11 +64,13 @@ public final class FrameBuffer {
         count += span.byteCount
     }
 
+    /// Appends a copy of `bytes`.
     public func append(_ bytes: [UInt8]) {
         let span = bytes.span
         unsafe append(span.bytes)
     }
 
+    /// Appends the UTF-8 of `text`.
     public func append(_ text: StaticString) {
         reserve(text.utf8CodeUnitCount)
         unsafe (base + count).copyMemory(from: text.utf8Start, byteCount: text.utf8CodeUnitCount)
@@ -80,6 +88,7 @@ public final class FrameBuffer {
         count += unsafe output.finalize(for: free)
     }
 
+    /// Appends `n` zero bytes.
     public func appendZeros(_ n: Int) {
         reserve(n)
         unsafe (base + count).initializeMemory(as: UInt8.self, repeating: 0, count: n)
@@ -124,10 +133,13 @@ public final class FrameBuffer {
 /// The entries of one peers message: a fixed table of 1,000, reused.
 @safe
 public final class PeerList {
+    /// The entries that a list holds: what one message may name.
     public static let capacity = 1_000
     private let base: UnsafeMutablePointer<Endpoint>
+    /// Entries taken so far.
     public private(set) var count = 0
 
+    /// An empty list.
     public init() {
         unsafe base = .allocate(capacity: Self.capacity)
     }
@@ -136,6 +148,7 @@ public final class PeerList {
         unsafe base.deallocate()
     }
 
+    /// Forgets the entries.
     public func removeAll() {
         count = 0
     }
@@ -148,6 +161,7 @@ public final class PeerList {
         return true
     }
 
+    /// The entry at `index`, 0 ..< count.
     public subscript(_ index: Int) -> Endpoint {
         precondition(index >= 0 && index < count)
         return unsafe base[index]

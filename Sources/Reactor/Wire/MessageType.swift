@@ -8,11 +8,13 @@ public struct MessageType: Hashable, Sendable, BitwiseCopyable {
     /// The command's last four bytes, big-endian, in the upper half; or the number.
     public var low: UInt64
 
+    /// The type that a number names.
     public init(_ number: UInt32) {
         high = 0
         low = UInt64(number)
     }
 
+    /// The type whose two words are known: see `high` and `low`.
     public init(high: UInt64, low: UInt64) {
         self.high = high
         self.low = low

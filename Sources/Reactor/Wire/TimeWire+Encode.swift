@@ -10,14 +10,14 @@ extension TimeWire {
     static let commitCount: UInt32 = 2_344
 
     public func encodeHello(into frame: FrameBuffer, state: inout WireState, identity: OwnIdentity) {
-        encodeHandshake(extension: identity, verdict: nil, into: frame)
+        encodeHandshake(identity, verdict: nil, into: frame)
     }
 
     public func encodeAnswer(
         _ verdict: Verdict, isNative: Bool, into frame: FrameBuffer, state: inout WireState, identity: OwnIdentity
     ) {
         if isNative {
-            encodeHandshake(extension: identity, verdict: verdict, into: frame)
+            encodeHandshake(identity, verdict: verdict, into: frame)
             return
         }
         switch verdict {
@@ -29,11 +29,11 @@ extension TimeWire {
     }
 
     public func encodePing(nonce: UInt64, unixTime: Int64, into frame: FrameBuffer, state: inout WireState) {
-        encodeProbe(TimeMessage.ping, nonce: nonce, unixTime: unixTime, height: nil, into: frame)
+        encodeProbe(TimeMessage.ping, nonce: nonce, unixTime: unixTime, into: frame)
     }
 
     public func encodePong(nonce: UInt64, unixTime: Int64, into frame: FrameBuffer, state: inout WireState) {
-        encodeProbe(TimeMessage.pong, nonce: nonce, unixTime: unixTime, height: nil, into: frame)
+        encodeProbe(TimeMessage.pong, nonce: nonce, unixTime: unixTime, into: frame)
     }
 
     public func encodeAsk(into frame: FrameBuffer, state: inout WireState) {
@@ -88,24 +88,23 @@ extension TimeWire {
         finish(start, in: frame)
     }
 
-    /// The hello, with our extension, or, without one, exactly as the seed's own software writes it.
-    func encodeHandshake(extension identity: OwnIdentity?, verdict: Verdict?, into frame: FrameBuffer) {
+    /// The seed's hello, as its own software writes it, and our extension.
+    private func encodeHandshake(_ identity: OwnIdentity, verdict: Verdict?, into frame: FrameBuffer) {
         let start = begin(TimeMessage.handshake, in: frame)
         frame.appendBigEndian(network.magic)
         frame.appendLittleEndian(Self.protocolVersion)
         frame.appendLittleEndian(UInt64(networkName.count))
         frame.append(networkName)
         frame.appendLittleEndian(Self.commitCount)
-        if let identity { HelloExtension.append(identity, verdict, to: frame) }
+        HelloExtension.append(identity, verdict, to: frame)
         finish(start, in: frame)
     }
 
-    func encodeProbe(_ variant: UInt32, nonce: UInt64, unixTime: Int64, height: UInt64?, into frame: FrameBuffer) {
+    private func encodeProbe(_ variant: UInt32, nonce: UInt64, unixTime: Int64, into frame: FrameBuffer) {
         let start = begin(variant, in: frame)
         frame.appendLittleEndian(nonce)
         frame.appendLittleEndian(unixTime)
-        frame.append(height == nil ? 0 : 1)
-        if let height { frame.appendLittleEndian(height) }
+        frame.append(0)  // height: none, we keep no chain
         finish(start, in: frame)
     }
 

@@ -13,9 +13,11 @@ public final class TimeWire: Wire, Sendable {
     /// Bytes of the length field.
     static let headerSize = 4
 
+    /// The network that hellos must name.
     public let network: TimeNetwork
     let networkName: [UInt8]
 
+    /// A dialect for `network`.
     public init(network: TimeNetwork) {
         self.network = network
         networkName = Array(network.name.utf8)
@@ -46,7 +48,10 @@ public final class TimeWire: Wire, Sendable {
         if !isGreeted, let error = refusalBeforeHello(bytes, length: length, direction: state.direction) {
             return .broken(error)
         }
-        guard bytes.byteCount >= end else { return .more(atLeast: end) }
+        guard bytes.byteCount >= end else {
+            // A stranger's length alone reserves nothing: its next four bytes come first.
+            return .more(atLeast: isGreeted || bytes.byteCount >= 8 ? end : 8)
+        }
         if length == 0 {
             return .frame(length: end, .application(MessageType(TimeMessage.unknown), body: end..<end))
         }
@@ -137,45 +142,6 @@ public final class TimeWire: Wire, Sendable {
         return .frame(length: end, .hello(hello))
     }
 
-    private func handshake(
-        _ bytes: RawSpan, _ reader: inout ByteReader, direction: Direction
-    ) -> Result<Hello, WireError> {
-        let magic = reader.big(UInt32.self)
-        guard !reader.failed else { return .failure(shortHello(reader)) }
-        guard magic == network.magic else {
-            return .failure(
-                WireError(.wrongNetwork, "hello: magic", offset: 8, value: UInt64(magic), limit: UInt64(network.magic))
-            )
-        }
-        let protocolVersion = reader.little(UInt32.self)
-        let nameOffset = reader.offset
-        let name = reader.take(reader.little(UInt64.self))
-        guard !reader.failed else { return .failure(shortHello(reader)) }
-        guard bytes.matches(networkName, at: name) else {
-            return .failure(WireError(.wrongNetwork, "hello: network name", offset: nameOffset))
-        }
-        _ = reader.little(UInt32.self)  // commit_count: how old the seed's software is; none of our business
-        guard !reader.failed else { return .failure(shortHello(reader)) }
-        let start = reader.offset
-        switch HelloExtension.read(&reader, protocolVersion: protocolVersion) {
-        case .absent:
-            return .success(Hello(isNative: false, version: protocolVersion))
-        case .present(let hello):
-            guard direction == .outbound || hello.verdict == nil else {
-                return .failure(WireError(.protocolViolation, "hello extension: a dialler's verdict", offset: start))
-            }
-            return .success(hello)
-        case .malformed(let what, let value):
-            return .failure(WireError(.protocolViolation, what, offset: start, value: value))
-        }
-    }
-
-    private func shortHello(_ reader: borrowing ByteReader) -> WireError {
-        WireError(
-            .protocolViolation, "hello: cut short", offset: reader.offset, value: UInt64(reader.remaining)
-        )
-    }
-
     // MARK: After the hello
 
     private func message(
@@ -200,55 +166,5 @@ public final class TimeWire: Wire, Sendable {
         default:
             return .frame(length: end, .application(MessageType(variant), body: reader.offset..<end))
         }
-    }
-
-    private func peersResponse(
-        _ bytes: RawSpan, _ reader: inout ByteReader, into peers: PeerList, end: Int
-    ) -> Decoded {
-        let count = reader.little(UInt64.self)
-        guard count <= PeerList.capacity else { return .broken(tooMany(count)) }
-        var index: UInt64 = 0
-        while index < count, !reader.failed {
-            let text = reader.take(reader.little(UInt64.self))
-            // An entry that nobody could dial is skipped: one bad neighbour is no reason to lose the list.
-            if let endpoint = Endpoint(ascii: bytes.extracting(text)), endpoint.isDialable { _ = peers.append(endpoint) }
-            index += 1
-        }
-        guard !reader.failed else { return .broken(malformed("PeersResponse", reader)) }
-        return .frame(length: end, .peers)
-    }
-
-    private func peerExchange(
-        _ bytes: RawSpan, _ reader: inout ByteReader, into peers: PeerList, end: Int
-    ) -> Decoded {
-        let count = reader.little(UInt64.self)
-        guard count <= PeerList.capacity else { return .broken(tooMany(count)) }
-        var index: UInt64 = 0
-        while index < count, !reader.failed {
-            let text = reader.take(reader.little(UInt64.self))
-            _ = reader.little(UInt16.self)  // how many links it has
-            let isMasternode = reader.byte()
-            let hasTier = reader.byte()
-            let tier = hasTier == 1 ? reader.little(UInt32.self) : 0
-            guard isMasternode <= 1, hasTier <= 1, tier <= 3 else { return .broken(malformed("PeerExchange", reader)) }
-            // The seed states no port; roles come from the registry, never from gossip.
-            if let address = IPAddress(ascii: bytes.extracting(text)) {
-                let endpoint = Endpoint(address, port: defaultPort)
-                if endpoint.isDialable { _ = peers.append(endpoint) }
-            }
-            index += 1
-        }
-        guard !reader.failed else { return .broken(malformed("PeerExchange", reader)) }
-        return .frame(length: end, .peers)
-    }
-
-    private func tooMany(_ count: UInt64) -> WireError {
-        WireError(
-            .protocolViolation, "too many peers in one message", offset: 8, value: count, limit: UInt64(PeerList.capacity)
-        )
-    }
-
-    private func malformed(_ what: StaticString, _ reader: borrowing ByteReader) -> WireError {
-        WireError(.protocolViolation, what, offset: reader.offset)
     }
 }

@@ -73,15 +73,18 @@ public enum Meaning {
 
 /// What was wrong with bytes from a peer: a reason, where, and the limit or value that explains it.
 public struct WireError: Error, Hashable, Sendable {
+    /// What the link ends of.
     public var reason: CloseReason
     /// What was being read, in the dialect's own words.
     public var context: StaticText
-    /// Offset of the offending byte in the frame.
+    /// Where in the frame, in bytes from its first.
     public var offset: Int
-    /// The offending value, and the limit that it broke, where there is one.
+    /// The offending value; 0 if there is none.
     public var value: UInt64
+    /// The limit that it broke, or what should have been there; 0 if there is none.
     public var limit: UInt64
 
+    /// An error of `reason` while `context` was read.
     public init(_ reason: CloseReason, _ context: StaticString, offset: Int = 0, value: UInt64 = 0, limit: UInt64 = 0) {
         self.reason = reason
         self.context = StaticText(context)
@@ -93,8 +96,10 @@ public struct WireError: Error, Hashable, Sendable {
 
 /// A `StaticString` that can be compared and kept in a record.
 public struct StaticText: Hashable, Sendable, CustomStringConvertible {
+    /// The text itself.
     public let text: StaticString
 
+    /// A comparable `text`.
     public init(_ text: StaticString) { self.text = text }
 
     public var description: String { text.description }
@@ -106,6 +111,7 @@ public struct StaticText: Hashable, Sendable, CustomStringConvertible {
 
 /// What a dialect remembers of one link. Plain values, so that a link can be moved and written out.
 public struct WireState: Hashable, Sendable, BitwiseCopyable {
+    /// Who opened the link; hellos differ by it.
     public var direction: Direction
     /// The dialect's own flags.
     public var flags: UInt32
@@ -114,6 +120,7 @@ public struct WireState: Hashable, Sendable, BitwiseCopyable {
     /// What the hello said, for dialects that complete it with a later message.
     public var hello: Hello
 
+    /// The state of a link on which nothing was said yet.
     public init(direction: Direction) {
         self.direction = direction
         flags = 0
@@ -126,13 +133,16 @@ public struct WireState: Hashable, Sendable, BitwiseCopyable {
 public struct OwnIdentity: Hashable, Sendable, BitwiseCopyable {
     /// Where we can be dialled, if we know.
     public var endpoint: Endpoint?
+    /// Drawn once a process from the system's entropy.
     public var nonce: UInt64
+    /// What we run as.
     public var role: Role
     /// Seconds since 1970, for dialects that state a time.
     public var unixTime: Int64
     /// The other end's address, for dialects that state it back.
     public var remote: Endpoint
 
+    /// What we are to one peer.
     public init(endpoint: Endpoint?, nonce: UInt64, role: Role, unixTime: Int64, remote: Endpoint) {
         self.endpoint = endpoint
         self.nonce = nonce

@@ -261,10 +261,19 @@ enum Clock {
     }
 }
 
-/// Runs blocking test code on a thread of its own: the tests' two pool threads stay free for other tests.
+/// Runs blocking test code on a thread of its own: the tests' two pool threads stay free for other tests. It stays the
+/// same task, so that what it finds is told of the right test.
 func onThread<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
-    try await withCheckedThrowingContinuation { continuation in
-        let thread = Thread { continuation.resume(with: Result { try body() }) }
+    try await withTaskExecutorPreference(ThreadExecutor.shared) { try body() }
+}
+
+/// A thread for each job.
+private final class ThreadExecutor: TaskExecutor {
+    static let shared = ThreadExecutor()
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        let thread = Thread { [self] in job.runSynchronously(on: asUnownedTaskExecutor()) }
         thread.stackSize = 1 << 21
         thread.start()
     }

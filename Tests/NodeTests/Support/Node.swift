@@ -46,7 +46,7 @@ final class Node: @unchecked Sendable {
         errors: Child.ErrorStream = .lines
     ) throws {
         self.endpoint = endpoint
-        arguments = ["run", "--network", network, "--listen", "\(endpoint)", "--log-format", "json"] + timings + more
+        arguments = ["run", "--network", network, "--listen", "\(endpoint)", "--log-format", "json", "--log-repeat", "0s"] + timings + more
         process = try Child(Node.path, arguments, name: "reactor-node \(endpoint)", errors: errors)
     }
 

@@ -182,7 +182,7 @@ enum Ports {
         lock.withLock {
             while true {
                 last = last >= 32_000 ? 20_000 : last + 1
-                if !SocketTable.read().contains(where: { $0.local.port == last }) { return last }
+                if !SocketTable.read(all: true).contains(where: { $0.local.port == last }) { return last }
             }
         }
     }

@@ -12,32 +12,66 @@ struct SocketEntry: Hashable, Sendable {
     var local: Endpoint
     var remote: Endpoint
     var state: State
-    var inode: UInt64
 }
 
 enum SocketTable {
-    /// All IPv4 sockets of this network namespace.
-    static func read() -> [SocketEntry] {
-        guard let data = FileManager.default.contents(atPath: "/proc/net/tcp") else { return [] }
-        return String(decoding: data, as: UTF8.self).split(separator: "\n").dropFirst().compactMap { line in
-            let words = line.split(separator: " ", omittingEmptySubsequences: true)
-            guard words.count > 9, let local = endpoint(words[1]), let remote = endpoint(words[2]),
-                let code = UInt8(words[3], radix: 16), let state = SocketEntry.State(rawValue: code),
-                let inode = UInt64(words[9])
-            else { return nil }
-            return SocketEntry(local: local, remote: remote, state: state, inode: inode)
+    /// The IPv4 sockets of this network namespace, each once; those that are established or listen, unless all are asked for.
+    static func read(all: Bool = false) -> [SocketEntry] {
+        let bytes = text()
+        var entries: [SocketEntry] = []
+        var seen: Set<SocketEntry> = []
+        var start = (bytes.firstIndex(of: 10) ?? bytes.count - 1) + 1
+        // A line is `sl: local remote st …`; its columns are fixed but for the first.
+        bytes.withUnsafeBufferPointer { bytes in
+            while start + 34 < bytes.count {
+                let end = bytes[start...].firstIndex(of: 10) ?? bytes.count
+                defer { start = end + 1 }
+                guard let colon = bytes[start..<end].firstIndex(of: 58), colon + 33 < end else { continue }
+                let first = colon + 2
+                guard let state = SocketEntry.State(rawValue: UInt8(hex(bytes, first + 28, 2))),
+                    all || state == .established || state == .listen
+                else { continue }
+                let entry = SocketEntry(local: endpoint(bytes, first), remote: endpoint(bytes, first + 14), state: state)
+                // The kernel walks its table a page at a time, and may tell of one socket twice when the table changes.
+                if seen.insert(entry).inserted { entries.append(entry) }
+            }
+        }
+        return entries
+    }
+
+    /// `0100007F:1F90`: the address as the host's integer, so on this machine its bytes from the last to the first.
+    private static func endpoint(_ bytes: UnsafeBufferPointer<UInt8>, _ offset: Int) -> Endpoint {
+        Endpoint(
+            IPAddress(v4: UInt32(truncatingIfNeeded: hex(bytes, offset, 8)).byteSwapped),
+            port: UInt16(truncatingIfNeeded: hex(bytes, offset + 9, 4))
+        )
+    }
+
+    private static func hex(_ bytes: UnsafeBufferPointer<UInt8>, _ offset: Int, _ count: Int) -> Int {
+        var value = 0
+        for index in offset..<offset + count {
+            let byte = Int(bytes[index])
+            value = value << 4 | (byte <= 57 ? byte - 48 : byte - 55)
+        }
+        return value
+    }
+
+    /// The file, to its end: the kernel gives it out a page at a time, and states no size.
+    private static func text() -> [UInt8] {
+        let descriptor = open("/proc/net/tcp", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return [] }
+        defer { close(descriptor) }
+        var text: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = Foundation.read(descriptor, &buffer, buffer.count)
+            guard count > 0 else { return text }
+            text.append(contentsOf: buffer[..<count])
         }
     }
 
     static func isListening(_ endpoint: Endpoint) -> Bool {
         read().contains { $0.state == .listen && $0.local == endpoint }
-    }
-
-    /// `0100007F:1F90`: the address as the host's integer, so on this machine its bytes from the last to the first.
-    private static func endpoint(_ text: Substring) -> Endpoint? {
-        let parts = text.split(separator: ":")
-        guard parts.count == 2, let bits = UInt32(parts[0], radix: 16), let port = UInt16(parts[1], radix: 16) else { return nil }
-        return Endpoint(IPAddress(v4: UInt32(bigEndian: bits)), port: port)
     }
 }
 

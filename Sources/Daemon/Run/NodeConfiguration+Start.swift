@@ -1,0 +1,79 @@
+// What a configuration says of itself at start: its effective values, its limits, and what a newcomer types next.
+
+import PeerMesh
+import Timers
+
+extension NodeConfiguration {
+    /// The peers that were given by name, and what they are to the mesh.
+    var namedPeers: [(name: PeerName, kind: NamedPeers.Kind)] {
+        masternodes.filter { $0.endpoint == nil }.map { ($0, .masternode) }
+            + peers.filter { $0.endpoint == nil }.map { ($0, .peer) }
+    }
+
+    /// The peers that were given by address.
+    var pinnedPeers: [Endpoint] {
+        masternodes.compactMap(\.endpoint) + peers.compactMap(\.endpoint)
+    }
+
+    /// The lines that open the log.
+    func startLines(bound: [Endpoint], available: UInt64) -> StartLines {
+        var lines = StartLines()
+        lines.add(
+            .info, "start", ("network", .word(network.name)), ("dialect", .word(network.isNative ? "time" : "bitcoin")),
+            ("role", .word(mesh.role == .masternode ? "masternode" : "regular")),
+            ("advertise", .word((advertise ?? bound.first { $0.isDialable && bound.count == 1 })?.description ?? "none")),
+            ("masternodes", .number(UInt64(masternodes.count))), ("peers", .number(UInt64(peers.count)))
+        )
+        for endpoint in bound { lines.add(.info, "listening", ("listen", .endpoint(endpoint))) }
+        lines.add(
+            .info, "limits", ("max-peers", .number(UInt64(mesh.maxPeers))), ("reserve", .number(UInt64(mesh.effectiveReserve))),
+            ("regular-slots", .number(UInt64(mesh.regularSlots))), ("dials", .number(UInt64(mesh.dialLimit))),
+            ("pending", .number(UInt64(mesh.pendingLimit))), ("draining", .number(UInt64(mesh.drainingLimit))),
+            ("links", .number(UInt64(mesh.linkCapacity))), ("descriptors-needed", .number(budget.needed)),
+            ("descriptors-available", .number(available))
+        )
+        lines.addSettings(mesh)
+        addWarnings(to: &lines)
+        if isFirstTry { addNextStep(to: &lines, bound: bound) }
+        return lines
+    }
+
+    private func addWarnings(to lines: inout StartLines) {
+        if network.isPlainForNow {
+            lines.add(
+                .warning, "plain-tcp",
+                ("message", .text("links of this network are encrypted, and this node speaks plain TCP: it reaches its own kind only"))
+            )
+        }
+        if mesh.regularSlots == 0 {
+            lines.add(
+                .warning, "no-regular-slots",
+                ("message", .text("the reserve takes the whole table: no regular peer will be linked; raise --max-peers or lower --reserve"))
+            )
+        }
+        if UInt64(masternodes.count) > UInt64(mesh.maxPeers) {
+            lines.add(
+                .error, "degraded", ("registered", .number(UInt64(masternodes.count))), ("max-peers", .number(UInt64(mesh.maxPeers))),
+                ("message", .text("more masternodes than slots: raise --max-peers; the first ones by address are wanted"))
+            )
+        }
+    }
+
+    private func addNextStep(to lines: inout StartLines, bound: [Endpoint]) {
+        guard let first = bound.first else { return }
+        let other = Endpoint(first.address, port: first.port + 1)
+        let name = network.name == Network.reactor.name ? "" : " --network \(network.name)"
+        lines.add(
+            .info, "next",
+            ("message", .text("in another terminal: reactor-node run\(name) --listen \(other) --peer \(first)"))
+        )
+    }
+}
+
+extension StartLines {
+    /// One line with every setting, as the options take them.
+    mutating func addSettings(_ mesh: MeshSettings) {
+        let text = Setting.all.map { "\($0.name)=\($0.text(in: mesh))" }.joined(separator: " ")
+        add(.info, "settings", ("values", .text(text)))
+    }
+}

@@ -1,0 +1,73 @@
+// Every number of a node that is not the mesh's, in one value.
+
+public import PeerMesh
+
+/// The configuration of a `PeerNode`.
+public struct NodeSettings: Hashable, Sendable {
+    /// The policies' numbers; its nonce must come from the system's entropy.
+    public var mesh: MeshSettings
+    /// Where this node can be dialled, if it knows. Stated in its hello.
+    public var endpoint: Endpoint?
+    /// The address that dials come from; nil leaves the choice to the kernel. A node that listens on one of several
+    /// addresses names it here: others recognise it by that address.
+    public var dialFrom: IPAddress?
+    /// TCP options of dialled and accepted sockets.
+    public var socket = SocketOptions()
+    /// Listeners of the node.
+    public var listener = Listener.Settings()
+
+    /// Queued bytes of a link from which on a yielding sender waits…
+    public var highWater = 256 << 10
+    /// …until so few are left.
+    public var lowWater = 64 << 10
+    /// Queued bytes at which a link is closed as `slowConsumer`. At least `highWater` and the largest frame.
+    public var queueLimit = 16 << 20
+    /// Queued bytes of pings and pongs at which it is, too.
+    public var controlLimit = 4 << 10
+    /// Bytes that all buffers of the node may hold together.
+    public var memoryLimit = 256 << 20
+    /// Bytes read from one link before the others have their turn.
+    public var readBudget = 256 << 10
+    /// Bytes written to one link before the others have their turn.
+    public var writeBudget = 1 << 20
+    /// Records that wait for the log at most; a power of two; 0 for no ring.
+    public var recordCapacity = 4_096
+
+    public init(mesh: MeshSettings) {
+        self.mesh = mesh
+    }
+
+    /// The address that a dial to `endpoint` comes from. A loopback address reaches nothing but loopback, and the other
+    /// way round, so there the choice is the kernel's.
+    func source(for endpoint: Endpoint) -> IPAddress? {
+        guard let dialFrom, dialFrom.isLoopback == endpoint.address.isLoopback else { return nil }
+        return dialFrom
+    }
+}
+
+/// What a node counted since it was made.
+public struct NodeCounters: Hashable, Sendable, BitwiseCopyable {
+    /// Connections that listeners handed over, and those of them that were turned away unheard.
+    public var accepted: UInt64 = 0
+    public var refused: UInt64 = 0
+    public var dials: UInt64 = 0
+    public var dialsFailed: UInt64 = 0
+    /// Frames decoded, of all meanings.
+    public var framesIn: UInt64 = 0
+    /// Frames queued: the application's, the mesh's and the dialect's.
+    public var framesOut: UInt64 = 0
+    public var bytesIn: UInt64 = 0
+    public var bytesOut: UInt64 = 0
+    public var pingsOut: UInt64 = 0
+    public var pongsOut: UInt64 = 0
+    /// Streams that broke their dialect's rules.
+    public var wireErrors: UInt64 = 0
+    /// Sends that were answered `wouldBlock`.
+    public var blockedSends: UInt64 = 0
+    /// Times that a link was not read on for want of memory.
+    public var memoryPauses: UInt64 = 0
+    /// Posts of a kind that no node knows.
+    public var strangeJobs: UInt64 = 0
+
+    public init() {}
+}

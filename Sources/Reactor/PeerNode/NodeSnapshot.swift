@@ -1,0 +1,122 @@
+// What a node says of itself, when asked: reports copied out of its tables, on the loop's thread, into storage that the
+// asker keeps and reuses.
+
+import CEpoll
+public import PeerMesh
+import Synchronization
+public import Timers
+
+/// The state of a node at one instant. Not shared: whoever has it may read it.
+public final class NodeSnapshot {
+    /// One link: the mesh's view and the driver's.
+    public struct LinkEntry: Hashable, Sendable, BitwiseCopyable {
+        public var report: LinkReport
+        /// Bytes that wait to be sent.
+        public var queued: Int
+        /// Memory that an incomplete frame holds.
+        public var inbound: Int
+        /// Read no longer: the application's wish, or memory is short.
+        public var isPaused: Bool
+    }
+
+    public internal(set) var at = Instant.zero
+    public internal(set) var census = Census()
+    public internal(set) var peers: [PeerReport] = []
+    public internal(set) var links: [LinkEntry] = []
+    public internal(set) var bans: [BanRecord] = []
+    public internal(set) var counters = NodeCounters()
+    public internal(set) var loop = LoopCounters()
+    public internal(set) var ownEndpoint: Endpoint?
+    /// Where the node listens.
+    public internal(set) var listeners: [Endpoint] = []
+    /// Bytes that the buffers of all links hold, the most that they ever held, and their bound.
+    public internal(set) var memoryInUse = 0
+    public internal(set) var memoryPeak = 0
+    public internal(set) var memoryLimit = 0
+    public internal(set) var isStopped = false
+
+    public init() {}
+}
+
+/// A snapshot on its way to the loop and back. One request at a time; the object and its storage are reused.
+public final class SnapshotRequest: @unchecked Sendable {
+    /// The answer, after `wait` returned true; until the next request it is the asker's alone.
+    public let snapshot = NodeSnapshot()
+    private let descriptor: CInt
+
+    public init() throws(SystemError) {
+        descriptor = try SystemError.check(cepoll_eventfd(), .eventfd)
+    }
+
+    deinit {
+        _ = cepoll_close(descriptor)
+    }
+
+    /// Waits for the answer; false at the timeout: then the request is still on its way, and must be waited for again
+    /// before it is used anew. Never on the loop's thread.
+    public func wait(milliseconds: Int32) -> Bool {
+        guard cepoll_poll_readable(descriptor, milliseconds) == 1 else { return false }
+        return cepoll_eventfd_take(descriptor) == 0
+    }
+
+    func complete() {
+        _ = cepoll_eventfd_add(descriptor)
+    }
+}
+
+extension PeerNode {
+    /// Writes the node's state into `snapshot`. O(book + links); allocates only while the snapshot's storage grows.
+    public func fill(_ snapshot: NodeSnapshot) {
+        snapshot.at = loop.now
+        snapshot.census = mesh.census()
+        snapshot.counters = counts
+        snapshot.loop = loop.counters
+        snapshot.ownEndpoint = ownEndpoint
+        snapshot.memoryInUse = memory.pool.inUse
+        snapshot.memoryPeak = memory.pool.peak
+        snapshot.memoryLimit = memory.pool.limit
+        snapshot.isStopped = isStopped
+        snapshot.peers.removeAll(keepingCapacity: true)
+        snapshot.links.removeAll(keepingCapacity: true)
+        snapshot.bans.removeAll(keepingCapacity: true)
+        snapshot.listeners.removeAll(keepingCapacity: true)
+        for listener in listeners { snapshot.listeners.append(listener.endpoint) }
+        mesh.forEachPeer(at: loop.now) { snapshot.peers.append($0) }
+        mesh.forEachBan { snapshot.bans.append($0) }
+        mesh.forEachLink { report in
+            let link = links[Int(report.link.slot)]
+            snapshot.links.append(
+                NodeSnapshot.LinkEntry(
+                    report: report, queued: link.map { $0.stream.queue.bulkCount + $0.stream.queue.controlCount } ?? 0,
+                    inbound: link?.stream.inboundMemory ?? 0, isPaused: link.map { $0.isPaused || $0.isStarved } ?? false
+                )
+            )
+        }
+    }
+
+    /// How full the tables are. O(book).
+    public var census: Census { mesh.census() }
+
+    /// What the node counted so far.
+    public var counters: NodeCounters { counts }
+
+    /// Every peer of the book, as it stands. O(book).
+    public func forEachPeer(_ body: (PeerReport) -> Void) { mesh.forEachPeer(at: loop.now, body) }
+
+    /// Every link that is not closed. O(links).
+    public func forEachLink(_ body: (LinkReport) -> Void) { mesh.forEachLink(body) }
+
+    /// The peer with this endpoint, or nil. O(1).
+    public func peer(at endpoint: Endpoint) -> PeerReport? { mesh.peer(at: endpoint, now: loop.now) }
+
+    /// The link with this id, or nil if it is over. O(1).
+    public func link(_ id: LinkID) -> LinkReport? { mesh.link(id) }
+
+    /// Bytes that wait to be sent on a link; nil if it is over.
+    public func queuedBytes(of id: LinkID) -> Int? {
+        current(id).map { $0.stream.queue.bulkCount + $0.stream.queue.controlCount }
+    }
+
+    /// Where the node listens.
+    public var endpoints: [Endpoint] { listeners.map(\.endpoint) }
+}

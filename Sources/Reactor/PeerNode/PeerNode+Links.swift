@@ -1,0 +1,152 @@
+// How sockets become links and stop being ones: accept, dial, drain, close.
+
+import CEpoll
+import PeerMesh
+
+extension PeerNode {
+    // MARK: Accepted sockets
+
+    func consider(_ socket: consuming Socket, from remote: Endpoint) {
+        guard !isEnding else { return }
+        assert(candidate == nil && !isPerforming, "the mesh answers an accepted socket at once")
+        counts.accepted &+= 1
+        ticket &+= 1
+        candidate = consume socket
+        candidateRemote = remote
+        report(.accepted(ticket: ticket, from: remote))
+        assert(candidate == nil, "the mesh adopts or refuses at once")
+        candidate = nil
+    }
+
+    func adopt(_ ticket: UInt32, _ id: LinkID) {
+        guard ticket == self.ticket, let socket = candidate.take() else { return }
+        let link = newLink(id, .inbound, candidateRemote, .greeting)
+        link.stream.open(socket)
+        register(link)
+    }
+
+    func refuse(_ ticket: UInt32) {
+        guard ticket == self.ticket else { return }
+        counts.refused &+= 1
+        candidate = nil
+    }
+
+    // MARK: Dials
+
+    func dial(_ id: LinkID, _ endpoint: Endpoint) {
+        counts.dials &+= 1
+        let link = newLink(id, .outbound, endpoint, .connecting)
+        switch Socket.dial(endpoint, from: settings.source(for: endpoint), options: settings.socket) {
+        case .connected(let socket):
+            link.stream.open(socket)
+            link.phase = .greeting
+            if register(link) { report(.connected(id)) }
+        case .pending(let socket):
+            link.stream.open(socket)
+            register(link)
+        case .failed(let error):
+            dialFailed(link, error)
+        }
+    }
+
+    /// The first news of a pending dial.
+    func finishDial(_ link: NodeLink) {
+        switch link.stream.dialResult() {
+        case .pending: return
+        case .connected:
+            link.phase = .greeting
+            applyInterest(link)
+            report(.connected(link.id))
+        case .connectedToItself:
+            // Nobody listens there: the kernel picked the dialled port as our own.
+            dialFailed(link, CEPOLL_ECONNREFUSED)
+        case .failed(let error):
+            dialFailed(link, error)
+        }
+    }
+
+    private func dialFailed(_ link: NodeLink, _ error: Int32) {
+        counts.dialsFailed &+= 1
+        report(.dialFailed(link.id, error == CEPOLL_ECONNREFUSED ? .refused : .io(error)))
+    }
+
+    // MARK: The table
+
+    private func newLink(_ id: LinkID, _ direction: Direction, _ remote: Endpoint, _ phase: NodeLink.Phase) -> NodeLink {
+        assert(links[Int(id.slot)] == nil, "the mesh reused a slot that it had not closed")
+        let link = spare.popLast() ?? NodeLink(stream: Stream(memory: memory, limits: limits))
+        link.begin(id, direction, remote, phase)
+        links[Int(id.slot)] = link
+        linkCount += 1
+        return link
+    }
+
+    /// Tells the loop of the link's socket; false if it has no place for it.
+    @discardableResult
+    private func register(_ link: NodeLink) -> Bool {
+        do throws(SystemError) {
+            link.slot = try loop.add(link.stream.descriptor, interest: link.interest, source: self, tag: link.id.slot)
+            return true
+        } catch {
+            if link.phase == .connecting {
+                dialFailed(link, error.code)
+            } else {
+                report(.ended(link.id, .io(error.code)))
+            }
+            return false
+        }
+    }
+
+    func applyInterest(_ link: NodeLink) {
+        if let slot = link.slot { loop.setInterest(slot, link.interest) }
+    }
+
+    // MARK: The way out
+
+    /// Flushes, then shuts the sending side, then reads and drops until the end.
+    func drain(_ id: LinkID) {
+        guard let link = current(id) else { return }
+        assert(link.phase != .connecting, "a dial is not drained")
+        link.phase = .draining
+        link.isStalled = false
+        forget(link)
+        applyInterest(link)
+        listToWrite(link)
+    }
+
+    /// Takes the link off the table and the loop; its descriptor is closed in the close phase. Its slot may be a new
+    /// link's before that.
+    func close(_ id: LinkID) {
+        guard let link = current(id) else { return }
+        forget(link)
+        link.phase = .condemned
+        if let slot = link.slot { loop.remove(slot) }
+        link.slot = nil
+        links[Int(id.slot)] = nil
+        linkCount -= 1
+        condemned.append(link)
+        loop.requestReap(self)
+    }
+
+    func closePhase() {
+        while let link = condemned.popLast() {
+            link.stream.close()
+            link.phase = .free
+            if !link.isListedToWrite && !link.isListedToRead { spare.append(link) }
+        }
+        assert(isWhole, "the open descriptors are not the table's")
+        end()
+    }
+
+    /// Whether the driver's links are the mesh's, one descriptor each. O(links).
+    private var isWhole: Bool {
+        var count = 0
+        var isWhole = true
+        mesh.forEachLink { report in
+            count += 1
+            if links[Int(report.link.slot)]?.id != report.link { isWhole = false }
+            if links[Int(report.link.slot)]?.stream.isOpen != true { isWhole = false }
+        }
+        return isWhole && count == linkCount
+    }
+}

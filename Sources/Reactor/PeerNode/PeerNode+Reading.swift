@@ -1,0 +1,176 @@
+// Readiness to bytes, bytes to frames, frames to events and handlers.
+
+import CEpoll
+import PeerMesh
+
+extension PeerNode {
+    func becameReady(_ readiness: Readiness, slot: Int) {
+        guard let link = links[slot] else { return }
+        if link.phase == .connecting {
+            finishDial(link)
+            return
+        }
+        if readiness.contains(.readable) { read(link) }
+        if readiness.contains(.writable), link.isBlocked {
+            link.isBlocked = false
+            listToWrite(link)
+        }
+    }
+
+    /// Reads until nothing is left or the budget is used up: then the kernel tells again after the others had their turn.
+    func read(_ link: NodeLink) {
+        if link.phase == .draining { return discard(link) }
+        guard link.wantsBytes else { return }
+        let id = link.id
+        let stream = link.stream
+        var budget = settings.readBudget
+        var outcome = Received.wouldBlock
+        stream.beginReading()
+        while budget > 0, link.wantsBytes {
+            outcome = stream.receive()
+            guard case .bytes(let count) = outcome else { break }
+            budget -= count
+            counts.bytesIn &+= UInt64(count)
+            let frames = decode(link)
+            guard link.phase != .condemned else { break }
+            report(.received(id, frames: frames, partial: partial(of: link)))
+            // A short receive took all there was; the kernel tells if more comes.
+            if stream.hasRoom { break }
+        }
+        stream.endReading()
+        guard link.phase != .condemned else { return }
+        switch outcome {
+        case .bytes, .wouldBlock: break
+        case .ended: ended(link, .remoteClosed)
+        case .failed(let error): ended(link, Self.reason(error))
+        case .noMemory: starve(link)
+        case .overLimit: ended(link, .frameTooLarge)
+        }
+        applyInterest(link)
+    }
+
+    /// Decodes what was read but not decoded: after a pause, without news from the kernel.
+    func readAgain(_ link: NodeLink) {
+        guard link.isDecoded else { return }
+        link.stream.beginReading()
+        let frames = decode(link)
+        if frames > 0, link.phase != .condemned {
+            report(.received(link.id, frames: frames, partial: partial(of: link)))
+        }
+        link.stream.endReading()
+        applyInterest(link)
+    }
+
+    /// Bytes of a frame that the peer has yet to finish: none if it is we who do not read on.
+    private func partial(of link: NodeLink) -> UInt32 {
+        link.isDecoded ? UInt32(clamping: link.stream.unreadCount) : 0
+    }
+
+    private func discard(_ link: NodeLink) {
+        switch link.stream.discard(budget: settings.readBudget) {
+        case .bytes, .wouldBlock, .overLimit, .noMemory: break
+        case .ended:
+            link.hasEnded = true
+            applyInterest(link)
+            if link.isShut { report(.ended(link.id, .remoteClosed)) }
+        case .failed(let error): ended(link, Self.reason(error))
+        }
+    }
+
+    /// A reset is the peer's word as much as an end is.
+    static func reason(_ error: Int32) -> CloseReason {
+        error == CEPOLL_ECONNRESET || error == CEPOLL_EPIPE ? .remoteClosed : .io(error)
+    }
+
+    func ended(_ link: NodeLink, _ reason: CloseReason) {
+        link.hasEnded = true
+        applyInterest(link)
+        report(.ended(link.id, reason))
+    }
+
+    /// Cuts and delivers the frames that are complete. Returns how many.
+    private func decode(_ link: NodeLink) -> UInt32 {
+        let stream = link.stream
+        let reply = reply
+        var frames: UInt32 = 0
+        while link.isDecoded {
+            reply.removeAll()
+            let decoded = wire.decode(stream.unread, state: &link.wire, peers: told, reply: reply)
+            if reply.count > 0 { queue(reply.bytes, on: link) }
+            switch decoded {
+            case .more(let count):
+                stream.expect(count)
+                return frames
+            case .broken(let error):
+                broken(link, error)
+                return frames
+            case .frame(let length, .application(let type, let body)):
+                guard link.phase == .up else {
+                    beforeUp(link)
+                    return frames
+                }
+                frames += 1
+                counts.framesIn &+= 1
+                handler.received(type, stream.unread.extracting(body), from: link.id)
+                stream.consume(length)
+            case .frame(let length, let meaning):
+                frames += 1
+                stream.consume(length)
+                dispatch(meaning, link)
+            }
+        }
+        return frames
+    }
+
+    private func dispatch(_ meaning: Meaning, _ link: NodeLink) {
+        let id = link.id
+        counts.framesIn &+= 1
+        switch meaning {
+        case .hello(let hello):
+            link.hasGreeted = true
+            report(.hello(id, hello))
+        case .greet: greet(id)
+        case .ping(let nonce): report(.ping(id, nonce: nonce))
+        case .pong(let nonce): report(.pong(id, nonce: nonce))
+        case .ask: report(.asked(id))
+        case .peers:
+            for index in 0..<told.count { report(.learnt(id, told[index])) }
+        case .housekeeping: break
+        case .application: assertionFailure("application frames go to the handler")
+        }
+    }
+
+    /// An application frame on a link that is not up. After the hello it is no offence: a foreign peer knows no verdict.
+    /// Its bytes stay where they are until the link is up or over.
+    private func beforeUp(_ link: NodeLink) {
+        if link.hasGreeted {
+            link.isStalled = true
+        } else {
+            broken(link, WireError(.protocolViolation, "an application frame before the hello"))
+        }
+    }
+
+    private func broken(_ link: NodeLink, _ error: WireError) {
+        counts.wireErrors &+= 1
+        let stream = link.stream
+        let incident = WireIncident(
+            at: loop.now, link: link.id, direction: link.wire.direction, remote: link.remote, error: error,
+            bytes: stream.unread
+        )
+        record(.wireError(incident))
+        link.isBroken = true
+        if link.phase != .up { reject(link, error.reason) }
+        report(.ended(link.id, error.reason))
+    }
+
+    /// Tells a human at the other end why, where the dialect can.
+    private func reject(_ link: NodeLink, _ reason: CloseReason) {
+        frame.removeAll()
+        if reason == .wrongNetwork {
+            wire.encodeReject("This node is on another network.", into: frame, state: &link.wire)
+        } else if reason == .protocolViolation {
+            wire.encodeReject("That is not this network's protocol.", into: frame, state: &link.wire)
+        }
+        sendFrame(on: link)
+    }
+}

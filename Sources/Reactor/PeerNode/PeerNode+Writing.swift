@@ -1,0 +1,152 @@
+// Frames on their way out: queued at once, written in the flush phase, once for all of an iteration's events.
+
+import CEpoll
+public import PeerMesh
+
+extension PeerNode {
+    /// Queues an application frame for an established link. O(size of the body).
+    @discardableResult
+    public func send(
+        _ body: RawSpan, type: MessageType, to link: LinkID, policy: SendPolicy = .yields
+    ) -> SendResult {
+        guard let link = current(link), link.phase == .up else { return .notLinked }
+        guard body.byteCount <= wire.maximumBody else { return .tooLarge }
+        let frame = frame
+        frame.removeAll()
+        wire.encode(body, type: type, into: frame)
+        return finish(link.stream.enqueue(frame.bytes, policy == .insists ? .insists : .yields), link)
+    }
+
+    /// Queues one application frame for every established link but `except`: encoded once, in one buffer that all of
+    /// them share. Returns how many links took it. A link whose queue is at its limit is closed as `slowConsumer`; with
+    /// `policy: .yields` one above its mark is passed over instead. Nothing is sent if the body is too large.
+    @discardableResult
+    public func broadcast(
+        _ body: RawSpan, type: MessageType, except: LinkID? = nil, policy: SendPolicy = .insists
+    ) -> Int {
+        guard body.byteCount <= wire.maximumBody, linkCount > 0 else { return 0 }
+        let frame = frame
+        frame.removeAll()
+        wire.encode(body, type: type, into: frame)
+        guard let buffer = memory.shared.make(frame.bytes) else {
+            counts.blockedSends &+= 1
+            return 0
+        }
+        var taken = 0
+        for index in links.indices {
+            guard let link = links[index], link.phase == .up, link.id != except else { continue }
+            let queued = link.stream.enqueue(shared: buffer, policy == .insists ? .insists : .yields)
+            if finish(queued, link) == .queued { taken += 1 }
+        }
+        memory.shared.drop(buffer)
+        return taken
+    }
+
+    private func finish(_ queued: Queued, _ link: NodeLink) -> SendResult {
+        switch queued {
+        case .queued:
+            counts.framesOut &+= 1
+            noteQueued(link)
+            return .queued
+        case .wouldBlock:
+            counts.blockedSends &+= 1
+            if !link.isOwedLowWater {
+                link.isOwedLowWater = true
+                owedCount += 1
+            }
+            return .wouldBlock
+        case .overLimit:
+            report(.ended(link.id, .slowConsumer))
+            return .notLinked
+        }
+    }
+
+    func noteQueued(_ link: NodeLink) {
+        listToWrite(link)
+        if link.stream.hasRisen(), link.phase == .up { handler.highWater(link.id) }
+    }
+
+    /// Has the link written in the flush phase, unless the kernel has no room anyway.
+    func listToWrite(_ link: NodeLink) {
+        guard !link.isListedToWrite, !link.isBlocked else { return }
+        link.isListedToWrite = true
+        toWrite.append(link)
+        loop.requestFlush(self)
+    }
+
+    func flushPhase() {
+        flushes &+= 1
+        // Both lists may grow while they are worked off; a link is written and read once a phase, so they come to an end.
+        var index = 0
+        while index < toRead.count {
+            let link = toRead[index]
+            index += 1
+            link.isListedToRead = false
+            recycle(link)
+            readAgain(link)
+        }
+        toRead.removeAll(keepingCapacity: true)
+        index = 0
+        while index < toWrite.count {
+            let link = toWrite[index]
+            index += 1
+            link.isListedToWrite = false
+            recycle(link)
+            write(link)
+        }
+        toWrite.removeAll(keepingCapacity: true)
+        balanceMemory()
+        armTimer()
+    }
+
+    /// A link that was closed while it was listed is spare only now.
+    private func recycle(_ link: NodeLink) {
+        if link.phase == .free && !link.isListedToWrite && !link.isListedToRead { spare.append(link) }
+    }
+
+    private func write(_ link: NodeLink) {
+        switch link.phase {
+        case .free, .connecting, .condemned: return
+        case .greeting, .up, .draining: break
+        }
+        guard link.lastFlush != flushes else {
+            // It has had its turn in this phase: what came since goes when the kernel says that there is room.
+            block(link)
+            return
+        }
+        link.lastFlush = flushes
+        let written = link.stream.write(budget: settings.writeBudget)
+        let id = link.id
+        if written.bytes > 0 {
+            counts.bytesOut &+= UInt64(written.bytes)
+            let bytes = UInt32(clamping: written.bytes)
+            report(.sent(id, bytes: bytes, controlEmpty: link.stream.queue.controlCount == 0))
+        }
+        guard link.phase != .condemned else { return }
+        switch written.outcome {
+        case .empty: emptied(link)
+        case .blocked, .budget: block(link)
+        case .failed(let error): ended(link, Self.reason(error))
+        }
+        if link.phase == .up, link.stream.hasSunk() {
+            if link.isOwedLowWater {
+                link.isOwedLowWater = false
+                owedCount -= 1
+            }
+            handler.lowWater(id)
+        }
+    }
+
+    private func block(_ link: NodeLink) {
+        link.isBlocked = true
+        applyInterest(link)
+    }
+
+    private func emptied(_ link: NodeLink) {
+        applyInterest(link)
+        guard link.phase == .draining, !link.isShut else { return }
+        link.isShut = true
+        link.stream.shutdownSending()
+        if link.hasEnded { report(.ended(link.id, .remoteClosed)) }
+    }
+}

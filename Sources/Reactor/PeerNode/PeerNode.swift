@@ -1,0 +1,187 @@
+// A node: one mesh bound to one loop. Readiness becomes events, actions become system calls, frames reach their handlers.
+// It owns every socket, stream and listener of the node. What it must never do: decide anything about peers (the mesh
+// does), close a link that the mesh has not closed, or allocate for an event, a ping or a frame.
+
+import CEpoll
+public import PeerMesh
+public import Timers
+
+/// One peer-to-peer node on one event loop. All on the loop's thread; other threads use `port`.
+public final class PeerNode: Source {
+    public let loop: EventLoop
+    public let settings: NodeSettings
+    public let wire: any Wire
+    public let handler: PeerHandler
+    /// The same for other threads.
+    public let port: NodePort
+    /// Records for a log thread; nil if the settings want none. Take them, or they are lost (and counted).
+    public let transitions: TransitionRing?
+
+    var mesh: Mesh
+    var counts = NodeCounters()
+    let memory: StreamMemory
+    let limits: StreamLimits
+    /// Frames on their way out are encoded here, before they are copied into a queue.
+    let frame = FrameBuffer()
+    /// What the dialect itself answers while a frame is decoded.
+    let reply = FrameBuffer()
+    let told = PeerList()
+    let sharing = PeerList()
+
+    /// By the link's slot in the mesh.
+    var links: [NodeLink?]
+    var linkCount = 0
+    var spare: [NodeLink] = []
+    var condemned: [NodeLink] = []
+    var toWrite: [NodeLink] = []
+    var toRead: [NodeLink] = []
+    var starvedCount = 0
+    var owedCount = 0
+    var flushes: UInt64 = 0
+
+    var listeners: [Listener] = []
+    /// The accepted socket that the mesh is being asked about, and its ticket.
+    var candidate: Socket?
+    var candidateRemote = Endpoint(IPAddress(v4: 0), port: 0)
+    var ticket: UInt32 = 0
+
+    var ownEndpoint: Endpoint?
+    var timer: TimerID?
+    var armedFor: Instant?
+    var isPerforming = false
+    var isEnding = false
+    /// Whether the node is over: after `shutdown` its last link was closed.
+    public internal(set) var isStopped = false
+
+    /// Makes a node that does nothing yet: add listeners, tell it of peers, then `start`.
+    public init(loop: EventLoop, wire: any Wire, settings: NodeSettings, handler: PeerHandler) throws(SystemError) {
+        let limits = StreamLimits(
+            highWater: settings.highWater, lowWater: settings.lowWater, hardLimit: settings.queueLimit,
+            controlLimit: settings.controlLimit, frameLimit: wire.maximumBody + 1_024
+        )
+        precondition(
+            settings.queueLimit >= settings.highWater + wire.maximumBody + 1_024 || settings.queueLimit == BufferPool.largestBlock,
+            "the queue's limit must leave room for the largest frame above the mark"
+        )
+        precondition(settings.readBudget > 0 && settings.writeBudget > 0, "a budget needs a byte")
+        self.loop = loop
+        self.wire = wire
+        self.settings = settings
+        self.handler = handler
+        self.limits = limits
+        memory = StreamMemory(limit: settings.memoryLimit)
+        var policies = settings.mesh
+        policies.isNativeDialect = wire.isNative
+        mesh = Mesh(policies, now: loop.now)
+        let capacity = Int(policies.linkCapacity)
+        links = Array(repeating: nil, count: capacity)
+        spare.reserveCapacity(capacity * 2)
+        condemned.reserveCapacity(capacity)
+        toWrite.reserveCapacity(capacity)
+        toRead.reserveCapacity(capacity)
+        transitions = settings.recordCapacity > 0 ? try TransitionRing(capacity: settings.recordCapacity) : nil
+        ownEndpoint = settings.endpoint
+        port = NodePort(mailbox: loop.mailbox)
+        super.init()
+        port.bind(loop.makeHandle(for: self))
+        timer = loop.makeTimer(source: self, tag: 0)
+        if let endpoint = settings.endpoint { handle(.ownEndpoint(endpoint)) }
+    }
+
+    /// Listens on `endpoint`; port 0 lets the kernel pick one. Returns where it really listens. Several are allowed.
+    @discardableResult
+    public func listen(on endpoint: Endpoint) throws(SystemError) -> Endpoint {
+        precondition(!isEnding, "a node that ends takes no connections")
+        var options = settings.listener
+        options.options = settings.socket
+        let listener = try Listener(
+            loop: loop, on: endpoint, owner: self, tag: UInt32(listeners.count), settings: options
+        )
+        listeners.append(listener)
+        return listener.endpoint
+    }
+
+    /// Begins to dial: masternodes first, then the rest.
+    public func start() {
+        handle(.start)
+    }
+
+    /// Ends the node: no new links, all others drained. `PeerHandler.stopped` tells when the last one is closed, which
+    /// the mesh's `drainTimeout` bounds.
+    public func shutdown() {
+        guard !isEnding else { return }
+        isEnding = true
+        for listener in listeners { listener.close() }
+        handle(.shutdown)
+        loop.requestReap(self)
+    }
+
+    /// Hands an event of the operator or the registry to the mesh, and does what follows from it.
+    public func handle(_ event: Event) {
+        guard !isStopped else { return }
+        if case .ownEndpoint(let endpoint) = event { ownEndpoint = endpoint }
+        if case .shutdown = event, !isEnding { return shutdown() }
+        report(event)
+    }
+
+    /// Hands an event to the mesh and performs its actions, unless that is going on already: then whoever performs
+    /// takes these, too, in their order.
+    func report(_ event: Event) {
+        mesh.handle(event, at: loop.now)
+        perform()
+    }
+
+    // What the loop calls. Each is one line here, as the language wants it, and a room of its own elsewhere.
+
+    public override func ready(_ readiness: Readiness, tag: UInt32) { becameReady(readiness, slot: Int(tag)) }
+    public override func timerFired(tag: UInt32) { deadlineCame() }
+    public override func posted(_ job: Job) { take(job) }
+    public override func flush() { flushPhase() }
+    public override func reap() { closePhase() }
+
+    public override func accepted(_ socket: consuming Socket, from remote: Endpoint, listenerTag: UInt32) {
+        consider(socket, from: remote)
+    }
+
+    public override func listenerRests(for rest: Nanoseconds, after error: SystemError, listenerTag: UInt32) {
+        let listener = listeners[Int(listenerTag)].endpoint
+        record(.listenerRests(at: loop.now, listener: listener, span: rest, error: error))
+    }
+
+    private func deadlineCame() {
+        armedFor = nil
+        mesh.advance(to: loop.now)
+        perform()
+    }
+
+    /// One timer of the loop follows the mesh's next deadline.
+    func armTimer() {
+        guard let timer, !isStopped else { return }
+        let deadline = mesh.nextDeadline
+        guard deadline != armedFor else { return }
+        armedFor = deadline
+        if let deadline { loop.arm(timer, at: deadline) } else { loop.cancel(timer) }
+    }
+
+    func record(_ record: NodeRecord) {
+        transitions?.push(record)
+    }
+
+    /// The last link is closed: nothing of this node is left on the loop.
+    func end() {
+        guard isEnding, !isStopped, linkCount == 0, condemned.isEmpty else { return }
+        isStopped = true
+        if let timer { loop.destroy(timer) }
+        timer = nil
+        if let handle = port.unbind() { loop.withdraw(handle) }
+        transitions?.close()
+        handler.stopped()
+    }
+
+    /// The driver's link with this id, or nil if its generation is over.
+    func current(_ id: LinkID) -> NodeLink? {
+        let slot = Int(id.slot)
+        guard slot < links.count, let link = links[slot], link.id == id else { return nil }
+        return link
+    }
+}

@@ -1,0 +1,134 @@
+// The memory of everything that is underway, in and out, on all links of a node: size classes with free lists, one sum
+// over all, and one bound. It knows no link. What it must never do: hand out more than its bound, or allocate in steady
+// state (a block that was given back is the next one taken).
+
+/// A piece of memory on loan from a `BufferPool`. A plain value: whoever took it gives it back, once.
+@safe
+struct Block: BitwiseCopyable {
+    let base: UnsafeMutableRawPointer
+    let capacity: Int
+}
+
+/// Size classes of powers of two, 256 bytes to 16 MiB; the large ones have room for a frame's header on top. All on the
+/// loop's thread.
+@safe
+final class BufferPool {
+    private static let smallestShift = 8
+    private static let largestShift = 24
+    /// From this shift on, a class has `margin` bytes more than its power of two: a frame of 8 MiB has a header, too.
+    private static let marginShift = 21
+    private static let margin = 65_536
+
+    /// The largest block there is.
+    static let largestBlock = 1 << largestShift + margin
+
+    /// Bytes that may be out at once.
+    let limit: Int
+    /// Free bytes that are kept for the next taker; more go back to the system.
+    let keep: Int
+    /// Bytes that are out: blocks by their capacity, and what `charge` added.
+    private(set) var inUse = 0
+    /// Bytes in the free lists.
+    private(set) var spare = 0
+    /// The most that was ever out.
+    private(set) var peak = 0
+    /// Blocks that were asked of the system: stands still in steady state.
+    private(set) var allocations: UInt64 = 0
+    /// Times that the bound refused.
+    private(set) var refusals: UInt64 = 0
+
+    /// First free block of each class; a free block's first word is the next one.
+    private var free: InlineArray<17, UnsafeMutableRawPointer?> = unsafe .init(repeating: nil)
+
+    init(limit: Int, keep: Int = 8 << 20) {
+        precondition(limit > 0 && keep >= 0, "a pool needs a bound")
+        self.limit = limit
+        self.keep = keep
+    }
+
+    deinit {
+        for index in 0...(Self.largestShift - Self.smallestShift) {
+            while let block = unsafe popFree(index) { unsafe block.deallocate() }
+        }
+    }
+
+    private static func capacity(of index: Int) -> Int {
+        let shift = index + smallestShift
+        return 1 << shift + (shift >= marginShift ? margin : 0)
+    }
+
+    /// The smallest class that holds `size` bytes.
+    private static func index(for size: Int) -> Int {
+        precondition(size <= largestBlock, "no block is that large")
+        var index = size <= 256 ? 0 : Int.bitWidth - (size - 1).leadingZeroBitCount - smallestShift
+        // The margin of the class below may be enough.
+        if index > 0, size <= capacity(of: index - 1) { index -= 1 }
+        return index
+    }
+
+    /// How large a block for `size` bytes would be.
+    static func capacity(for size: Int) -> Int { capacity(of: index(for: size)) }
+
+    /// A block of at least `size` bytes; nil if the bound does not allow it.
+    func take(atLeast size: Int) -> Block? {
+        guard inUse + Self.capacity(for: size) <= limit else {
+            refusals &+= 1
+            return nil
+        }
+        return takeUrgently(atLeast: size)
+    }
+
+    /// The same, beyond the bound if need be: for the little that cannot wait (pings, bytes that are read already).
+    func takeUrgently(atLeast size: Int) -> Block {
+        let index = Self.index(for: size)
+        let capacity = Self.capacity(of: index)
+        inUse += capacity
+        peak = max(peak, inUse)
+        if let reused = unsafe popFree(index) {
+            spare -= capacity
+            return unsafe Block(base: reused, capacity: capacity)
+        }
+        allocations &+= 1
+        return unsafe Block(base: .allocate(byteCount: capacity, alignment: 16), capacity: capacity)
+    }
+
+    /// Whether `bytes` more may be out.
+    func hasRoom(for bytes: Int) -> Bool { inUse + bytes <= limit }
+
+    /// Takes a block back.
+    func give(_ block: Block) {
+        assert(inUse >= block.capacity, "a block was given back twice")
+        inUse -= block.capacity
+        guard spare + block.capacity <= keep else {
+            unsafe block.base.deallocate()
+            return
+        }
+        spare += block.capacity
+        let index = Self.index(for: block.capacity)
+        unsafe block.base.storeBytes(of: free[index], as: UnsafeMutableRawPointer?.self)
+        unsafe free[index] = block.base
+    }
+
+    /// Counts memory that others hold for the node (a buffer that all links share); false if the bound refuses.
+    func charge(_ bytes: Int) -> Bool {
+        guard inUse + bytes <= limit else {
+            refusals &+= 1
+            return false
+        }
+        inUse += bytes
+        peak = max(peak, inUse)
+        return true
+    }
+
+    /// Takes a charge back.
+    func credit(_ bytes: Int) {
+        assert(inUse >= bytes, "more was credited than charged")
+        inUse -= bytes
+    }
+
+    private func popFree(_ index: Int) -> UnsafeMutableRawPointer? {
+        guard let first = unsafe free[index] else { return nil }
+        unsafe free[index] = unsafe first.load(as: UnsafeMutableRawPointer?.self)
+        return unsafe first
+    }
+}

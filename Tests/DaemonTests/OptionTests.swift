@@ -1,0 +1,147 @@
+import PeerMesh
+import Testing
+import Timers
+
+@testable import Daemon
+@testable import reactor_node
+
+@Suite("The options of `run`")
+struct OptionTests {
+    private func configuration(_ arguments: String...) throws -> NodeConfiguration {
+        try RunCommand.parse(arguments).nodeConfiguration()
+    }
+
+    @Test("every setting is an option that reaches the mesh", arguments: Setting.all)
+    func everySetting(setting: Setting) throws {
+        // In range of every entry, and different from every default; its neighbours keep the rules between them.
+        let value = setting.isSpan ? (setting.name == "greeting-timeout" ? "11s" : setting.name == "backoff-max" ? "6s" : "3s") : "41"
+        let mesh = try configuration("--\(setting.name)", value).mesh
+        #expect(setting.text(in: mesh) == value)
+        let defaults = MeshSettings(nonce: 0, seed: 0)
+        for other in Setting.all where other.name != setting.name {
+            #expect(other.text(in: mesh) == other.text(in: defaults), "\(other.name)")
+        }
+    }
+
+    @Test("every setting's wrong value is one line with option, value and accepted form", arguments: Setting.all)
+    func everyWrongSetting(setting: Setting) {
+        let wrong = setting.isSpan ? "7parsecs" : "minus"
+        do {
+            _ = try configuration("--\(setting.name)", wrong)
+            Issue.record("\(wrong) was accepted")
+        } catch {
+            let line = RunCommand.message(for: error)
+            #expect(!line.contains("\n"))
+            #expect(line.contains("--\(setting.name)") && line.contains(wrong) && line.contains(setting.acceptedForm))
+            #expect(RunCommand.exitCode(for: error).rawValue == 64)
+        }
+    }
+
+    @Test("without options the node is a private one on loopback")
+    func defaults() throws {
+        let configuration = try configuration()
+        #expect(configuration.network == .reactor)
+        #expect(configuration.listen.map(\.description) == ["127.0.0.1:24200"])
+        #expect(configuration.mesh.role == .regular)
+        #expect(configuration.logLevel == .info && configuration.logFormat == .text)
+        #expect(configuration.masternodes.isEmpty && configuration.peers.isEmpty)
+        #expect(configuration.mesh.nonce != 0)
+    }
+
+    @Test("listeners, peers and masternodes may be given several times and several at once")
+    func lists() throws {
+        let configuration = try configuration(
+            "--listen", "127.0.1.1:2000", "--listen", "[::1]:2001", "--masternode", "127.0.1.2:2000", "127.0.1.3", "--peer", "a.test:1",
+            "--peer", "b.test:2", "127.0.1.9:3", "--role", "masternode", "--advertise", "127.0.1.1:2000", "--reserve", "0",
+            "--network", "litecoin-regtest", "--log-level", "debug", "--log-format", "json", "--log-repeat", "0s"
+        )
+        #expect(configuration.listen.map(\.description) == ["127.0.1.1:2000", "[::1]:2001"])
+        #expect(configuration.masternodes.map(\.description) == ["127.0.1.2:2000", "127.0.1.3:19444"])
+        #expect(configuration.peers.map(\.description) == ["a.test:1", "b.test:2", "127.0.1.9:3"])
+        #expect(configuration.pinnedPeers.count == 3 && configuration.namedPeers.count == 2)
+        #expect(configuration.mesh.role == .masternode && configuration.mesh.reservedSlots == 0)
+        #expect(!configuration.mesh.isNativeDialect)
+        #expect(configuration.logLevel == .debug && configuration.logFormat == .json && configuration.logRepeat == .zero)
+    }
+
+    @Test(
+        "what contradicts itself is refused by name",
+        arguments: [
+            (["--greeting-timeout", "9s"], "--greeting-timeout"), (["--probe-timeout", "8s"], "--greeting-timeout"),
+            (["--backoff-initial", "10m"], "--backoff-max"), (["--reserve", "101"], "--reserve"),
+            (["--listen", "127.0.0.1:5", "--listen", "127.0.0.1:5"], "--listen"), (["--advertise", "0.0.0.0:5"], "--advertise"),
+            (["--peer", "0.0.0.0:5"], "--peer"), (["--masternode", "224.0.0.1:5"], "--masternode"),
+            (["--network", "bitcoin:01020304", "--peer", "127.0.0.1"], "--peer"),
+            (["--book-capacity", "16", "--peer"] + (1...17).map { "127.0.0.\($0):5" }, "--book-capacity"),
+        ]
+    )
+    func conflicts(arguments: [String], option: String) {
+        let error = #expect(throws: OptionConflict.self) { try RunCommand.parse(arguments).nodeConfiguration() }
+        #expect("--" + (error?.option ?? "") == option)
+        #expect(error?.description.contains("\n") == false)
+    }
+
+    @Test("the demo takes what its help says, and nothing else")
+    func demo() throws {
+        #expect(try DemoCommand.parse([]).nodes == 12)
+        #expect(try DemoCommand.parse(["--nodes", "5", "--seconds", "3"]).seconds == 3)
+        for wrong in [["--nodes", "1"], ["--nodes", "100"], ["--seconds", "0"], ["--nodes", "x"]] {
+            #expect(throws: (any Error).self) { try DemoCommand.parse(wrong) }
+        }
+    }
+}
+
+@Suite("Peers by name")
+struct NamedPeersTests {
+    private let one = Endpoint(IPAddress(v4: 127, 0, 0, 1), port: 5)
+    private let two = Endpoint(IPAddress(v4: 127, 0, 0, 2), port: 5)
+    private let three = Endpoint(IPAddress(v4: 127, 0, 0, 3), port: 5)
+
+    @Test("a name's addresses are tried in turn, one a failure")
+    func turns() {
+        var names = NamedPeers([.peer], pinned: [])
+        var steps: [NamedPeers.Step] = []
+        for _ in 0..<4 { steps.append(names.take([one, two, three], for: 0) { _ in false }) }
+        #expect(steps == [.want(one), .move(from: one, to: two), .move(from: two, to: three), .move(from: three, to: one)])
+        #expect(names.names(at: one) == [0])
+        #expect(names.events(for: .move(from: three, to: one), of: 0) == [.moved(from: three, to: one)])
+    }
+
+    @Test("a name that cannot be resolved now goes on through the addresses known")
+    func outage() {
+        var names = NamedPeers([.peer], pinned: [])
+        let nothing = names.take([], for: 0) { _ in false }
+        #expect(nothing == .nothing)
+        _ = names.take([one, two], for: 0) { _ in false }
+        let step = names.take([], for: 0) { _ in false }
+        #expect(step == .move(from: one, to: two))
+    }
+
+    @Test("a row with a link or a dial stays where it is")
+    func busy() {
+        var names = NamedPeers([.peer], pinned: [])
+        _ = names.take([one, two], for: 0) { _ in true }
+        let step = names.take([one, two], for: 0) { _ in true }
+        #expect(step == .nothing)
+        #expect(names.names(at: one) == [0])
+    }
+
+    @Test("an address that vanished from the answer is left for the first one of it")
+    func changed() {
+        var names = NamedPeers([.masternode], pinned: [])
+        _ = names.take([one], for: 0) { _ in false }
+        let step = names.take([two, three], for: 0) { _ in false }
+        #expect(step == .move(from: one, to: two))
+        #expect(names.events(for: step, of: 0) == [.registered(two), .unregistered(one)])
+    }
+
+    @Test("a name that moves away leaves an address that others want as it is")
+    func shared() {
+        var names = NamedPeers([.peer, .peer, .masternode], pinned: [three])
+        for name in 0..<3 { _ = names.take([one, two], for: name) { _ in false } }
+        let step = names.take([one, two], for: 0) { _ in false }
+        #expect(step == .move(from: one, to: two))
+        #expect(names.events(for: step, of: 0) == [.connect(two)], "the other name still stands for it")
+        #expect(names.events(for: .move(from: three, to: two), of: 0) == [.connect(two)], "the operator gave it as such")
+    }
+}

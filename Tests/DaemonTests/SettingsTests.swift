@@ -1,0 +1,165 @@
+import PeerMesh
+import Testing
+import Timers
+
+@testable import Daemon
+
+@Suite("Settings as operators type them")
+struct SettingsTests {
+    @Test(
+        "a span is a whole number and a unit, and nothing else",
+        arguments: [
+            ("500ms", 500_000_000), ("5s", 5_000_000_000), ("2m", 120_000_000_000), ("1h", 3_600_000_000_000), ("0s", 0),
+            ("007s", 7_000_000_000),
+        ] as [(String, UInt64)]
+    )
+    func spans(text: String, nanoseconds: UInt64) {
+        #expect(Nanoseconds(span: text)?.count == nanoseconds)
+    }
+
+    @Test(
+        "what is not a span is refused, overflow included",
+        arguments: ["", "5", "s", "-5s", "+5s", "5 s", "5S", "1.5s", "5s ", "5us", "5d", "999999999999999999h", "٥s", "5ms5s"]
+    )
+    func notSpans(text: String) {
+        #expect(Nanoseconds(span: text) == nil)
+    }
+
+    @Test("a span is printed in the form that reads back as itself")
+    func spanRoundTrip() {
+        for milliseconds in [0, 1, 999, 1_000, 1_500, 59_999, 60_000, 90_000, 3_600_000, 5_400_000, 86_400_000] as [UInt64] {
+            let span = Nanoseconds.milliseconds(milliseconds)
+            #expect(Nanoseconds(span: span.span) == span)
+        }
+    }
+
+    @Test("every network of the table is found by its name, with its magic and port")
+    func networks() {
+        let expected: [(String, Bool, UInt32, UInt16)] = [
+            ("reactor", true, 0x5243_5452, 24200), ("time-mainnet", true, 0xc01d_7e4d, 24000),
+            ("time-testnet", true, 0x5449_4d45, 24100), ("bitcoin-mainnet", false, 0xf9be_b4d9, 8333),
+            ("bitcoin-testnet", false, 0x0b11_0907, 18333), ("bitcoin-testnet4", false, 0x1c16_3f28, 48333),
+            ("bitcoin-signet", false, 0x0a03_cf40, 38333), ("bitcoin-regtest", false, 0xfabf_b5da, 18444),
+            ("litecoin-mainnet", false, 0xfbc0_b6db, 9333), ("litecoin-testnet", false, 0xfdd2_c8f1, 19335),
+            ("litecoin-regtest", false, 0xfabf_b5da, 19444), ("dash-mainnet", false, 0xbf0c_6bbd, 9999),
+            ("dash-testnet", false, 0xcee2_caff, 19999), ("dash-regtest", false, 0xfcc1_b7dc, 19899),
+        ]
+        #expect(Network.named.count == expected.count)
+        for (name, isNative, magic, port) in expected {
+            let network = Network(name)
+            #expect(network?.name == name)
+            #expect(network?.isNative == isNative)
+            #expect(network?.magic == magic)
+            #expect(network?.defaultPort == port)
+        }
+    }
+
+    @Test("a network of one's own is a dialect and eight hex digits")
+    func ownNetwork() {
+        #expect(Network("time:deadbeef")?.magic == 0xdead_beef)
+        #expect(Network("bitcoin:FABFB5DA")?.isNative == false)
+        for text in ["", "time", "time:", "time:abc", "time:deadbeef0", "time:deadbeeg", "http:deadbeef", "time:dead:beef", "Reactor", "time:+eadbeef"] {
+            #expect(Network(text) == nil, "\(text)")
+        }
+    }
+
+    @Test("a peer is an address or a name, with a port of its own or the network's")
+    func peerNames() {
+        #expect(PeerName("127.0.0.1:9444")?.endpoint == Endpoint(IPAddress(v4: 127, 0, 0, 1), port: 9444))
+        #expect(PeerName("[::1]:9444")?.endpoint == Endpoint(IPAddress(v6High: 0, low: 1), port: 9444))
+        #expect(PeerName("[::ffff:10.0.0.1]:1")?.endpoint == Endpoint(IPAddress(v4: 10, 0, 0, 1), port: 1))
+        #expect(PeerName("seed.example.org:24000")?.endpoint == nil)
+        #expect(PeerName("seed.example.org:24000")?.host == "seed.example.org")
+        #expect(PeerName("seed.example.org", defaultPort: 24000)?.port == 24000)
+        #expect(PeerName("10.0.0.1", defaultPort: 7)?.endpoint == Endpoint(IPAddress(v4: 10, 0, 0, 1), port: 7))
+        #expect(PeerName("::1", defaultPort: 7)?.endpoint == Endpoint(IPAddress(v6High: 0, low: 1), port: 7))
+        #expect(PeerName("seed.example.org") == nil)
+    }
+
+    @Test(
+        "what is neither an address nor a name is refused",
+        arguments: [
+            "", ":", ":1", "host:", "host:0", "host:65536", "host:-1", "host:1x", "300.1.1.1:5", "1.2.3:5", "a b:5", "-a:5", "a..b:5",
+            "[::1]", "[::1]x:5", "[host]:5", "::1:5:", "ho_st!:5", "1.2.3.4:٥",
+        ]
+    )
+    func notPeerNames(text: String) {
+        #expect(PeerName(text) == nil)
+    }
+
+    @Test("every number of MeshSettings that is a timing or a limit is in the table, once")
+    func tableIsComplete() {
+        let notSettable: Set = ["role", "nonce", "seed", "isNativeDialect", "reservedSlots"]
+        let fields = Mirror(reflecting: MeshSettings(nonce: 1, seed: 1)).children.compactMap(\.label)
+        #expect(Set(fields).subtracting(notSettable).count == Setting.all.count)
+        #expect(Set(Setting.all.map(\.name)).count == Setting.all.count)
+        // Two entries that point at one number would show here: each changes exactly one line of the dump.
+        for setting in Setting.all {
+            var settings = MeshSettings(nonce: 1, seed: 1)
+            let before = Setting.all.map { $0.text(in: settings) }
+            let other = setting.text(in: settings) == (setting.isSpan ? "77ms" : "17") ? "78ms" : (setting.isSpan ? "77ms" : "17")
+            let choice = try? setting.read(other)
+            choice?.apply(to: &settings)
+            let after = Setting.all.map { $0.text(in: settings) }
+            #expect(zip(before, after).count { $0 != $1 } == 1, "\(setting.name)")
+            #expect(setting.text(in: settings) == other, "\(setting.name)")
+        }
+    }
+
+    @Test("every setting refuses what is out of its range, and says what it takes", arguments: Setting.all)
+    func ranges(setting: Setting) {
+        for wrong in setting.isSpan ? ["", "5", "0s", "9999h", "x"] : ["", "-1", "5s", "4294967296", "1.0"] {
+            #expect(throws: OptionError(value: wrong, accepted: setting.acceptedForm)) { try setting.read(wrong) }
+        }
+        #expect(setting.acceptedForm.contains(" to "))
+    }
+
+    @Test("a greeting that does not outlast two probes is refused")
+    func conflicts() throws {
+        var configuration = try NodeConfiguration()
+        configuration.complete()
+        try configuration.check()
+        configuration.mesh.greetingTimeout = .seconds(9)
+        #expect(throws: OptionConflict.self) { try configuration.check() }
+        configuration.mesh.probeTimeout = .milliseconds(4_500)
+        try configuration.check()
+        configuration.mesh.reservedSlots = 101
+        #expect(throws: OptionConflict.self) { try configuration.check() }
+    }
+
+    @Test("without options a node listens on loopback, below the ephemeral ports, and advertises that")
+    func firstTry() throws {
+        var configuration = try NodeConfiguration()
+        configuration.complete()
+        #expect(configuration.isFirstTry)
+        #expect(configuration.listen.map(\.description) == ["127.0.0.1:24200"])
+        #expect(configuration.advertise?.description == "127.0.0.1:24200")
+        configuration = try NodeConfiguration(network: Network("bitcoin:01020304")!)
+        configuration.complete()
+        #expect(configuration.listen.first?.port ?? 65_535 < 32_768)
+    }
+
+    @Test("a table that does not fit the descriptor limit is refused in words that say what to do")
+    func budget() throws {
+        let budget = DescriptorBudget(links: 20_192, listeners: 2)
+        let error = #expect(throws: DaemonError.self) { try budget.check(available: 20_000, maxPeers: 20_000) }
+        let text = error?.description ?? ""
+        #expect(error?.status == .configuration)
+        #expect(text.contains("needs 20218 descriptors") && text.contains("grants 20000"))
+        #expect(text.contains("lower --max-peers to 19782") && text.contains("LimitNOFILE=20218"))
+        #expect(!text.contains("\n"))
+        try DescriptorBudget(links: 19_974, listeners: 2).check(available: 20_000, maxPeers: 19_782)
+    }
+
+    @Test("claiming a budget raises the soft limit, never beyond the hard one")
+    func claim() throws {
+        let available = try DescriptorBudget(links: 100, listeners: 1).claim()
+        #expect(available >= 125)
+        let all = try DescriptorBudget(links: .max / 2, listeners: 1).claim()
+        #expect(all >= available && all < .max / 2)
+    }
+}
+
+extension Setting: CustomTestStringConvertible {
+    public var testDescription: String { name }
+}

@@ -1,0 +1,297 @@
+// A node against peers that break the rules, freeze, crawl or vanish: each ends in its own reason, the record names it,
+// and no other link notices.
+
+import CEpoll
+import PeerMesh
+import Testing
+import Timers
+
+@testable import Reactor
+
+/// A peer that is no node: a socket that says what the test wants.
+final class RawPeer {
+    var socket: Socket?
+    let descriptor: CInt
+    var heard: [UInt8] = []
+    var isEnded = false
+
+    init(to endpoint: Endpoint, from address: UInt8, receiveBuffer: Int32? = nil) throws {
+        var options = SocketOptions()
+        options.receiveBuffer = receiveBuffer
+        switch Socket.dial(endpoint, from: IPAddress(v4: 127, 0, 8, address), options: options) {
+        case .connected(let socket):
+            descriptor = socket.descriptor
+            self.socket = consume socket
+        case .pending(let socket):
+            descriptor = socket.descriptor
+            self.socket = consume socket
+        case .failed(let error):
+            throw SystemError(.connect, error)
+        }
+    }
+
+    func say(_ bytes: [UInt8]) {
+        _ = bytes.withUnsafeBytes { cepoll_send(descriptor, $0.baseAddress, $0.count) }
+    }
+
+    func listen() {
+        guard socket != nil, !isEnded else { return }
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = chunk.withUnsafeMutableBytes { cepoll_recv(descriptor, $0.baseAddress, $0.count) }
+            if count > 0 { heard += chunk.prefix(count) } else {
+                isEnded = count == 0 || count == -Int(CEPOLL_ECONNRESET)
+                return
+            }
+        }
+    }
+
+    func close() { socket = nil }
+}
+
+/// Frames of the native dialect, written by hand.
+private func frame(_ body: [UInt8]) -> [UInt8] {
+    let length = UInt32(body.count).bigEndian
+    return withUnsafeBytes(of: length) { Array($0) } + body
+}
+
+/// The seed's own hello, of its mainnet; `magic` can be another's.
+private func seedHello(_ magic: [UInt8] = [0xc0, 0x1d, 0x7e, 0x4d], _ name: String = "mainnet") -> [UInt8] {
+    var body: [UInt8] = [10, 0, 0, 0] + magic + [2, 0, 0, 0]
+    body += withUnsafeBytes(of: UInt64(name.utf8.count).littleEndian) { Array($0) } + Array(name.utf8)
+    return frame(body + [0x28, 0x09, 0, 0])
+}
+
+private func takeRecords(_ node: TestNode) -> [NodeRecord] {
+    var records: [NodeRecord] = []
+    while let record = node.node.transitions?.pop() { records.append(record) }
+    return records
+}
+
+private func wireErrors(_ records: [NodeRecord]) -> [WireIncident] {
+    records.compactMap { if case .wireError(let incident) = $0 { incident } else { nil } }
+}
+
+/// Why links were closed, from the diary.
+private func closings(_ records: [NodeRecord]) -> [CloseReason] {
+    records.compactMap {
+        guard case .transition(let transition) = $0, case .link(_, _, .closed, _) = transition.subject else { return nil }
+        return transition.reason
+    }
+}
+
+/// A seed-network node with one good neighbour, which must notice nothing.
+private func makeWorld(_ address: UInt8, _ adjust: (inout NodeSettings) -> Void = { _ in }) throws
+    -> (TestWorld, TestNode, TestNode)
+{
+    let world = try TestWorld()
+    let wire = TimeWire(network: .mainnet)
+    let node = try TestNode(loop: world.loop, address: address, wire: wire, adjust)
+    let neighbour = try TestNode(loop: world.loop, address: address + 1, wire: TimeWire(network: .mainnet), adjust)
+    node.node.handle(.registered(neighbour.endpoint))
+    neighbour.node.handle(.registered(node.endpoint))
+    node.node.start()
+    neighbour.node.start()
+    let isLinked = world.run { node.application.live.count == 1 && neighbour.application.live.count == 1 }
+    try #require(isLinked)
+    _ = takeRecords(node)
+    return (world, node, neighbour)
+}
+
+@Suite("PeerNode and bad input", .serialized)
+struct PeerNodeBadInputTests {
+    struct Case: CustomTestStringConvertible {
+        var testDescription: String
+        var bytes: [UInt8]
+        var reason: CloseReason
+    }
+
+    static let cases = [
+        Case(testDescription: "a wrong magic", bytes: seedHello([1, 2, 3, 4]), reason: .wrongNetwork),
+        Case(testDescription: "another network's name", bytes: seedHello([0xc0, 0x1d, 0x7e, 0x4d], "testnet"), reason: .wrongNetwork),
+        Case(testDescription: "text of another protocol", bytes: Array("GET / HTTP/1.1\r\n\r\n".utf8), reason: .desync),
+        Case(testDescription: "a frame over the limit", bytes: [0x00, 0x80, 0x00, 0x01, 10, 0, 0, 0], reason: .frameTooLarge),
+        Case(testDescription: "a message before the hello", bytes: frame([36, 0, 0, 0] + [UInt8](repeating: 0, count: 17)), reason: .protocolViolation),
+        Case(testDescription: "a hello cut short", bytes: frame([10, 0, 0, 0, 0xc0, 0x1d]), reason: .protocolViolation),
+    ]
+
+    @Test("a stranger that breaks the rules before its hello is closed with its own reason and named in the records", arguments: cases)
+    func strangers(_ example: Case) throws {
+        let (world, node, _) = try makeWorld(120)
+        let stranger = try RawPeer(to: node.endpoint, from: 1)
+        stranger.say(example.bytes)
+        var records: [NodeRecord] = []
+        let isClosed = world.run {
+            stranger.listen()
+            records += takeRecords(node)
+            return stranger.isEnded
+        }
+        #expect(isClosed)
+        let incidents = wireErrors(records)
+        #expect(incidents.count == 1)
+        let incident = try #require(incidents.first)
+        #expect(incident.error.reason == example.reason)
+        #expect(incident.remote.address == IPAddress(v4: 127, 0, 8, 1))
+        #expect(Int(incident.count) == min(16, example.bytes.count))
+        #expect((0..<Int(incident.count)).map { incident[$0] } == Array(example.bytes.prefix(16)))
+        if example.reason == .wrongNetwork { #expect(!stranger.heard.isEmpty, "it is told why") }
+        stranger.close()
+        #expect(world.run { node.node.linkCount == 1 })
+        #expect(node.application.downs.isEmpty, "the neighbour notices nothing")
+        #expect(world.run { node.node.memory.pool.inUse == 0 })
+    }
+
+    @Test("a stranger that never speaks, and one that crawls, are closed by the greeting deadline")
+    func silence() throws {
+        let (world, node, _) = try makeWorld(122) { $0.mesh.greetingTimeout = .milliseconds(400); $0.mesh.probeTimeout = .milliseconds(100) }
+        let silent = try RawPeer(to: node.endpoint, from: 2)
+        let crawler = try RawPeer(to: node.endpoint, from: 3)
+        let hello = seedHello()
+        var said = 0
+        var records: [NodeRecord] = []
+        let areClosed = world.run(seconds: 5) {
+            silent.listen()
+            crawler.listen()
+            if said < hello.count - 1 {
+                crawler.say([hello[said]])
+                said += 1
+            }
+            records += takeRecords(node)
+            return silent.isEnded && crawler.isEnded
+        }
+        #expect(areClosed)
+        #expect(closings(records).filter { $0 == .greetingTimeout }.count == 2)
+        #expect(node.application.downs.isEmpty)
+    }
+
+    @Test("a peer that stops in mid-frame is closed as frameTimeout")
+    func halfFrame() throws {
+        let (world, node, _) = try makeWorld(124) { $0.mesh.frameTimeout = .milliseconds(300); $0.mesh.pingInterval = .milliseconds(200) }
+        let peer = try RawPeer(to: node.endpoint, from: 4)
+        peer.say(seedHello())
+        #expect(world.run { node.application.live.count == 2 })
+        peer.say([0, 0, 1, 0, 50, 0, 0, 0])
+        #expect(world.run(seconds: 5) { node.application.downs.count == 1 })
+        #expect(node.application.downs.map(\.reason) == [.frameTimeout])
+    }
+
+    @Test("a frozen peer is closed as keepaliveTimeout within the bound")
+    func frozen() throws {
+        let (world, node, _) = try makeWorld(126) {
+            $0.mesh.pingInterval = .milliseconds(200)
+            $0.mesh.pongTimeout = .milliseconds(100)
+        }
+        let peer = try RawPeer(to: node.endpoint, from: 5)
+        peer.say(seedHello())
+        #expect(world.run { node.application.live.count == 2 })
+        let since = world.loop.now
+        #expect(world.run(seconds: 5) { node.application.downs.count == 1 })
+        #expect(node.application.downs.map(\.reason) == [.keepaliveTimeout])
+        // The interval, three misses, and what the machine is late.
+        #expect(world.loop.now - since < .milliseconds(200 + 3 * 100 + 400))
+        #expect(world.loop.now - since >= .milliseconds(300))
+    }
+
+    @Test("a peer that ends or resets in mid-frame is remoteClosed", arguments: [false, true])
+    func vanishes(isReset: Bool) throws {
+        let (world, node, _) = try makeWorld(128)
+        let peer = try RawPeer(to: node.endpoint, from: 6)
+        peer.say(seedHello())
+        #expect(world.run { node.application.live.count == 2 })
+        peer.say([0, 0, 1, 0, 50, 0])
+        world.run(milliseconds: 20)
+        if isReset { _ = cepoll_set_linger(peer.descriptor, 1, 0) }
+        peer.close()
+        #expect(world.run { node.application.downs.count == 1 })
+        #expect(node.application.downs.map(\.reason) == [.remoteClosed])
+        #expect(world.run { node.node.memory.pool.inUse == 0 })
+    }
+
+    @Test("the last frames before the end of the stream are delivered")
+    func lastWords() throws {
+        let (world, node, _) = try makeWorld(130)
+        let peer = try RawPeer(to: node.endpoint, from: 7)
+        peer.say(seedHello())
+        #expect(world.run { node.application.live.count == 2 })
+        for _ in 0..<100 { peer.say(frame([84, 0, 0, 0] + [UInt8](repeating: 1, count: 1_000))) }
+        _ = cepoll_shutdown_send(peer.descriptor)
+        #expect(world.run { node.application.downs.count == 1 })
+        #expect(node.application.frames == 100)
+    }
+
+    @Test("a peer that asks for pongs and never reads them is closed as slowConsumer, in little memory")
+    func pingStorm() throws {
+        let (world, node, _) = try makeWorld(132) { $0.socket.sendBuffer = 4_096 }
+        let peer = try RawPeer(to: node.endpoint, from: 8, receiveBuffer: 4_096)
+        peer.say(seedHello())
+        #expect(world.run { node.application.live.count == 2 })
+        let ping = frame([36, 0, 0, 0] + [UInt8](repeating: 7, count: 16) + [0])
+        var storm: [UInt8] = []
+        for _ in 0..<200 { storm += ping }
+        #expect(world.run {
+            peer.say(storm)
+            return node.application.downs.count == 1
+        })
+        #expect(node.application.downs.map(\.reason) == [.slowConsumer])
+        #expect(node.node.memory.pool.peak < 200_000)
+    }
+
+    @Test("when the buffers' bound is reached the largest reader is slowed first, and all go on when memory is free")
+    func memoryBound() throws {
+        let (world, node, neighbour) = try makeWorld(134) {
+            $0.memoryLimit = 4 << 20
+            $0.mesh.pingInterval = .milliseconds(300)
+            $0.mesh.pongTimeout = .milliseconds(200)
+        }
+        var hogs: [RawPeer] = []
+        for index in 0..<3 {
+            let hog = try RawPeer(to: node.endpoint, from: 9 + UInt8(index))
+            hog.say(seedHello())
+            hogs.append(hog)
+        }
+        #expect(world.run { node.application.live.count == 4 })
+        let megabyte = [UInt8](repeating: 0, count: 1 << 20)
+        for hog in hogs { hog.say([0, 0x7f, 0, 0, 84, 0, 0, 0]) }
+        let isBounded = world.run {
+            for hog in hogs { hog.say(megabyte) }
+            return node.node.counters.memoryPauses > 0
+        }
+        #expect(isBounded)
+        #expect(node.node.memory.pool.peak <= 4 << 20)
+        // Their frames never end, and nothing of them is read: the keepalive frees the memory; the others are read as ever.
+        #expect(world.run(seconds: 10) { node.node.starvedCount == 0 && node.application.downs.count >= 1 })
+        let body: [UInt8] = [1, 2, 3]
+        let link = try #require(neighbour.application.live.first)
+        let frames = node.application.frames
+        let result = neighbour.node.send(body.span.bytes, type: MessageType(84), to: link)
+        #expect(result == .queued)
+        #expect(world.run { node.application.frames > frames })
+        #expect(!node.application.downs.contains { $0.link == node.application.ups[0].link })
+    }
+
+    @Test("a dial that gets no descriptor fails as io(EMFILE) and is tried again")
+    func noDescriptor() async {
+        // In a process of its own: the limit is the whole process's.
+        await #expect(processExitsWith: .success) {
+            let (world, node, _) = try makeWorld(136)
+            let target = try TestNode(loop: world.loop, address: 138, wire: TimeWire(network: .mainnet))
+            target.node.start()
+            // The next descriptor would be above the limit.
+            let next = cepoll_reserve()
+            _ = cepoll_close(next)
+            var soft: UInt64 = 0
+            var hard: UInt64 = 0
+            #expect(cepoll_descriptor_limit(&soft, &hard) == 0)
+            #expect(cepoll_set_descriptor_limit(UInt64(next)) == 0)
+            node.node.handle(.registered(target.endpoint))
+            var records: [NodeRecord] = []
+            let hasFailed = world.run {
+                records += takeRecords(node)
+                return closings(records).contains(.io(CEPOLL_EMFILE))
+            }
+            #expect(hasFailed)
+            #expect(cepoll_set_descriptor_limit(soft) == 0)
+            #expect(world.run { node.application.live.count == 2 })
+        }
+    }
+}
