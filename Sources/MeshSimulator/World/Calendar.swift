@@ -40,7 +40,7 @@ struct Calendar: ~Copyable {
     /// Milliseconds that the ring reaches ahead.
     static var horizon: Int { 1 << 16 }
 
-    private struct Bucket: BitwiseCopyable {
+    struct Bucket: BitwiseCopyable {
         var first: Int32 = -1
         var last: Int32 = -1
     }
