@@ -112,7 +112,7 @@ public final class Demo: Source {
     /// Two of three nodes are masternodes; they start one after the other, so that one can watch the mesh form.
     private func populate() {
         began = loop.now
-        nextKill = began + .seconds(5) + settings.killEvery
+        nextKill = began + .seconds(5)
         let masternodes = max(settings.nodes * 2 / 3, 1)
         let stagger = Nanoseconds.seconds(3) / UInt64(settings.nodes)
         for index in 0..<settings.nodes {

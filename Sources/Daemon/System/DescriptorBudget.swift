@@ -30,7 +30,10 @@ public struct DescriptorBudget: Hashable, Sendable {
     public func check(available: UInt64, maxPeers: UInt32) throws(DaemonError) {
         guard needed > available else { return }
         let excess = needed - available
-        let lowered = UInt64(maxPeers) > excess ? "lower --max-peers to \(UInt64(maxPeers) - excess) or less" : "lower --dial-limit, --pending-limit and --draining-limit"
+        let lowered =
+            UInt64(maxPeers) > excess
+            ? "lower --max-peers to \(UInt64(maxPeers) - excess) or less"
+            : "lower --max-peers, --dial-limit, --pending-limit and --draining-limit"
         throw DaemonError(
             .configuration,
             "this table needs \(needed) descriptors (\(links) for links, \(listeners) for listeners, \(own) for the node itself) "
