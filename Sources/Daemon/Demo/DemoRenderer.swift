@@ -27,7 +27,7 @@ struct DemoRenderer {
         drawHeader()
         let body = 2
         let ringHeight = canvas.height - body - (count + 2) - 2
-        if canvas.width >= 104, ringHeight >= 14 {
+        if canvas.width >= max(104, matrixWidth + 60), ringHeight >= 14 {
             let left = max(matrixWidth + 1, min(ringHeight * 2 + 6, canvas.width - 60))
             drawRing(0, body, width: left - 1, height: ringHeight)
             drawTable(left + 1, body)
@@ -65,7 +65,7 @@ struct DemoRenderer {
     /// Links that were missing, sample by sample: a flat line is a whole mesh.
     private mutating func drawHistory(_ y: Int) {
         let bars: [Character] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"]
-        let shown = snapshot.history.suffix(canvas.width - 2)
+        let shown = snapshot.history.suffix(max(canvas.width - 2, 0))
         var x = canvas.width - 1 - shown.count
         for present in shown {
             let missing = max(100 - present, 0)

@@ -169,7 +169,7 @@ public final class NodeDaemon {
         /// A peer's schedule changed: one that waits for its redial is asked after anew, if it has a name.
         func changed(_ transition: Transition) {
             guard let resolver, case .peer(_, let view) = transition.subject, view == .backoff || view == .dormant else { return }
-            for name in names.names(at: transition.endpoint) { resolver.request(name) }
+            for name in 0..<names.count where names.stands(name, for: transition.endpoint) { resolver.request(name) }
         }
 
         override func signalled(_ signal: CInt) {
