@@ -31,7 +31,7 @@ public enum CheckCommand {
             let seconds = start.duration(to: clock.now) / .seconds(1)
             print(
                 "\(model.name): \(report.states) states, \(report.transitions) transitions, \(report.calmStates) calm, "
-                    + "\(report.goodStates) good, \(report.nodeStates) node states, \(report.meshCalls) mesh calls, \(report.beyond) beyond, "
+                    + "\(report.goodStates) good, \(report.unjudged) unjudged, \(report.nodeStates) node states, \(report.meshCalls) mesh calls, \(report.beyond) beyond, "
                     + "longest \(report.longestToGood) s, \(Int(seconds)) s, \(Int(Double(report.transitions) / seconds)) a second"
                     + (report.isWhole ? "" : " — NOT WHOLE"))
             for line in report.violation { print("    \(line)") }

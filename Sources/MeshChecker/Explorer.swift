@@ -14,6 +14,8 @@ public struct CheckReport: Sendable {
     public var beyond = 0
     public var calmStates = 0
     public var goodStates = 0
+    /// Fault-free states with a way beyond the model's bounds: taken for good.
+    public var unjudged = 0
     /// The longest that a fault-free continuation takes to one link, in the model's seconds.
     public var longestToGood = 0.0
     public var isWhole = true
@@ -32,9 +34,7 @@ struct StateSet {
 
     private func hash(_ state: PackedWorld) -> Int {
         var h = state.a &* 0x9e37_79b9_7f4a_7c15
-        for word in [state.b, state.c, state.e, state.f, state.g, state.h] {
-            h = (h ^ (h >> 29) ^ word) &* 0xbf58_476d_1ce4_e5b9
-        }
+        for word in 1..<8 { h = (h ^ (h >> 29) ^ state[word]) &* 0xbf58_476d_1ce4_e5b9 }
         return Int(truncatingIfNeeded: h ^ (h >> 32))
     }
 
@@ -161,6 +161,7 @@ public struct Explorer {
             let world = calm[next].world
             firstEdge.append(UInt32(edges.count))
             isGood.append(rules.isGood(world))
+            var isTruncated = false
             if !isGood[next] {
                 for move in rules.calmMoves(world) {
                     report.transitions += 1
@@ -171,6 +172,7 @@ public struct Explorer {
                     }
                     guard let successor else {
                         report.beyond += 1
+                        isTruncated = true
                         continue
                     }
                     let (index, isNew) = calm.insert(PackedWorld(successor))
@@ -182,11 +184,16 @@ public struct Explorer {
                     if case .elapse(let span) = move { spans.append(Float(span.inSeconds)) } else { spans.append(0) }
                 }
             }
+            // What lies beyond the model's bounds is not judged; how many such states there are is reported.
+            if isTruncated {
+                isGood[next] = true
+                report.unjudged += 1
+            }
             next += 1
         }
         firstEdge.append(UInt32(edges.count))
         report.calmStates = calm.count
-        report.goodStates = isGood.count { $0 }
+        report.goodStates = isGood.count { $0 } - report.unjudged
         judge(calm, edges, firstEdge, spans, isGood, origin, before)
     }
 

@@ -31,7 +31,7 @@ struct World: Hashable {
 
     /// A packet more than fits in 64 bytes: the model's bound on what is under way.
     static let queueLimit = 5
-    static let connectionLimit = 4
+    static let connectionLimit = 5
 
     /// The rank of `connection` among the links of `node`.
     func rank(of connection: Int, at node: Int) -> Int {
@@ -85,7 +85,7 @@ struct PackedWorld: Hashable {
         }
     }
 
-    /// Words 0 and 1: nodes; word 2: flags and budgets; words 4 to 7: one connection each.
+    /// Words 0 and 1: nodes; word 2: flags and budgets; words 3 to 7: one connection each.
     init(_ world: World) {
         for (index, node) in world.nodes.enumerated() {
             self[index / 2] |= UInt64(UInt32(bitPattern: node)) << UInt64(index % 2 * 32)
@@ -98,7 +98,7 @@ struct PackedWorld: Hashable {
         flags |= (world.isUnwanted ? 1 : 0) << 28 | UInt64(world.crashes) << 32 | UInt64(world.breaks) << 40
         flags |= UInt64(world.operatorMoves) << 48
         c = flags
-        for (index, connection) in world.connections.enumerated() { self[4 + index] = PackedWorld.pack(connection) }
+        for (index, connection) in world.connections.enumerated() { self[3 + index] = PackedWorld.pack(connection) }
     }
 
     private static func pack(_ it: Connection) -> UInt64 {
@@ -126,8 +126,8 @@ struct PackedWorld: Hashable {
         world.crashes = Int(c >> 32 & 0xff)
         world.breaks = Int(c >> 40 & 0xff)
         world.operatorMoves = Int(c >> 48 & 0xff)
-        for index in 0..<World.connectionLimit where self[4 + index] != 0 {
-            world.connections.append(PackedWorld.unpack(self[4 + index]))
+        for index in 0..<World.connectionLimit where self[3 + index] != 0 {
+            world.connections.append(PackedWorld.unpack(self[3 + index]))
         }
         return world
     }

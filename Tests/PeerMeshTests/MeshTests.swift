@@ -176,3 +176,29 @@ struct MeshTests {
         #expect(world.violations == [])
     }
 }
+
+@Suite("Found by the model checker")
+struct CheckedTests {
+    @Test("a held newcomer is answered when its incumbent is replaced by a third link")
+    func heldNewcomerIsAnswered() {
+        var h = Harness(started: false, own: peer(1))
+        _ = h.tell(.connect(peer(2)))
+        let actions = h.tell(.start)
+        guard case .dial(let dial, _)? = actions.first else {
+            Issue.record("no dial")
+            return
+        }
+        _ = h.tell(.connected(dial))
+        // Two links of the peer come in while our dial waits for its answer: the second is held against the first.
+        let (first, verdict) = h.inbound(peer: peer(2), nonce: 2)
+        #expect(verdict == .accepted)
+        let second = h.accept(from: Endpoint(peer(2).address, port: 40_777))!
+        _ = h.tell(.hello(second, Hello(isNative: true, endpoint: peer(2), nonce: 2)))
+        #expect(h.mesh.link(second)?.state == .held)
+        // Our dial wins by order over the first: the held one must not wait for an incumbent that is gone.
+        let after = h.tell(.hello(dial, Hello(isNative: true, endpoint: peer(2), nonce: 2, verdict: .accepted)))
+        #expect(h.mesh.link(dial)?.state == .established)
+        #expect(h.mesh.link(first!)?.state == .draining)
+        #expect(after.contains { if case .answer(second, .duplicate, _) = $0 { true } else { false } })
+    }
+}

@@ -15,7 +15,7 @@ struct EventLoopPhaseTests {
         let slot = try loop.add(pair.fd, interest: .read, source: diary, tag: 1)
         let handle = loop.makeHandle(for: diary)
         let timer = loop.makeTimer(source: diary, tag: 2)
-        diary.onReady = { _, _ in
+        diary.onReady = { [unowned diary] _, _ in
             loop.requestReap(diary)
             loop.requestFlush(diary)
             loop.arm(timer, at: .zero)
@@ -50,8 +50,8 @@ struct EventLoopPhaseTests {
     func phaseRequests() throws {
         let loop = try EventLoop()
         let diary = Diary()
-        diary.onFlush = { if diary.entries.count < 3 { loop.requestFlush(diary) } }
-        diary.onReap = { if diary.entries.count < 6 { loop.requestReap(diary) } }
+        diary.onFlush = { [unowned diary] in if diary.entries.count < 3 { loop.requestFlush(diary) } }
+        diary.onReap = { [unowned diary] in if diary.entries.count < 6 { loop.requestReap(diary) } }
         loop.requestFlush(diary)
         loop.requestFlush(diary)
         loop.runOnce(.wait)

@@ -245,6 +245,24 @@ struct PeerNodeTests {
         #expect(world.run { left.application.live.count == 1 && again.application.live.count == 1 })
     }
 
+    @Test("a link over which nothing comes any more is closed within the keepalive's bound, and redialled")
+    func partition() throws {
+        let world = try TestWorld()
+        let (left, right) = try world.linkedPair(82) {
+            $0.mesh.pingInterval = .milliseconds(200)
+            $0.mesh.pongTimeout = .milliseconds(50)
+        }
+        // Neither end reads this link any more; the next one is a new link.
+        #expect(left.node.pauseReading(of: left.application.live[0]))
+        #expect(right.node.pauseReading(of: right.application.live[0]))
+        let since = world.loop.now
+        #expect(world.run { left.application.downs.count == 1 && right.application.downs.count == 1 })
+        // Masternodes have six misses.
+        #expect(world.loop.now - since < .milliseconds(200 + 6 * 50 + 500))
+        #expect(left.application.downs[0].reason == .keepaliveTimeout || right.application.downs[0].reason == .keepaliveTimeout)
+        #expect(world.run { left.application.live.count == 1 && right.application.live.count == 1 })
+    }
+
     @Test("shutdown drains: what was queued arrives, then both ends are closed and the node is over")
     func shutdown() throws {
         let world = try TestWorld()
@@ -261,6 +279,42 @@ struct PeerNodeTests {
         #expect(world.run { right.application.downs.count == 1 })
         #expect(left.node.linkCount == 0 && left.node.memory.pool.inUse == 0)
         #expect(left.node.port.post(.redial(right.endpoint)) == .closed)
+    }
+
+    @Test("a node that is abandoned says no farewell, leaves nothing on the loop, and is redialled")
+    func abandon() throws {
+        let world = try TestWorld()
+        let (left, right) = try world.linkedPair(86)
+        let descriptors = world.loop.descriptorCount
+        right.node.abandon()
+        #expect(world.run { right.application.isStopped })
+        #expect(right.application.downs.isEmpty)
+        #expect(world.loop.descriptorCount <= descriptors - 2, "its listener and its link")
+        #expect(world.run { left.application.downs.count == 1 })
+        #expect(left.application.downs.map(\.reason) == [.remoteClosed])
+        let again = try TestNode(loop: world.loop, address: 87, port: right.endpoint.port)
+        again.node.start()
+        #expect(world.run { left.application.live.count == 1 && again.application.live.count == 1 })
+    }
+
+    @Test("a handler may end the node from within any call", arguments: 0..<3)
+    func endFromWithin(where place: Int) throws {
+        let world = try TestWorld()
+        let (left, right) = try world.linkedPair(88)
+        right.application.onFrame = { _, body, _ in
+            if place == 0 { right.node.abandon() }
+            if place == 1 { right.node.shutdown() }
+            if place == 2 { right.node.handle(.disconnect(left.endpoint)) }
+            #expect(body.byteCount == 50)
+        }
+        let body = [UInt8](repeating: 1, count: 50)
+        for _ in 0..<10 {
+            let result = left.node.send(body.span.bytes, type: text, to: left.application.live[0])
+            #expect(result == .queued)
+        }
+        #expect(world.run { !left.application.downs.isEmpty })
+        #expect(right.application.frames == 1, "what comes after the end is nobody's")
+        if place < 2 { #expect(world.run { right.application.isStopped }) }
     }
 
     @Test("ten masternodes on one loop become a full mesh, one link a pair")

@@ -53,15 +53,15 @@ final class ChurnServer: Source {
     var failed: Int { counts.pointee.failed }
 
     override func accepted(_ socket: consuming Socket, from remote: Endpoint, listenerTag: UInt32) {
-        guard counts.pointee.free > 0 else { return counts.pointee.failed += 1 }
-        let tag = free[counts.pointee.free - 1]
+        guard counts.pointee.free > 0 else { return counts.pointee.failed &+= 1 }
+        let tag = free[counts.pointee.free &- 1]
         do throws(SystemError) {
             slots[Int(tag)] = try loop.add(socket.descriptor, interest: .read, source: self, tag: tag)
             (sockets + Int(tag)).initialize(to: socket)
-            counts.pointee.free -= 1
+            counts.pointee.free &-= 1
             loop.arm(timers[Int(tag)], after: Self.idle)
         } catch {
-            counts.pointee.failed += 1
+            counts.pointee.failed &+= 1
         }
     }
 
@@ -72,7 +72,7 @@ final class ChurnServer: Source {
             loop.arm(timers[Int(tag)], after: Self.idle)
             let bytes = UnsafeRawBufferPointer(start: buffer, count: count)
             guard case .bytes(count) = socket.pointee.send(RawSpan(_unsafeBytes: bytes)) else { return fail(tag) }
-            counts.pointee.handled += 1
+            counts.pointee.handled &+= 1
         case .wouldBlock:
             break
         case .ended:
@@ -87,7 +87,7 @@ final class ChurnServer: Source {
     }
 
     private func fail(_ place: UInt32) {
-        counts.pointee.failed += 1
+        counts.pointee.failed &+= 1
         close(place)
     }
 
@@ -96,9 +96,9 @@ final class ChurnServer: Source {
         loop.remove(slots[Int(place)])
         (sockets + Int(place)).deinitialize(count: 1)
         free[counts.pointee.free] = place
-        counts.pointee.free += 1
-        counts.pointee.handled += 1
-        counts.pointee.finished += 1
+        counts.pointee.free &+= 1
+        counts.pointee.handled &+= 1
+        counts.pointee.finished &+= 1
         if counts.pointee.finished == target { loop.stop() }
     }
 }

@@ -18,12 +18,14 @@ extension Mesh {
         sink.feed(lastLife.map { 1 + age($0, at: now, upTo: settings.lifeWindow) } ?? 0)
         sink.feed(left(dialSlotAt, at: now) / 1_000_000)
         for index in 0..<bans.count { sink.feed(left(bans[index].until, at: now)) }
+        // Beyond the threshold of dormancy one failure more makes no difference.
+        let most = max(settings.masternodeFailures, settings.regularFailures)
         for row in 0..<peers.count where peers[row].isUsed {
             let peer = peers[row]
             sink.feed(peer.endpoint.stableHash)
             var flags = UInt64(peer.desire.rawValue) | UInt64(peer.role.rawValue) << 8
             flags |= (peer.keepsSlot ? 1 : 0) << 16 | (peer.isBeyondTable ? 1 : 0) << 17 | (peer.isChosen ? 1 : 0) << 18
-            flags |= (peer.isForeign ? 1 : 0) << 19 | UInt64(peer.waitReason.rawValue) << 24 | UInt64(peer.failures) << 32
+            flags |= (peer.isForeign ? 1 : 0) << 19 | UInt64(peer.waitReason.rawValue) << 24 | UInt64(min(peer.failures, most)) << 32
             sink.feed(flags)
             sink.feed(number(peer.established, linkNumber) | number(peer.held, linkNumber) << 16 | number(peer.dial, linkNumber) << 32)
             sink.feed(left(peer.demoteAt, at: now))

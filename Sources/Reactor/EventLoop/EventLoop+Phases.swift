@@ -119,11 +119,6 @@ extension EventLoop {
                 source.reap()
             }
         }
-        while let source = unsafe state.slots.recycle() {
-            unsafe source.endRegistration()
-        }
-        while let source = unsafe state.timers.recycle() {
-            unsafe source.endRegistration()
-        }
+        recycle()
     }
 }

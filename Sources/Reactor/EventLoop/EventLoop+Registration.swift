@@ -73,6 +73,20 @@ extension EventLoop {
             state.counts.failedControls &+= 1
         }
         state.slots.remove(index)
+        if !state.isInIteration { recycle() }
+    }
+
+    /// Whether an iteration is under way: what is over is then let go in its close phase only.
+    var isInIteration: Bool { state.isInIteration }
+
+    /// Frees the slots and timers that are over, and lets their sources go.
+    func recycle() {
+        while let source = unsafe state.slots.recycle() {
+            unsafe source.endRegistration()
+        }
+        while let source = unsafe state.timers.recycle() {
+            unsafe source.endRegistration()
+        }
     }
 
     /// Has `source.flush()` called in this iteration's flush phase, or the next one's if that is over. Once, however

@@ -44,6 +44,7 @@ extension EventLoop {
         guard isCurrent(id) else { return }
         state.wheel.cancel(Int(id.index))
         state.timers.destroy(Int(id.index))
+        if !state.isInIteration { recycle() }
     }
 
     /// Whether the timer waits for a deadline.

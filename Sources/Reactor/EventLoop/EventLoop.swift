@@ -8,7 +8,7 @@ public import Timers
 /// A single-threaded event loop on epoll.
 ///
 /// Make it, then use and run it on one thread: the first `run` or `runOnce` binds it to the calling thread. Other
-/// threads reach it through `mailbox` alone.
+/// threads reach it through `mailbox` alone. After a fork it is the parent's: the child must not touch it.
 @safe
 public final class EventLoop {
     /// Other threads' way in. May be kept and used after the loop is gone.

@@ -7,7 +7,8 @@ public import Timers
 /// Something that lives on a loop: it owns descriptors and timers there and is called when they have news.
 ///
 /// Every method is called on the loop's thread, by the loop alone. The loop keeps a source alive while it has a
-/// descriptor, a timer, a handle or a request with it; removing them ends that, no earlier than the close phase.
+/// descriptor, a timer, a handle or a request with it; removing them ends that, within an iteration no earlier than its
+/// close phase. So whoever drops a loop takes its sources off it first: a source that holds the loop holds itself else.
 /// The default implementations do nothing.
 open class Source {
     // Its places in the loop's lists of who asked for a phase. Only the subscript below touches them, and calls nobody.

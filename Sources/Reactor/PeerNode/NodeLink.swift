@@ -20,38 +20,38 @@ final class NodeLink {
     }
 
     let stream: Stream
-    var phase = Phase.free
-    var id = LinkID(slot: 0, generation: 0)
-    var slot: SlotID?
-    var remote = Endpoint(IPAddress(v4: 0), port: 0)
-    var wire = WireState(direction: .inbound)
+    @safe @exclusivity(unchecked) var phase = Phase.free
+    @safe @exclusivity(unchecked) var id = LinkID(slot: 0, generation: 0)
+    @safe @exclusivity(unchecked) var slot: SlotID?
+    @safe @exclusivity(unchecked) var remote = Endpoint(IPAddress(v4: 0), port: 0)
+    @safe @exclusivity(unchecked) var wire = WireState(direction: .inbound)
     /// The peer's hello is complete.
-    var hasGreeted = false
+    @safe @exclusivity(unchecked) var hasGreeted = false
     /// The last write was short: the loop is asked for writability.
-    var isBlocked = false
+    @safe @exclusivity(unchecked) var isBlocked = false
     /// Listed to be written in the flush phase.
-    var isListedToWrite = false
+    @safe @exclusivity(unchecked) var isListedToWrite = false
     /// Listed to be read in the flush phase, without news from the kernel.
-    var isListedToRead = false
+    @safe @exclusivity(unchecked) var isListedToRead = false
     /// The flush phase in which it was written last.
-    var lastFlush: UInt64 = 0
+    @safe @exclusivity(unchecked) var lastFlush: UInt64 = 0
     /// Was answered `wouldBlock` and waits for `lowWater`.
-    var isOwedLowWater = false
+    @safe @exclusivity(unchecked) var isOwedLowWater = false
 
     // Why it is not read.
 
     /// The application asked for it.
-    var isPaused = false
+    @safe @exclusivity(unchecked) var isPaused = false
     /// It sent an application frame before it was established (a peer that knows no verdict): kept until it is.
-    var isStalled = false
+    @safe @exclusivity(unchecked) var isStalled = false
     /// The buffers' bound was reached.
-    var isStarved = false
+    @safe @exclusivity(unchecked) var isStarved = false
     /// Its bytes broke the rules.
-    var isBroken = false
+    @safe @exclusivity(unchecked) var isBroken = false
     /// The end of the stream was read.
-    var hasEnded = false
+    @safe @exclusivity(unchecked) var hasEnded = false
     /// Our sending side is shut.
-    var isShut = false
+    @safe @exclusivity(unchecked) var isShut = false
 
     init(stream: Stream) {
         self.stream = stream

@@ -100,11 +100,19 @@ extension PeerNode {
     /// What the node counted so far.
     public var counters: NodeCounters { counts }
 
-    /// Every peer of the book, as it stands. O(book).
-    public func forEachPeer(_ body: (PeerReport) -> Void) { mesh.forEachPeer(at: loop.now, body) }
+    /// Every peer of the book, as it stands. `body` must not change the node. O(book).
+    public func forEachPeer(_ body: (PeerReport) -> Void) {
+        isReporting = true
+        mesh.forEachPeer(at: loop.now, body)
+        isReporting = false
+    }
 
-    /// Every link that is not closed. O(links).
-    public func forEachLink(_ body: (LinkReport) -> Void) { mesh.forEachLink(body) }
+    /// Every link that is not closed. `body` must not change the node. O(links).
+    public func forEachLink(_ body: (LinkReport) -> Void) {
+        isReporting = true
+        mesh.forEachLink(body)
+        isReporting = false
+    }
 
     /// The peer with this endpoint, or nil. O(1).
     public func peer(at endpoint: Endpoint) -> PeerReport? { mesh.peer(at: endpoint, now: loop.now) }

@@ -8,7 +8,10 @@ extension PeerNode {
     func perform() {
         guard !isPerforming else { return }
         isPerforming = true
-        while let action = mesh.nextAction() { perform(action) }
+        while let action = mesh.nextAction() {
+            // A handler may have abandoned the node meanwhile.
+            if !isAbandoned { perform(action) }
+        }
         isPerforming = false
         passRecords()
         loop.requestFlush(self)

@@ -14,7 +14,7 @@ extension PeerNode {
         candidate = consume socket
         candidateRemote = remote
         report(.accepted(ticket: ticket, from: remote))
-        assert(candidate == nil, "the mesh adopts or refuses at once")
+        assert(candidate == nil || isAbandoned, "the mesh adopts or refuses at once")
         candidate = nil
     }
 
@@ -134,7 +134,7 @@ extension PeerNode {
             link.phase = .free
             if !link.isListedToWrite && !link.isListedToRead { spare.append(link) }
         }
-        assert(isWhole, "the open descriptors are not the table's")
+        assert(isAbandoned || isWhole, "the open descriptors are not the table's")
         end()
     }
 

@@ -77,24 +77,16 @@ extension PeerNode {
     func flushPhase() {
         flushes &+= 1
         // Both lists may grow while they are worked off; a link is written and read once a phase, so they come to an end.
-        var index = 0
-        while index < toRead.count {
-            let link = toRead[index]
-            index += 1
+        while let link = toRead.popLast() {
             link.isListedToRead = false
             recycle(link)
             readAgain(link)
         }
-        toRead.removeAll(keepingCapacity: true)
-        index = 0
-        while index < toWrite.count {
-            let link = toWrite[index]
-            index += 1
+        while let link = toWrite.popLast() {
             link.isListedToWrite = false
             recycle(link)
             write(link)
         }
-        toWrite.removeAll(keepingCapacity: true)
         balanceMemory()
         armTimer()
     }

@@ -27,18 +27,18 @@ final class BufferPool {
     /// Free bytes that are kept for the next taker; more go back to the system.
     let keep: Int
     /// Bytes that are out: blocks by their capacity, and what `charge` added.
-    private(set) var inUse = 0
+    @safe @exclusivity(unchecked) private(set) var inUse = 0
     /// Bytes in the free lists.
-    private(set) var spare = 0
+    @safe @exclusivity(unchecked) private(set) var spare = 0
     /// The most that was ever out.
-    private(set) var peak = 0
+    @safe @exclusivity(unchecked) private(set) var peak = 0
     /// Blocks that were asked of the system: stands still in steady state.
-    private(set) var allocations: UInt64 = 0
+    @safe @exclusivity(unchecked) private(set) var allocations: UInt64 = 0
     /// Times that the bound refused.
-    private(set) var refusals: UInt64 = 0
+    @safe @exclusivity(unchecked) private(set) var refusals: UInt64 = 0
 
     /// First free block of each class; a free block's first word is the next one.
-    private var free: InlineArray<17, UnsafeMutableRawPointer?> = unsafe .init(repeating: nil)
+    @safe @exclusivity(unchecked) private var free: InlineArray<17, UnsafeMutableRawPointer?> = unsafe .init(repeating: nil)
 
     init(limit: Int, keep: Int = 8 << 20) {
         precondition(limit > 0 && keep >= 0, "a pool needs a bound")

@@ -139,7 +139,7 @@ public final class Listener: Source {
         state.slot = nil
         state.timer = nil
         state.socket = nil
-        loop.requestReap(self)
+        if loop.isInIteration { loop.requestReap(self) } else { reap() }
     }
 
     /// The close phase: the owner may end here, and not earlier, as it may be its own `accepted` that closed us.

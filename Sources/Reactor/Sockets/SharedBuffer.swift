@@ -4,13 +4,13 @@
 /// A counted buffer. `uses` counts the queues that still hold it, on the loop's thread; the object itself is Swift's.
 @safe
 final class SharedBuffer: @unchecked Sendable {
-    private var base: UnsafeMutableRawPointer
-    private(set) var capacity: Int
-    private(set) var count = 0
+    @exclusivity(unchecked) private var base: UnsafeMutableRawPointer
+    @safe @exclusivity(unchecked) private(set) var capacity: Int
+    @safe @exclusivity(unchecked) private(set) var count = 0
     /// Queues that hold it, and the one who is handing it out. The loop's thread alone touches it.
-    fileprivate var uses = 0
+    @safe @exclusivity(unchecked) fileprivate var uses = 0
     /// The next spare one, while nobody uses it.
-    fileprivate var nextSpare: SharedBuffer?
+    @safe @exclusivity(unchecked) fileprivate var nextSpare: SharedBuffer?
 
     init(capacity: Int) {
         self.capacity = max(capacity, 256)
@@ -60,8 +60,8 @@ final class SharedBuffers {
     private static let spareLimit = 16
 
     private let pool: BufferPool
-    private var spare: SharedBuffer?
-    private var spareCount = 0
+    @safe @exclusivity(unchecked) private var spare: SharedBuffer?
+    @safe @exclusivity(unchecked) private var spareCount = 0
 
     init(pool: BufferPool) {
         self.pool = pool

@@ -24,7 +24,7 @@ final class Scratch {
     let base: UnsafeMutableRawPointer
     let capacity: Int
     /// A stream is being read and has its bytes here.
-    var isTaken = false
+    @safe @exclusivity(unchecked) var isTaken = false
 
     init(capacity: Int) {
         precondition(capacity >= 4_096)
@@ -72,23 +72,23 @@ enum Insistence: Hashable, Sendable {
 final class Stream {
     let memory: StreamMemory
     let limits: StreamLimits
-    var socket: Socket?
+    @safe @exclusivity(unchecked) var socket: Socket?
 
     // Reading. See Stream+Reading.swift.
 
     /// The unread bytes are at `start ..< end` of the scratch while the stream is being read, else of `own`.
-    var place = Place.own
-    var start = 0
-    var end = 0
-    var own: Block?
+    @safe @exclusivity(unchecked) var place = Place.own
+    @safe @exclusivity(unchecked) var start = 0
+    @safe @exclusivity(unchecked) var end = 0
+    @safe @exclusivity(unchecked) var own: Block?
     /// Bytes in all that the frame at `start` needs, as far as the dialect can tell.
-    var expected = 0
+    @safe @exclusivity(unchecked) var expected = 0
 
     // Writing. See Stream+Writing.swift.
 
-    var queue = OutQueue()
+    @safe @exclusivity(unchecked) var queue = OutQueue()
     /// The queue went above the mark and has not sunk to the low one since.
-    var isAboveMark = false
+    @safe @exclusivity(unchecked) var isAboveMark = false
 
     enum Place {
         case own

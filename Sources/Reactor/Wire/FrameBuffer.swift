@@ -6,10 +6,10 @@ public import PeerMesh
 /// A growable byte buffer that frames are encoded into. Emptied and reused, never shrunk below its high mark.
 @safe
 public final class FrameBuffer {
-    private var base: UnsafeMutableRawPointer
-    private var capacity: Int
+    @exclusivity(unchecked) private var base: UnsafeMutableRawPointer
+    @safe @exclusivity(unchecked) private var capacity: Int
     /// Bytes written so far.
-    public private(set) var count = 0
+    @safe @exclusivity(unchecked) public private(set) var count = 0
 
     /// An empty buffer with room for `capacity` bytes before it grows.
     public init(capacity: Int = 4_096) {
@@ -137,7 +137,7 @@ public final class PeerList {
     public static let capacity = 1_000
     private let base: UnsafeMutablePointer<Endpoint>
     /// Entries taken so far.
-    public private(set) var count = 0
+    @safe @exclusivity(unchecked) public private(set) var count = 0
 
     /// An empty list.
     public init() {

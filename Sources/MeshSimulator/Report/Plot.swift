@@ -1,0 +1,7 @@
+// The run as a picture.
+
+struct Plot {
+    let report: Report
+    init(_ report: Report) { self.report = report }
+    var svg: String { "<svg/>" }
+}
