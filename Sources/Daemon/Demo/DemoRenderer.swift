@@ -35,14 +35,18 @@ struct DemoRenderer {
             drawMatrix(1, below)
             drawLegend(2, canvas.height - 2)
             drawEvents(left + 1, body + count + 2, until: canvas.height - 2)
-        } else if canvas.width >= matrixWidth + 40 {
+        } else if canvas.width >= matrixWidth + 40, canvas.height >= count + 9 {
             drawMatrix(1, body)
             drawTable(matrixWidth + 2, body)
             drawLegend(2, body + count + 1)
             drawEvents(1, body + count + 2, until: canvas.height - 1)
+        } else if canvas.width >= 100 {
+            drawTable(1, body, columns: 66, until: canvas.height - 1)
+            drawEvents(68, body + 1, until: canvas.height - 1)
         } else {
-            drawTable(1, body)
-            drawEvents(1, body + count + 2, until: canvas.height - 1)
+            let end = min(body + 1 + count, max(canvas.height - 7, body + 2))
+            drawTable(1, body, until: end)
+            drawEvents(1, end + 1, until: canvas.height - 1)
         }
         drawFooter()
     }
@@ -53,7 +57,8 @@ struct DemoRenderer {
         var x = canvas.draw(" reactor ", 0, 0, .bright, bold: true)
         let running = snapshot.nodes.count { $0.downFor == nil }
         x = canvas.draw("\(running) of \(count) nodes", x, 0, .plain)
-        canvas.draw(canvas.width >= 100 ? " · one process, one loop, one thread" : " · one thread", x, 0, .dim)
+        let subtitle = canvas.width >= 100 ? " · one process, one loop, one thread" : canvas.width >= 72 ? " · one thread" : ""
+        canvas.draw(subtitle, x, 0, .dim)
         let isWhole = snapshot.links >= snapshot.wantedLinks && running == count
         let state = "\(snapshot.links)/\(snapshot.wantedLinks) links"
         let clock = DemoText.clock(snapshot.elapsed) + (snapshot.total.map { " / " + DemoText.clock($0) } ?? "")
@@ -191,8 +196,9 @@ struct DemoRenderer {
 
     // MARK: The table
 
-    private mutating func drawTable(_ left: Int, _ top: Int) {
-        let room = canvas.width - left
+    private mutating func drawTable(_ left: Int, _ top: Int, columns: Int? = nil, until bottom: Int? = nil) {
+        let room = columns ?? canvas.width - left
+        let bottom = bottom ?? canvas.height - 1
         canvas.draw("node", left + 4, top, .dim)
         canvas.drawRight("out in", left + 31, top, .dim)
         canvas.drawRight("rtt", left + 40, top, .dim)
@@ -200,7 +206,11 @@ struct DemoRenderer {
         if room >= 62 { canvas.draw("last close", left + 51, top, .dim) }
         for (index, node) in snapshot.nodes.enumerated() {
             let y = top + 1 + index
-            guard y < canvas.height - 1 else { return }
+            if y == bottom - 1, index < count - 1 {
+                canvas.draw("… and \(count - index) more", left + 3, y, .dim)
+                return
+            }
+            guard y < bottom else { return }
             drawRow(index, node, left, y, room: room)
         }
     }
@@ -222,7 +232,7 @@ struct DemoRenderer {
         canvas.drawRight(node.roundTrip > .zero ? DemoText.span(node.roundTrip) : "–", left + 40, y, .plain)
         canvas.drawRight(node.nextDial.map { DemoText.span($0) } ?? "–", left + 48, y, node.nextDial == nil ? .dim : .amber)
         if room >= 62, let reason = node.lastReason {
-            canvas.draw(reason.name, left + 51, y, .dim, limit: canvas.width - 1)
+            canvas.draw(reason.name, left + 51, y, .dim, limit: min(left + room, canvas.width) - 1)
         }
     }
 
