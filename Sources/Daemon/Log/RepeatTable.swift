@@ -94,7 +94,8 @@ struct RepeatTable {
 
     /// Mixes the endpoint and the states; the reason is left to the comparison.
     private static func hash(_ transition: Transition) -> Int {
-        var mixed = transition.endpoint.address.low ^ transition.endpoint.address.high &* 31 ^ UInt64(transition.endpoint.port) << 40
+        let endpoint = transition.endpoint
+        var mixed = endpoint.address.low ^ endpoint.address.high &* 31 ^ UInt64(endpoint.port) << 40
         switch transition.subject {
         case .link(_, let from, let to, let direction):
             mixed ^= UInt64(from.rawValue) << 56 | UInt64(to.rawValue) << 60 | UInt64(direction.rawValue) << 59
