@@ -9,17 +9,27 @@ import Timers
 @testable import Reactor
 
 /// Runs `body` on a thread of its own.
-private final class Elsewhere: @unchecked Sendable {
-    private let isOver = Atomic<Bool>(false)
+private final class Elsewhere {
+    private final class Flag: Sendable {
+        let isUp = Atomic<Bool>(false)
+    }
 
+    private let over = Flag()
+    private var thread: TestThread?
+
+    /// Not a task: tests that run loops hold all of the threads that tasks have.
     init(_ body: @escaping @Sendable () -> Void) {
-        Task.detached {
+        thread = TestThread { [over] in
             body()
-            self.isOver.store(true, ordering: .releasing)
+            over.isUp.store(true, ordering: .releasing)
         }
     }
 
-    var hasEnded: Bool { isOver.load(ordering: .acquiring) }
+    deinit {
+        thread.take()?.join()
+    }
+
+    var hasEnded: Bool { over.isUp.load(ordering: .acquiring) }
 }
 
 @Suite("PeerNode from other threads", .serialized)
@@ -52,8 +62,8 @@ struct PeerNodePortTests {
     @Test("a posted event reaches the mesh")
     func event() throws {
         let world = try TestWorld()
-        let left = try TestNode(loop: world.loop, address: 152)
-        let right = try TestNode(loop: world.loop, address: 153)
+        let left = try TestNode(world: world, address: 152)
+        let right = try TestNode(world: world, address: 153)
         left.node.start()
         right.node.start()
         let port = left.node.port
@@ -90,8 +100,8 @@ struct PeerNodePortTests {
     @Test("every transition is in the ring, in order, and a reader that sleeps is woken")
     func records() throws {
         let world = try TestWorld()
-        let left = try TestNode(loop: world.loop, address: 156)
-        let right = try TestNode(loop: world.loop, address: 157)
+        let left = try TestNode(world: world, address: 156)
+        let right = try TestNode(world: world, address: 157)
         let ring = try #require(left.node.transitions)
         let states = Mutex<[LinkState]>([])
         let reader = Elsewhere {
