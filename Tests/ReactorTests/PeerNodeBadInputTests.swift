@@ -86,8 +86,8 @@ private func makeWorld(_ address: UInt8, _ adjust: (inout NodeSettings) -> Void 
 {
     let world = try TestWorld()
     let wire = TimeWire(network: .mainnet)
-    let node = try TestNode(loop: world.loop, address: address, wire: wire, adjust)
-    let neighbour = try TestNode(loop: world.loop, address: address + 1, wire: TimeWire(network: .mainnet), adjust)
+    let node = try TestNode(world: world, address: address, wire: wire, adjust)
+    let neighbour = try TestNode(world: world, address: address + 1, wire: TimeWire(network: .mainnet), adjust)
     node.node.handle(.registered(neighbour.endpoint))
     neighbour.node.handle(.registered(node.endpoint))
     node.node.start()
@@ -274,7 +274,7 @@ struct PeerNodeBadInputTests {
         // In a process of its own: the limit is the whole process's.
         await #expect(processExitsWith: .success) {
             let (world, node, _) = try makeWorld(136)
-            let target = try TestNode(loop: world.loop, address: 138, wire: TimeWire(network: .mainnet))
+            let target = try TestNode(world: world, address: 138, wire: TimeWire(network: .mainnet))
             target.node.start()
             // The next descriptor would be above the limit.
             let next = cepoll_reserve()

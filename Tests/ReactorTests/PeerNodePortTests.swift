@@ -52,8 +52,8 @@ struct PeerNodePortTests {
     @Test("a posted event reaches the mesh")
     func event() throws {
         let world = try TestWorld()
-        let left = try TestNode(loop: world.loop, address: 152)
-        let right = try TestNode(loop: world.loop, address: 153)
+        let left = try TestNode(world: world, address: 152)
+        let right = try TestNode(world: world, address: 153)
         left.node.start()
         right.node.start()
         let port = left.node.port
@@ -90,8 +90,8 @@ struct PeerNodePortTests {
     @Test("every transition is in the ring, in order, and a reader that sleeps is woken")
     func records() throws {
         let world = try TestWorld()
-        let left = try TestNode(loop: world.loop, address: 156)
-        let right = try TestNode(loop: world.loop, address: 157)
+        let left = try TestNode(world: world, address: 156)
+        let right = try TestNode(world: world, address: 157)
         let ring = try #require(left.node.transitions)
         let states = Mutex<[LinkState]>([])
         let reader = Elsewhere {

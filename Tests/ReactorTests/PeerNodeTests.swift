@@ -132,10 +132,10 @@ struct PeerNodeTests {
     @Test("a broadcast is one buffer, whoever many links send it")
     func broadcast() throws {
         let world = try TestWorld()
-        let hub = try TestNode(loop: world.loop, address: 30)
+        let hub = try TestNode(world: world, address: 30)
         var spokes: [TestNode] = []
         for index in 0..<8 {
-            let spoke = try TestNode(loop: world.loop, address: 31 + UInt8(index), role: .regular)
+            let spoke = try TestNode(world: world, address: 31 + UInt8(index), role: .regular)
             spoke.node.handle(.connect(hub.endpoint))
             spoke.node.start()
             spokes.append(spoke)
@@ -178,7 +178,7 @@ struct PeerNodeTests {
     func slowConsumer() throws {
         let world = try TestWorld()
         let (left, right) = try world.linkedPair(44)
-        let other = try TestNode(loop: world.loop, address: 46, role: .regular)
+        let other = try TestNode(world: world, address: 46, role: .regular)
         other.node.handle(.connect(left.endpoint))
         other.node.start()
         #expect(world.run { left.application.live.count == 2 })
@@ -202,8 +202,8 @@ struct PeerNodeTests {
         for round in 0..<10 {
             let address = UInt8(50 + round * 2)
             // No preference between regular peers: both dial at once.
-            let left = try TestNode(loop: world.loop, address: address, role: .regular)
-            let right = try TestNode(loop: world.loop, address: address + 1, role: .regular)
+            let left = try TestNode(world: world, address: address, role: .regular)
+            let right = try TestNode(world: world, address: address + 1, role: .regular)
             left.node.handle(.connect(right.endpoint))
             right.node.handle(.connect(left.endpoint))
             left.node.start()
@@ -228,8 +228,8 @@ struct PeerNodeTests {
     @Test("a node that is gone is redialled until it is back")
     func redial() throws {
         let world = try TestWorld()
-        let left = try TestNode(loop: world.loop, address: 80)
-        var right: TestNode? = try TestNode(loop: world.loop, address: 81)
+        let left = try TestNode(world: world, address: 80)
+        var right: TestNode? = try TestNode(world: world, address: 81)
         let there = right!.endpoint
         left.node.handle(.registered(there))
         left.node.start()
@@ -240,7 +240,7 @@ struct PeerNodeTests {
         right = nil
         #expect(world.run { left.application.live.isEmpty })
         #expect(world.run { left.node.counters.dialsFailed >= 3 }, "refused, and tried again")
-        let again = try TestNode(loop: world.loop, address: 81, port: there.port)
+        let again = try TestNode(world: world, address: 81, port: there.port)
         again.node.start()
         #expect(world.run { left.application.live.count == 1 && again.application.live.count == 1 })
     }
@@ -292,7 +292,7 @@ struct PeerNodeTests {
         #expect(world.loop.descriptorCount <= descriptors - 2, "its listener and its link")
         #expect(world.run { left.application.downs.count == 1 })
         #expect(left.application.downs.map(\.reason) == [.remoteClosed])
-        let again = try TestNode(loop: world.loop, address: 87, port: right.endpoint.port)
+        let again = try TestNode(world: world, address: 87, port: right.endpoint.port)
         again.node.start()
         #expect(world.run { left.application.live.count == 1 && again.application.live.count == 1 })
     }
@@ -320,7 +320,7 @@ struct PeerNodeTests {
     @Test("ten masternodes on one loop become a full mesh, one link a pair")
     func mesh() throws {
         let world = try TestWorld()
-        let nodes = try (0..<10).map { try TestNode(loop: world.loop, address: 100 + UInt8($0)) }
+        let nodes = try (0..<10).map { try TestNode(world: world, address: 100 + UInt8($0)) }
         for node in nodes {
             for other in nodes where other !== node { node.node.handle(.registered(other.endpoint)) }
         }

@@ -24,6 +24,12 @@ final class Application: PeerHandler {
     var onLow: ((LinkID) -> Void)?
     var frames = 0
 
+    /// Lets go of what the test's closures hold.
+    func forget() {
+        onFrame = nil
+        onLow = nil
+    }
+
     override func linkUp(_ link: LinkID, _ info: LinkInfo) {
         ups.append(Up(link: link, info: info))
         live.append(link)
@@ -62,6 +68,11 @@ private final class Metronome: Source {
         loop.arm(timer!, at: loop.now + .milliseconds(5))
     }
 
+    func end() {
+        if let timer { loop.destroy(timer) }
+        timer = nil
+    }
+
     override func timerFired(tag: UInt32) {
         loop.arm(timer!, at: loop.now + .milliseconds(5))
     }
@@ -73,13 +84,8 @@ final class TestNode {
     let application = Application()
     let endpoint: Endpoint
 
-    init(_ node: PeerNode, _ endpoint: Endpoint, _ application: Application) {
-        self.node = node
-        self.endpoint = endpoint
-    }
-
     init(
-        loop: EventLoop, address: UInt8, port: UInt16 = 0, wire: any Wire = TimeWire(network: .reactor),
+        world: TestWorld, address: UInt8, port: UInt16 = 0, wire: any Wire = TimeWire(network: .reactor),
         role: Role = .masternode, _ adjust: (inout NodeSettings) -> Void = { _ in }
     ) throws {
         var nonce: UInt64 = 0
@@ -93,9 +99,10 @@ final class TestNode {
         let ip = IPAddress(v4: 127, 0, 7, address)
         settings.dialFrom = ip
         adjust(&settings)
-        node = try PeerNode(loop: loop, wire: wire, settings: settings, handler: application)
+        node = try PeerNode(loop: world.loop, wire: wire, settings: settings, handler: application)
         endpoint = try node.listen(on: Endpoint(ip, port: port))
         node.handle(.ownEndpoint(endpoint))
+        world.nodes.append(self)
     }
 }
 
@@ -103,10 +110,21 @@ final class TestNode {
 final class TestWorld {
     let loop: EventLoop
     private let metronome: Metronome
+    var nodes: [TestNode] = []
 
     init() throws {
         loop = try EventLoop()
         metronome = Metronome(loop: loop)
+    }
+
+    /// The loop keeps what is on it alive: whatever a test left there ends here.
+    deinit {
+        for node in nodes {
+            node.node.abandon()
+            node.application.forget()
+        }
+        metronome.end()
+        loop.runOnce(.noWait)
     }
 
     /// Runs until `condition` holds; false if it did not within `seconds`.
@@ -129,8 +147,8 @@ final class TestWorld {
     func linkedPair(
         _ address: UInt8, _ adjust: (inout NodeSettings) -> Void = { _ in }
     ) throws -> (TestNode, TestNode) {
-        let left = try TestNode(loop: loop, address: address, adjust)
-        let right = try TestNode(loop: loop, address: address + 1, adjust)
+        let left = try TestNode(world: self, address: address, adjust)
+        let right = try TestNode(world: self, address: address + 1, adjust)
         left.node.handle(.registered(right.endpoint))
         right.node.handle(.registered(left.endpoint))
         left.node.start()

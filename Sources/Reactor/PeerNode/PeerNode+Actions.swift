@@ -14,7 +14,7 @@ extension PeerNode {
         }
         isPerforming = false
         passRecords()
-        loop.requestFlush(self)
+        askForFlush()
     }
 
     private func passRecords() {

@@ -80,6 +80,6 @@ extension PeerNode {
         guard !link.isListedToRead else { return }
         link.isListedToRead = true
         toRead.append(link)
-        loop.requestFlush(self)
+        askForFlush()
     }
 }

@@ -71,11 +71,12 @@ extension PeerNode {
         guard !link.isListedToWrite, !link.isBlocked else { return }
         link.isListedToWrite = true
         toWrite.append(link)
-        loop.requestFlush(self)
+        askForFlush()
     }
 
     func flushPhase() {
         flushes &+= 1
+        isFlushing = true
         // Both lists may grow while they are worked off; a link is written and read once a phase, so they come to an end.
         while let link = toRead.popLast() {
             link.isListedToRead = false
@@ -89,6 +90,15 @@ extension PeerNode {
         }
         balanceMemory()
         armTimer()
+        isFlushing = false
+        // A handler of this phase's last calls asked for more.
+        if !toRead.isEmpty || !toWrite.isEmpty { askForFlush() }
+    }
+
+    /// Has the flush phase work the lists off and follow the mesh's deadline. Within that phase it does so anyway; asking
+    /// again would cost an iteration for nothing.
+    func askForFlush() {
+        if !isFlushing { loop.requestFlush(self) }
     }
 
     /// A link that was closed while it was listed is spare only now.

@@ -52,6 +52,7 @@ public final class PeerNode: Source {
     @safe @exclusivity(unchecked) var timer: TimerID?
     @safe @exclusivity(unchecked) var armedFor: Instant?
     @safe @exclusivity(unchecked) var isPerforming = false
+    @safe @exclusivity(unchecked) var isFlushing = false
     @safe @exclusivity(unchecked) var isEnding = false
     /// Nothing of the mesh is performed any more.
     @safe @exclusivity(unchecked) var isAbandoned = false
