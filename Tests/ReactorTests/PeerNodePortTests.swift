@@ -1,6 +1,7 @@
 // A node from other threads: posts, the ring of records, snapshots.
 
 import CEpoll
+import Foundation
 import PeerMesh
 import Synchronization
 import Testing
@@ -8,12 +9,12 @@ import Timers
 
 @testable import Reactor
 
-/// Runs `body` on a thread of its own.
+/// Runs `body` on a thread of its own, not on the pool's: its two threads may both be in a test that waits for this one.
 private final class Elsewhere: @unchecked Sendable {
     private let isOver = Atomic<Bool>(false)
 
     init(_ body: @escaping @Sendable () -> Void) {
-        Task.detached {
+        Thread.detachNewThread {
             body()
             self.isOver.store(true, ordering: .releasing)
         }
