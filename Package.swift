@@ -36,7 +36,7 @@ var targets: [Target] = [
     .target(name: "MeshSimulator", dependencies: ["PeerMesh", "Timers"], swiftSettings: strict),
     .executableTarget(name: "mesh-simulator", dependencies: ["MeshSimulator"], swiftSettings: strict),
     .testTarget(name: "TimersTests", dependencies: ["Timers"], swiftSettings: testing),
-    .testTarget(name: "PeerMeshTests", dependencies: ["PeerMesh", "Timers"], swiftSettings: testing),
+    .testTarget(name: "PeerMeshTests", dependencies: ["PeerMesh", "MeshChecker", "Timers"], swiftSettings: testing),
     .testTarget(name: "MeshSimulatorTests", dependencies: ["MeshSimulator", "PeerMesh", "Timers"], swiftSettings: testing),
     .testTarget(name: "ReactorTests", dependencies: ["Reactor", "PeerMesh", "Timers", "CEpoll"], swiftSettings: testing),
 ]

@@ -33,6 +33,11 @@ public struct Model: Hashable, Sendable {
     /// Any armed deadline may fire at any moment, or only when nothing is under way.
     public var isAsynchronous = true
 
+    #if MESH_CANARIES
+        /// The wrong policy that every node runs with.
+        public var canary: Canary?
+    #endif
+
     public init(name: String) {
         self.name = name
     }
@@ -83,6 +88,9 @@ public struct Model: Hashable, Sendable {
         settings.demotionDelay = .seconds(2)
         settings.discoveryInterval = Nanoseconds(.max)
         settings.intakeBurst = 1
+        #if MESH_CANARIES
+            settings.canary = canary
+        #endif
         return settings
     }
 }

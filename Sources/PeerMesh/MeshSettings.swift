@@ -100,6 +100,11 @@ public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
     public var intakeBurst: UInt32 = 1_000
     public var intakePeriod: Nanoseconds = .seconds(10)
 
+    #if MESH_CANARIES
+        /// The wrong version of a policy that this mesh runs with.
+        public var canary: Canary?
+    #endif
+
     public init(nonce: UInt64, seed: UInt64) {
         self.nonce = nonce
         self.seed = seed

@@ -9,17 +9,27 @@ import Timers
 @testable import Reactor
 
 /// Runs `body` on a thread of its own.
-private final class Elsewhere: @unchecked Sendable {
-    private let isOver = Atomic<Bool>(false)
+private final class Elsewhere {
+    private final class Flag: Sendable {
+        let isUp = Atomic<Bool>(false)
+    }
 
+    private let over = Flag()
+    private var thread: TestThread?
+
+    /// Not a task: tests that run loops hold all of the threads that tasks have.
     init(_ body: @escaping @Sendable () -> Void) {
-        Task.detached {
+        thread = TestThread { [over] in
             body()
-            self.isOver.store(true, ordering: .releasing)
+            over.isUp.store(true, ordering: .releasing)
         }
     }
 
-    var hasEnded: Bool { isOver.load(ordering: .acquiring) }
+    deinit {
+        thread.take()?.join()
+    }
+
+    var hasEnded: Bool { over.isUp.load(ordering: .acquiring) }
 }
 
 @Suite("PeerNode from other threads", .serialized)

@@ -14,6 +14,9 @@ extension Mesh {
         guard isStarted, !isStopping else { return }
         bans.sweep(at: now)
         for row in 0..<peers.count where peers[row].isUsed && peers[row].role == .masternode {
+            #if MESH_CANARIES
+                if has(.discoveryRacesBackoff) { peers[row].notBefore = .zero }
+            #endif
             let before = peers[row].schedule
             refresh(row, at: now)
             if peers[row].isUsed, peers[row].schedule == .ready, before != .ready { rescues += 1 }

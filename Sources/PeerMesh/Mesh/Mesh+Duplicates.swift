@@ -12,6 +12,18 @@ extension Mesh {
             return
         }
         let incumbent = Int(peers[row].established)
+        #if MESH_CANARIES
+            if has(.bothReject) && links[newcomer].direction == .inbound && (incumbent >= 0 || peers[row].dial >= 0)
+                || has(.noProbe) && incumbent >= 0
+            {
+                refuse(newcomer, .duplicate, .duplicate, at: now)
+                return
+            }
+            if has(.keepBoth), incumbent >= 0, links[incumbent].direction == links[newcomer].direction {
+                establish(newcomer, at: now)
+                return
+            }
+        #endif
         if !links[newcomer].isNative || (incumbent >= 0 && !links[incumbent].isNative) {
             settleForeign(newcomer, incumbent: incumbent, row: row, at: now)
         } else if incumbent >= 0 {
@@ -34,6 +46,9 @@ extension Mesh {
     func winsByOrder(_ newcomer: Int, over other: Direction) -> Bool {
         let link = links[newcomer]
         guard link.direction != other else { return false }
+        #if MESH_CANARIES
+            if has(.mutualKill) { return link.direction == .inbound }
+        #endif
         let weAreLower: Bool
         if let own = ownEndpoint, let theirs = link.stated, own != theirs {
             weAreLower = own < theirs
@@ -64,6 +79,12 @@ extension Mesh {
     private mutating func hold(_ newcomer: Int, against incumbent: Int, at now: Instant) {
         assert(newcomer != incumbent)
         let older = Int(links[incumbent].rival)
+        #if MESH_CANARIES
+            if has(.firstHeldStays), older >= 0 {
+                refuse(newcomer, .duplicate, .duplicate, at: now)
+                return
+            }
+        #endif
         links[incumbent].rival = Int32(newcomer)
         links[newcomer].rival = Int32(incumbent)
         if older >= 0, older != newcomer {
@@ -98,6 +119,9 @@ extension Mesh {
     mutating func dismissHeld(of incumbent: Int, at now: Instant) {
         let held = Int(links[incumbent].rival)
         endProbe(of: incumbent)
+        #if MESH_CANARIES
+            if has(.heldIsForgotten) { return }
+        #endif
         if held >= 0, links[held].state == .held { refuse(held, .duplicate, .duplicate, at: now) }
     }
 

@@ -14,6 +14,7 @@ extension Mesh {
         for slot in 0..<links.count {
             let link = links[slot]
             let row = Int(link.row)
+            if linkLists.list(of: slot) != list(for: slot) { return "link \(slot) is counted for what it is not" }
             switch link.state {
             case .closed:
                 if wheel.isArmed(slot) { return "link \(slot) is closed and has a deadline" }

@@ -95,6 +95,9 @@ extension Mesh {
             return true
         }
         links[slot].keepalive.misses += 1
+        #if MESH_CANARIES
+            if has(.livenessTurnedOff) { links[slot].keepalive.misses = 0 }
+        #endif
         guard links[slot].keepalive.misses < missLimit(of: slot) else { return false }
         ping(slot, at: now)
         return true

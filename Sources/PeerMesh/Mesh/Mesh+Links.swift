@@ -33,17 +33,19 @@ extension Mesh {
 
     /// Puts the link on the list that its state, direction and peer's role say.
     mutating func relist(_ slot: Int) {
+        linkLists.move(slot, to: list(for: slot))
+    }
+
+    func list(for slot: Int) -> Int {
         let link = links[slot]
         let isMasternode = link.row >= 0 && peers[Int(link.row)].role == .masternode
-        let list =
-            switch link.state {
-            case .closed: LinkList.free
-            case .connecting, .securing, .greeting, .held:
-                link.direction == .inbound ? LinkList.pending : isMasternode ? LinkList.dialMasternode : LinkList.dialRegular
-            case .established: isMasternode ? LinkList.masternode : LinkList.regular
-            case .draining: LinkList.draining
-            }
-        linkLists.move(slot, to: list)
+        return switch link.state {
+        case .closed: LinkList.free
+        case .connecting, .securing, .greeting, .held:
+            link.direction == .inbound ? LinkList.pending : isMasternode ? LinkList.dialMasternode : LinkList.dialRegular
+        case .established: isMasternode ? LinkList.masternode : LinkList.regular
+        case .draining: LinkList.draining
+        }
     }
 
     /// The one way out. A graceful reason flushes and drains first, any other closes the descriptor at once.
@@ -85,6 +87,9 @@ extension Mesh {
     private mutating func detach(_ slot: Int) {
         let row = Int(links[slot].row)
         guard row >= 0 else { return }
+        #if MESH_CANARIES
+            if has(.staleRow) { return }
+        #endif
         if peers[row].established == Int32(slot) { peers[row].established = -1 }
         if peers[row].held == Int32(slot) { peers[row].held = -1 }
         if peers[row].dial == Int32(slot) { peers[row].dial = -1 }
@@ -102,6 +107,9 @@ extension Mesh {
     mutating func connected(_ slot: Int, at now: Instant) {
         guard links[slot].state == .connecting else { return }
         lastLife = now
+        #if MESH_CANARIES
+            if has(.connectIsSuccess) { peers[Int(links[slot].row)].failures = 0 }
+        #endif
         move(slot, to: .greeting, reason: nil, at: now)
         actions.append(.greet(id(of: slot)))
     }

@@ -78,13 +78,19 @@ extension Mesh {
         guard peers[row].role != role else { return }
         peers[row].role = role
         peers[row].keepsSlot = role == .regular && peers[row].hasLinks
+        #if MESH_CANARIES
+            if has(.countsBesideTheTable) { return }
+        #endif
         for slot in [peers[row].established, peers[row].held, peers[row].dial] where slot >= 0 { relist(Int(slot)) }
         beginWait(row, at: now)
     }
 
     /// If the registry names more masternodes than the table holds, the first `maxPeers` in endpoint order are wanted.
     private mutating func markBeyondTable(at now: Instant) {
-        let limit = Int(settings.maxPeers)
+        var limit = Int(settings.maxPeers)
+        #if MESH_CANARIES
+            if has(.reserveLimitsMasternodes) { limit = Int(settings.effectiveReserve) }
+        #endif
         let registered = registeredCount
         var excess = registered - limit
         for row in 0..<peers.count where peers[row].isUsed && peers[row].isBeyondTable {

@@ -34,6 +34,10 @@ extension Mesh {
         if isOurselves(peer, at: now) { return (.off(.ourselves), peer.selfUntil > now ? peer.selfUntil : .never) }
         if let ban = bans.covering(peer.endpoint.address, at: now) { return (.off(.banned), ban.until) }
         let turn = prefersTheirDial(peer) ? peer.turnAt : .zero
+        #if MESH_CANARIES
+            if has(.directionIsAGate), prefersTheirDial(peer) { return (.wait(until: .never, .theirTurn), .never) }
+            if has(.retryOnlyTheActive), peer.failures > 0, peer.lastSuccess == nil { return (.off(.notChosen), .never) }
+        #endif
         let until = max(peer.notBefore, turn)
         if until > now {
             return (.wait(until: until, peer.notBefore >= turn ? peer.waitReason : .theirTurn), until)
@@ -82,6 +86,10 @@ extension Mesh {
         let delay = isDormant ? settings.backoffMax : min(grown, settings.backoffMax)
         peers[row].notBefore = now + random.jitter(delay, percent: settings.jitterPercent)
         peers[row].waitReason = isDormant ? .dormant : .backoff
+        #if MESH_CANARIES
+            if has(.starvation) { peers[row].notBefore = now + settings.backoffInitial * (1 << min(doublings, 14)) }
+            if has(.hammer) { peers[row].notBefore = now + .milliseconds(1) }
+        #endif
     }
 
     mutating func setSlowCadence(_ row: Int, _ why: WaitReason, at now: Instant) {
@@ -95,6 +103,9 @@ extension Mesh {
         let wasEstablished = link.state == .established
         guard wasEstablished || link.direction == .outbound else { return }
         peers[row].lastReason = reason
+        #if MESH_CANARIES
+            if has(.collisionStorm), reason == .superseded, peers[row].dial < 0 { _ = startDial(row, at: now) }
+        #endif
         if wasEstablished, peers[row].established < 0, !hasLiveLink(row) { countSession(link, row: row, reason, at: now) }
         guard !hasLiveLink(row), peers[row].dial < 0 else {
             refresh(row, at: now)
@@ -127,6 +138,9 @@ extension Mesh {
 
     /// Failures count only while our own network shows life: an outage of ours is not theirs (model finding F19).
     func showsLife(at now: Instant) -> Bool {
+        #if MESH_CANARIES
+            if has(.ownOutageCounts) { return true }
+        #endif
         if linkLists.count(LinkList.regular) + linkLists.count(LinkList.masternode) > 0 { return true }
         guard let lastLife else { return false }
         return now - lastLife <= settings.lifeWindow

@@ -6,7 +6,12 @@ import Timers
 extension Mesh {
     /// Room for one more regular peer, established or being dialled.
     var hasRegularRoom: Bool {
-        regularInUse < Int(settings.regularSlots) && establishedCount + linkLists.count(LinkList.dialRegular) < Int(settings.maxPeers)
+        #if MESH_CANARIES
+            if has(.pendingTakesSlots), regularInUse + linkLists.count(LinkList.pending) >= Int(settings.regularSlots) {
+                return false
+            }
+        #endif
+        return regularInUse < Int(settings.regularSlots) && establishedCount + linkLists.count(LinkList.dialRegular) < Int(settings.maxPeers)
     }
 
     /// Regular slots taken: by established peers and by dials in flight.

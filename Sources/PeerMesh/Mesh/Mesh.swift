@@ -144,6 +144,9 @@ public struct Mesh: ~Copyable {
     /// The slot of `id` if its generation still stands, else nil: an old generation changes nothing.
     func live(_ id: LinkID) -> Int? {
         let slot = Int(id.slot)
+        #if MESH_CANARIES
+            if has(.lateCloseKillsNewer), slot < links.count, links[slot].state != .closed { return slot }
+        #endif
         guard slot < links.count, links[slot].generation == id.generation, links[slot].state != .closed else { return nil }
         return slot
     }
