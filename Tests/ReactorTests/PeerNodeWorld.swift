@@ -84,9 +84,21 @@ final class TestNode {
     let application = Application()
     let endpoint: Endpoint
 
-    init(
+    /// A node at 127.0.7.`address`, which its dials come from, too.
+    convenience init(
         world: TestWorld, address: UInt8, port: UInt16 = 0, wire: any Wire = TimeWire(network: .reactor),
         role: Role = .masternode, _ adjust: (inout NodeSettings) -> Void = { _ in }
+    ) throws {
+        let ip = IPAddress(v4: 127, 0, 7, address)
+        try self.init(world: world, endpoint: Endpoint(ip, port: port), wire: wire, role: role) {
+            $0.dialFrom = ip
+            adjust(&$0)
+        }
+    }
+
+    init(
+        world: TestWorld, endpoint: Endpoint, wire: any Wire = TimeWire(network: .reactor), role: Role = .masternode,
+        _ adjust: (inout NodeSettings) -> Void
     ) throws {
         var nonce: UInt64 = 0
         _ = cepoll_random(&nonce)
@@ -96,12 +108,10 @@ final class TestNode {
         settings.mesh.backoffMax = .milliseconds(800)
         settings.mesh.passiveWait = .milliseconds(300)
         settings.mesh.drainTimeout = .milliseconds(500)
-        let ip = IPAddress(v4: 127, 0, 7, address)
-        settings.dialFrom = ip
         adjust(&settings)
         node = try PeerNode(loop: world.loop, wire: wire, settings: settings, handler: application)
-        endpoint = try node.listen(on: Endpoint(ip, port: port))
-        node.handle(.ownEndpoint(endpoint))
+        self.endpoint = try node.listen(on: endpoint)
+        node.handle(.ownEndpoint(self.endpoint))
         world.nodes.append(self)
     }
 }

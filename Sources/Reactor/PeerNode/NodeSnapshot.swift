@@ -67,7 +67,7 @@ public final class SnapshotRequest: @unchecked Sendable {
 extension PeerNode {
     /// Writes the node's state into `snapshot`. O(book + links); allocates only while the snapshot's storage grows.
     public func fill(_ snapshot: NodeSnapshot) {
-        snapshot.at = loop.now
+        snapshot.at = now
         snapshot.census = mesh.census()
         snapshot.counters = counts
         snapshot.loop = loop.counters
@@ -81,7 +81,7 @@ extension PeerNode {
         snapshot.bans.removeAll(keepingCapacity: true)
         snapshot.listeners.removeAll(keepingCapacity: true)
         for listener in listeners { snapshot.listeners.append(listener.endpoint) }
-        mesh.forEachPeer(at: loop.now) { snapshot.peers.append($0) }
+        mesh.forEachPeer(at: now) { snapshot.peers.append($0) }
         mesh.forEachBan { snapshot.bans.append($0) }
         mesh.forEachLink { report in
             let link = links[Int(report.link.slot)]
@@ -103,7 +103,7 @@ extension PeerNode {
     /// Every peer of the book, as it stands. `body` must not change the node. O(book).
     public func forEachPeer(_ body: (PeerReport) -> Void) {
         isReporting = true
-        mesh.forEachPeer(at: loop.now, body)
+        mesh.forEachPeer(at: now, body)
         isReporting = false
     }
 
@@ -115,7 +115,7 @@ extension PeerNode {
     }
 
     /// The peer with this endpoint, or nil. O(1).
-    public func peer(at endpoint: Endpoint) -> PeerReport? { mesh.peer(at: endpoint, now: loop.now) }
+    public func peer(at endpoint: Endpoint) -> PeerReport? { mesh.peer(at: endpoint, now: now) }
 
     /// The link with this id, or nil if it is over. O(1).
     public func link(_ id: LinkID) -> LinkReport? { mesh.link(id) }

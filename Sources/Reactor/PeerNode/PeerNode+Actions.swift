@@ -78,7 +78,7 @@ extension PeerNode {
         guard let link = current(id) else { return }
         let list = sharing
         list.removeAll()
-        mesh.sharePeers(with: id, at: loop.now) { list.append($0) }
+        mesh.sharePeers(with: id, at: now) { list.append($0) }
         frame.removeAll()
         wire.encodePeers(
             list, isNative: link.wire.hello.isNative, unixTime: unixTime, into: frame, state: &link.wire

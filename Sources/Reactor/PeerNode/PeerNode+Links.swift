@@ -134,6 +134,8 @@ extension PeerNode {
             link.phase = .free
             if !link.isListedToWrite && !link.isListedToRead { spare.append(link) }
         }
+        // Memory came back: whoever waits for it is looked at in the next flush phase.
+        if starvedCount + owedCount > 0 { askForFlush() }
         assert(isAbandoned || isWhole, "the open descriptors are not the table's")
         end()
     }

@@ -18,7 +18,7 @@ extension PeerNode {
         counts.memoryPauses &+= 1
         applyInterest(link)
         let inUse = UInt64(memory.pool.inUse)
-        record(.memoryShort(at: loop.now, link: link.id, remote: link.remote, inUse: inUse))
+        record(.memoryShort(at: now, link: link.id, remote: link.remote, inUse: inUse))
     }
 
     /// Once a flush phase: slows the largest reader, or lets all go on.

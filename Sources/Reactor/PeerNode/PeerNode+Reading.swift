@@ -154,7 +154,7 @@ extension PeerNode {
         counts.wireErrors &+= 1
         let stream = link.stream
         let incident = WireIncident(
-            at: loop.now, link: link.id, direction: link.wire.direction, remote: link.remote, error: error,
+            at: now, link: link.id, direction: link.wire.direction, remote: link.remote, error: error,
             bytes: stream.unread
         )
         record(.wireError(incident))

@@ -150,7 +150,7 @@ public final class PeerNode: Source {
     func report(_ event: Event) {
         precondition(!isReporting, "a node must not be changed while it is being listed")
         guard !isAbandoned else { return }
-        mesh.handle(event, at: loop.now)
+        mesh.handle(event, at: now)
         perform()
     }
 
@@ -168,13 +168,13 @@ public final class PeerNode: Source {
 
     public override func listenerRests(for rest: Nanoseconds, after error: SystemError, listenerTag: UInt32) {
         let listener = listeners[Int(listenerTag)].endpoint
-        record(.listenerRests(at: loop.now, listener: listener, span: rest, error: error))
+        record(.listenerRests(at: now, listener: listener, span: rest, error: error))
     }
 
     private func deadlineCame() {
         armedFor = nil
         guard !isAbandoned else { return }
-        mesh.advance(to: loop.now)
+        mesh.advance(to: now)
         perform()
     }
 
@@ -185,6 +185,11 @@ public final class PeerNode: Source {
         guard deadline != armedFor else { return }
         armedFor = deadline
         if let deadline { loop.arm(timer, at: deadline) } else { loop.cancel(timer) }
+    }
+
+    /// The iteration's reading of the clock; between iterations (whoever drives the loop by hand calls us there) a fresh one.
+    var now: Instant {
+        loop.isInIteration ? loop.now : Instant(nanoseconds: cepoll_monotonic())
     }
 
     func record(_ record: NodeRecord) {
