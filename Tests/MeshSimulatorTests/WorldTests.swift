@@ -15,7 +15,8 @@ let isDebug = false
 
 func report(_ name: String, nodes: Int, masternodes: Int, seed: UInt64, _ change: (inout Scenario) -> Void = { _ in }) -> Report {
     var scenario = Scenario()
-    #expect(scenario.become(name))
+    let isKnown = scenario.become(name)
+    #expect(isKnown)
     scenario.nodes = nodes
     scenario.masternodes = masternodes
     scenario.seed = seed
@@ -61,13 +62,13 @@ struct WorldTests {
     }
 
     /// Changes with every change of the core's behaviour or of the world's: then write the new one down, in both builds.
-    static let golden = "0"
+    static let golden = "a79018fafb173478"
 
     @Test("a network without faults ends no link")
     func peaceIsQuiet() {
-        let report = report("cold-start", nodes: 30, masternodes: 20, seed: 2)
+        let report = report("cold-start", nodes: isDebug ? 12 : 30, masternodes: isDebug ? 8 : 20, seed: 2)
         #expect(report.unwantedCloses == 0)
-        #expect(report.pairsWithOne == 190 && report.pairsMissing == 0)
+        #expect(report.pairsWithOne == (isDebug ? 28 : 190) && report.pairsMissing == 0)
         #expect(report.phases.first?.wholeAt.map { $0 < 60_000 } == true)
     }
 
