@@ -9,14 +9,15 @@ public enum CheckCommand {
             return model
         }
         return [
-            model("masternodes"),
+            model("masternodes") { $0.crashes = 2 },
+            model("masternodes, one crash"),
             model("regular peers") { $0.desire = .operators },
             model("only A can be dialled") { $0.walled = [1] },
             model("only B can be dialled") { $0.walled = [0] },
             model("A knows no endpoint of its own") { $0.stateless = [0] },
             model("B sends from another address") { $0.multihomed = [1] },
             model("A sends from another address") { $0.multihomed = [0] },
-            model("the operator meddles") { $0.operatorMoves = 1; $0.crashes = 0 },
+            model("the operator meddles") { $0.operatorMoves = 1 },
         ]
     }
 

@@ -29,9 +29,9 @@ public struct Model: Hashable, Sendable {
     /// Operator's disconnects, redials and bans (and their end) in all.
     public var operatorMoves = 0
     /// Connections at once, at most.
-    public var connections = 4
+    public var connections = 5
     /// Any armed deadline may fire at any moment, or only when nothing is under way.
-    public var isAsynchronous = true
+    public var isAsynchronous = false
 
     #if MESH_CANARIES
         /// The wrong policy that every node runs with.
@@ -44,6 +44,13 @@ public struct Model: Hashable, Sendable {
 
     public static func endpoint(_ node: Int) -> Endpoint {
         Endpoint(IPAddress(v4: 10, 0, 0, UInt8(node + 1)), port: 9_000)
+    }
+
+    /// Invariant 5 in the model's numbers: max(keepalive, dial + greeting) + max(backoff, passive wait) + probe.
+    public var bound: Double {
+        let settings = settings(0, incarnation: 0)
+        let silence = max(settings.pingInterval + settings.pongTimeout * 2, settings.dialTimeout + settings.greetingTimeout)
+        return (silence + max(settings.backoffMax, settings.passiveWait) + settings.probeTimeout).inSeconds
     }
 
     func source(_ node: Int) -> Endpoint {

@@ -29,6 +29,8 @@ public struct TimerWheel: ~Copyable {
     private var occupied = [8 of UInt64](repeating: 0)
     /// Bit k: some slot of level k is occupied.
     private var occupiedLevels: UInt32 = 0
+    /// Bit 0: something is due; bit 1: something has fired. Asked at every wake: those lists' sentinels are cold lines.
+    private var waiting: UInt8 = 0
     /// The tick of `now`: every occupied slot begins later.
     private var current: UInt64
     private var now: Instant
@@ -54,6 +56,7 @@ public struct TimerWheel: ~Copyable {
         self.armedCount = other.armedCount
         self.occupied = other.occupied
         self.occupiedLevels = other.occupiedLevels
+        self.waiting = other.waiting
         self.current = other.current
         self.now = other.now
         unsafe self.nodes = .allocate(capacity: other.capacity + Wheel.lists)
@@ -119,13 +122,13 @@ public struct TimerWheel: ~Copyable {
     /// When `advance(to:)` has work to do: never later than the first deadline rounded up to a tick, sometimes earlier (a
     /// slot to spread out, a deadline that was extended). Nil if nothing is armed. O(1).
     public var nextWake: Instant? {
-        if hasFired || !isEmpty(Wheel.due) { return now }
+        if waiting != 0 { return now }
         guard let list = firstOccupied else { return nil }
         return Wheel.instant(ofTick: start(of: list))
     }
 
     /// Whether `popFired()` has something to hand out.
-    public var hasFired: Bool { !isEmpty(Wheel.fired) }
+    public var hasFired: Bool { waiting & 1 << UInt8(Wheel.fired - Wheel.slots) != 0 }
 
     /// Phase 1: collects every timer whose deadline, rounded up to a tick, is not after `now`, in the order of their ticks, and
     /// within one tick in the order in which they came to its slot. A `now` before the last one counts as the last one.
@@ -200,11 +203,8 @@ public struct TimerWheel: ~Copyable {
         return unsafe nodes[index]
     }
 
-    private func isEmpty(_ list: Int) -> Bool {
-        first(of: list) == nil
-    }
-
     private func first(of list: Int) -> Int? {
+        if list >= Wheel.slots, waiting & 1 << UInt8(list - Wheel.slots) == 0 { return nil }
         let next = unsafe Int(nodes[capacity + list].next)
         return next == capacity + list ? nil : next
     }
@@ -217,6 +217,7 @@ public struct TimerWheel: ~Copyable {
         unsafe nodes[index].place = Int32(truncatingIfNeeded: list)
         unsafe nodes[Int(last)].next = Int32(truncatingIfNeeded: index)
         unsafe nodes[sentinel].previous = Int32(truncatingIfNeeded: index)
+        if list >= Wheel.slots { waiting |= 1 << UInt8(list - Wheel.slots) }
     }
 
     private mutating func unlink(_ index: Int, from list: Int) {
@@ -227,7 +228,11 @@ public struct TimerWheel: ~Copyable {
         unsafe nodes[index].place = Int32(Wheel.none)
         unsafe nodes[index].extendableAfter = .never
         // Only a sentinel is both neighbours at once: the list is empty now.
-        guard next == previous, list < Wheel.slots else { return }
+        guard next == previous else { return }
+        guard list < Wheel.slots else {
+            waiting &= ~(1 << UInt8(list - Wheel.slots))
+            return
+        }
         let level = list >> Wheel.digitBits
         occupied[level] &= ~(1 << UInt64(list & Wheel.digitMask))
         if occupied[level] == 0 { occupiedLevels &= ~(1 << UInt32(level)) }

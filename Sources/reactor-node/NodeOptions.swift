@@ -60,7 +60,9 @@ struct NodeOptions: ParsableArguments {
     ) var logFormat: LogFormat?
 
     @Option(
-        help: ArgumentHelp("Equal lines within this span are counted, not repeated; 0s prints all (default: 10s)", valueName: "span"),
+        help: ArgumentHelp(
+            "Equal lines within this span are counted, not repeated; 0s prints all (default: 10s)", valueName: "span"
+        ),
         transform: { text in
             guard let span = Nanoseconds(span: text), span <= .seconds(3_600) else {
                 throw OptionError(value: text, accepted: "a span from 0s to 1h, such as 500ms, 5s or 2m")

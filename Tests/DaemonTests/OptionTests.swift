@@ -103,7 +103,7 @@ struct NamedPeersTests {
         var steps: [NamedPeers.Step] = []
         for _ in 0..<4 { steps.append(names.take([one, two, three], for: 0) { _ in false }) }
         #expect(steps == [.want(one), .move(from: one, to: two), .move(from: two, to: three), .move(from: three, to: one)])
-        #expect(names.names(at: one) == [0])
+        #expect(names.stands(0, for: one))
         #expect(names.events(for: .move(from: three, to: one), of: 0) == [.moved(from: three, to: one)])
     }
 
@@ -123,7 +123,7 @@ struct NamedPeersTests {
         _ = names.take([one, two], for: 0) { _ in true }
         let step = names.take([one, two], for: 0) { _ in true }
         #expect(step == .nothing)
-        #expect(names.names(at: one) == [0])
+        #expect(names.stands(0, for: one))
     }
 
     @Test("an address that vanished from the answer is left for the first one of it")

@@ -227,6 +227,44 @@ struct EventLoopPhaseTests {
         loop.withdraw(handle)
     }
 
+    @Test("nextDeadline is never late: a timer's own, none without one, and at once while work is left or interest changed")
+    func nextDeadline() throws {
+        let loop = try EventLoop()
+        let diary = Diary()
+        let pair = Pair()
+        #expect(loop.nextDeadline == nil)
+        let timer = loop.makeTimer(source: diary, tag: 0)
+        let deadline = loop.now + .seconds(10)
+        loop.arm(timer, at: deadline)
+        let due = try #require(loop.nextDeadline)
+        #expect(due > loop.now && due <= deadline + .milliseconds(1))
+        loop.cancel(timer)
+        #expect(loop.nextDeadline == nil)
+        let slot = try loop.add(pair.fd, interest: .read, source: diary, tag: 0)
+        #expect(loop.nextDeadline == nil)
+        loop.setInterest(slot, .write)
+        #expect(loop.nextDeadline == .zero)
+        loop.runOnce(.noWait)
+        #expect(loop.nextDeadline == nil)
+        loop.remove(slot)
+        loop.destroy(timer)
+    }
+
+    @Test("a loop that ends with requests open lets their sources go")
+    func droppedRequests() throws {
+        weak var first: Diary?
+        weak var second: Diary?
+        do {
+            let loop = try EventLoop()
+            let (one, two) = (Diary(), Diary())
+            (first, second) = (one, two)
+            loop.requestFlush(one)
+            loop.requestFlush(two)
+            loop.requestReap(one)
+        }
+        #expect(first == nil && second == nil)
+    }
+
     @Test("stop ends run after the iteration; a stop before run is honoured without a wait")
     func stopping() throws {
         let loop = try EventLoop()

@@ -1,6 +1,7 @@
 // A node from other threads: posts, the ring of records, snapshots.
 
 import CEpoll
+import Foundation
 import PeerMesh
 import Synchronization
 import Testing
@@ -8,28 +9,18 @@ import Timers
 
 @testable import Reactor
 
-/// Runs `body` on a thread of its own.
-private final class Elsewhere {
-    private final class Flag: Sendable {
-        let isUp = Atomic<Bool>(false)
-    }
+/// Runs `body` on a thread of its own, not on the pool's: its two threads may both be in a test that waits for this one.
+private final class Elsewhere: @unchecked Sendable {
+    private let isOver = Atomic<Bool>(false)
 
-    private let over = Flag()
-    private var thread: TestThread?
-
-    /// Not a task: tests that run loops hold all of the threads that tasks have.
     init(_ body: @escaping @Sendable () -> Void) {
-        thread = TestThread { [over] in
+        Thread.detachNewThread {
             body()
-            over.isUp.store(true, ordering: .releasing)
+            self.isOver.store(true, ordering: .releasing)
         }
     }
 
-    deinit {
-        thread.take()?.join()
-    }
-
-    var hasEnded: Bool { over.isUp.load(ordering: .acquiring) }
+    var hasEnded: Bool { isOver.load(ordering: .acquiring) }
 }
 
 @Suite("PeerNode from other threads", .serialized)

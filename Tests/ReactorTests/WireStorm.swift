@@ -49,6 +49,10 @@ func storm(_ wire: any Wire, frames: [[UInt8]], count: Int, mend: ((inout [UInt8
     }
     // A sanitizer keeps books of its own.
     if isSanitized { return }
+    // A sanitizer keeps what is freed, and shadows of it.
+    if getenv("REACTOR_SANITIZED") != nil { return }
+    // A sanitizer keeps what is freed, and shadows of it.
+    if getenv("REACTOR_SANITIZED") != nil { return }
     let grown = residentAnonymousBytes() - before
     guard grown <= 65_536 else { throw StormFailure(description: "memory grew by \(grown) bytes") }
 }

@@ -160,7 +160,8 @@ public final class Demo: Source {
                 guard error.code == EADDRINUSE, !isFirst else {
                     failure = DaemonError(
                         .unavailable,
-                        "cannot listen on \(place.endpoint): \(error); the demo needs 127.0.1.1 to 127.0.1.\(nodes.count), port \(Demo.port)"
+                        "cannot listen on \(place.endpoint): \(error); the demo needs port \(Demo.port) at "
+                            + "127.0.1.1 to 127.0.1.\(nodes.count): end what listens there, perhaps another demo"
                     )
                     return
                 }
@@ -217,7 +218,9 @@ public final class Demo: Source {
                     let other = indices[transition.endpoint]
                 else { continue }
                 if to == .closed, let reason = transition.reason { place.lastReason = reason }
-                if to == .established, direction == .outbound { say(.up, "\(index + 1) ▶ \(other + 1)  linked", at: transition.at) }
+                if to == .established, direction == .outbound {
+                    say(.up, "\(index + 1) ▶ \(other + 1)  linked", at: transition.at)
+                }
                 if to == .closed, let reason = transition.reason, reason != .refused {
                     say(.down, "\(index + 1) × \(other + 1)  \(reason.name)", at: transition.at)
                 }
@@ -237,14 +240,17 @@ public final class Demo: Source {
     private func summary() -> [String] {
         let masternodes = registry.count
         var lines = [
-            "reactor demo: \(nodes.count) nodes (\(masternodes) masternodes, \(nodes.count - masternodes) regular), one process, one loop, one thread",
+            "reactor demo: \(nodes.count) nodes (\(masternodes) masternodes, \(nodes.count - masternodes) regular), "
+                + "one process, one loop, one thread",
             "  ran              \(DemoText.span(snapshot.elapsed)), \(sampler.samples) looks at every node's table",
             "  links            \(snapshot.links) of \(snapshot.wantedLinks) stand, counted at both ends"
                 + (formedAfter.map { "; the mesh formed in \(DemoText.span($0))" } ?? ""),
             "  kills            \(snapshot.kills), healed \(snapshot.heals.count)",
         ]
         if let median = DemoText.median(snapshot.heals), let most = snapshot.heals.max() {
-            lines.append("  time to heal     median \(DemoText.span(median)), most \(DemoText.span(most)), from a node's return to the last link")
+            lines.append(
+                "  time to heal     median \(DemoText.span(median)), most \(DemoText.span(most)), from a node's return to the last link"
+            )
         }
         lines.append("  duplicate links  \(sampler.duplicates)")
         lines.append("Next: reactor-node run")

@@ -7,7 +7,7 @@ import Timers
 /// Pure drawing: a snapshot and a size in, a canvas out.
 struct DemoRenderer {
     let snapshot: DemoSnapshot
-    private var canvas: Canvas
+    var canvas: Canvas
 
     init(_ snapshot: DemoSnapshot, width: Int, height: Int) {
         self.snapshot = snapshot
@@ -20,14 +20,14 @@ struct DemoRenderer {
         return renderer.canvas
     }
 
-    private var count: Int { snapshot.nodes.count }
+    var count: Int { snapshot.nodes.count }
     private var matrixWidth: Int { 4 + 2 * count }
 
     private mutating func drawAll() {
         drawHeader()
         let body = 2
         let ringHeight = canvas.height - body - (count + 2) - 2
-        if canvas.width >= 104, ringHeight >= 14 {
+        if canvas.width >= max(104, matrixWidth + 60), ringHeight >= 14 {
             let left = max(matrixWidth + 1, min(ringHeight * 2 + 6, canvas.width - 60))
             drawRing(0, body, width: left - 1, height: ringHeight)
             drawTable(left + 1, body)
@@ -35,14 +35,18 @@ struct DemoRenderer {
             drawMatrix(1, below)
             drawLegend(2, canvas.height - 2)
             drawEvents(left + 1, body + count + 2, until: canvas.height - 2)
-        } else if canvas.width >= matrixWidth + 40 {
+        } else if canvas.width >= matrixWidth + 40, canvas.height >= count + 9 {
             drawMatrix(1, body)
             drawTable(matrixWidth + 2, body)
             drawLegend(2, body + count + 1)
             drawEvents(1, body + count + 2, until: canvas.height - 1)
+        } else if canvas.width >= 100 {
+            drawTable(1, body, columns: 66, until: canvas.height - 1)
+            drawEvents(68, body + 1, until: canvas.height - 1)
         } else {
-            drawTable(1, body)
-            drawEvents(1, body + count + 2, until: canvas.height - 1)
+            let end = min(body + 1 + count, max(canvas.height - 7, body + 2))
+            drawTable(1, body, until: end)
+            drawEvents(1, end + 1, until: canvas.height - 1)
         }
         drawFooter()
     }
@@ -53,19 +57,21 @@ struct DemoRenderer {
         var x = canvas.draw(" reactor ", 0, 0, .bright, bold: true)
         let running = snapshot.nodes.count { $0.downFor == nil }
         x = canvas.draw("\(running) of \(count) nodes", x, 0, .plain)
-        canvas.draw(canvas.width >= 100 ? " · one process, one loop, one thread" : " · one thread", x, 0, .dim)
+        let subtitle = canvas.width >= 100 ? " · one process, one loop, one thread" : canvas.width >= 72 ? " · one thread" : ""
+        canvas.draw(subtitle, x, 0, .dim)
         let isWhole = snapshot.links >= snapshot.wantedLinks && running == count
         let state = "\(snapshot.links)/\(snapshot.wantedLinks) links"
         let clock = DemoText.clock(snapshot.elapsed) + (snapshot.total.map { " / " + DemoText.clock($0) } ?? "")
         canvas.drawRight(clock + " ", canvas.width, 0, .dim)
-        canvas.drawRight((isWhole ? "● " : "◐ ") + state, canvas.width - clock.count - 4, 0, isWhole ? .green : .amber, bold: true)
+        let ink: Ink = isWhole ? .green : .amber
+        canvas.drawRight((isWhole ? "● " : "◐ ") + state, canvas.width - clock.count - 4, 0, ink, bold: true)
         drawHistory(1)
     }
 
     /// Links that were missing, sample by sample: a flat line is a whole mesh.
     private mutating func drawHistory(_ y: Int) {
         let bars: [Character] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"]
-        let shown = snapshot.history.suffix(canvas.width - 2)
+        let shown = snapshot.history.suffix(max(canvas.width - 2, 0))
         var x = canvas.width - 1 - shown.count
         for present in shown {
             let missing = max(100 - present, 0)
@@ -94,105 +100,11 @@ struct DemoRenderer {
         canvas.drawRight("^C ends ", canvas.width, y, .faint)
     }
 
-    // MARK: The ring
-
-    private mutating func drawRing(_ left: Int, _ top: Int, width: Int, height: Int) {
-        var field = DotField(width: width, height: height)
-        let points = (0..<count).map { ringPoint($0, width: width, height: height) }
-        for row in 0..<count {
-            for column in 0..<row {
-                // One line a pair: the livelier of what its two ends say.
-                let (one, other) = (stroke(row, column), stroke(column, row))
-                let (ink, rank, gap) = one.rank >= other.rank ? one : other
-                if rank > 0 { field.line(from: points[row], to: points[column], ink, rank: rank, gap: gap) }
-            }
-        }
-        field.draw(on: &canvas, left, top)
-        for (index, node) in snapshot.nodes.enumerated() {
-            let (x, y) = (left + points[index].x / 2, top + points[index].y / 4)
-            let label = "\(index + 1)"
-            let isLeft = points[index].x < width - 1
-            canvas[x, y] = mark(node)
-            canvas.draw(label, isLeft ? x - 1 - label.count : x + 2, y, node.downFor == nil ? .plain : mark(node).ink)
-            canvas[isLeft ? x - 1 : x + 1, y] = Canvas.Cell()
-        }
-    }
-
-    /// Where a node stands on the ring, in dots.
-    private func ringPoint(_ index: Int, width: Int, height: Int) -> (x: Int, y: Int) {
-        let radiusY = Double(height * 4 - 6) / 2
-        let radiusX = min(Double(width * 2 - 16) / 2, radiusY * 1.15)
-        let turn = Double(index) / Double(max(count, 1))
-        let (sine, cosine) = DemoText.circle(turn)
-        return (Int(Double(width) + radiusX * sine), Int(Double(height * 2) - radiusY * cosine))
-    }
-
-    private func stroke(_ row: Int, _ column: Int) -> (ink: Ink, rank: UInt8, gap: Int) {
-        switch snapshot[row, column] {
-        case .own, .none, .down: return (.faint, 0, 0)
-        case .duplicate: return (.red, 9, 0)
-        case .linked(_, let age):
-            if age < .milliseconds(700) { return (.bright, 8, 0) }
-            if age < .milliseconds(1_600) { return (.green, 5, 0) }
-            let masternodes = [row, column].count { snapshot.nodes[$0].role == .masternode }
-            return masternodes == 2 ? (Ink(code: 30), 3, 0) : masternodes == 1 ? (Ink(code: 60), 2, 0) : (Ink(code: 239), 1, 0)
-        case .dialing: return (.amber, 7, 2)
-        case .greeting: return (.yellow, 7, 3)
-        case .backoff, .awaiting, .dormant: return (Ink(code: 88), 1, 1)
-        }
-    }
-
-    // MARK: The matrix
-
-    private mutating func drawLegend(_ left: Int, _ y: Int) {
-        guard y < canvas.height - 1 else { return }
-        var x = left
-        let entries: [(String, Ink, String)] = [
-            ("▶", .green, "dialled"), ("◀", .teal, "accepted"), ("○", .amber, "dialling"), ("3", .amber, "redial in s"),
-            ("…", .violet, "their turn"), ("×", Ink(code: 88), "down"),
-        ]
-        for (mark, ink, text) in entries {
-            x = canvas.draw(mark, x, y, ink)
-            x = canvas.draw(" \(text)   ", x, y, Ink(code: 240))
-        }
-    }
-
-    private mutating func drawMatrix(_ left: Int, _ top: Int) {
-        for column in 0..<count {
-            canvas.drawRight("\((column + 1) % 10)", left + 5 + 2 * column, top, .dim)
-        }
-        for row in 0..<count where top + 1 + row < canvas.height - 1 {
-            let isUp = snapshot.nodes[row].downFor == nil
-            canvas.drawRight("\(row + 1)", left + 2, top + 1 + row, isUp ? .dim : .red)
-            for column in 0..<count {
-                canvas[left + 4 + 2 * column, top + 1 + row] = mark(snapshot[row, column])
-            }
-        }
-    }
-
-    private func mark(_ cell: DemoSnapshot.Cell) -> Canvas.Cell {
-        switch cell {
-        case .own: Canvas.Cell(character: "╲", ink: .faint)
-        case .none: Canvas.Cell(character: "·", ink: .faint)
-        case .down: Canvas.Cell(character: "×", ink: Ink(code: 88))
-        case .duplicate: Canvas.Cell(character: "2", ink: .red, isBold: true)
-        case .linked(let direction, let age):
-            Canvas.Cell(
-                character: direction == .outbound ? "▶" : "◀",
-                ink: age < .milliseconds(700) ? .bright : direction == .outbound ? .green : .teal
-            )
-        case .dialing: Canvas.Cell(character: "○", ink: .amber)
-        case .greeting: Canvas.Cell(character: "◎", ink: .yellow)
-        case .backoff(let left): Canvas.Cell(character: DemoText.digit(left), ink: .amber)
-        case .awaiting: Canvas.Cell(character: "…", ink: .violet)
-        case .dormant: Canvas.Cell(character: "z", ink: .dim)
-        }
-    }
-
     // MARK: The table
 
-    private mutating func drawTable(_ left: Int, _ top: Int) {
-        let room = canvas.width - left
+    private mutating func drawTable(_ left: Int, _ top: Int, columns: Int? = nil, until bottom: Int? = nil) {
+        let room = columns ?? canvas.width - left
+        let bottom = bottom ?? canvas.height - 1
         canvas.draw("node", left + 4, top, .dim)
         canvas.drawRight("out in", left + 31, top, .dim)
         canvas.drawRight("rtt", left + 40, top, .dim)
@@ -200,7 +112,11 @@ struct DemoRenderer {
         if room >= 62 { canvas.draw("last close", left + 51, top, .dim) }
         for (index, node) in snapshot.nodes.enumerated() {
             let y = top + 1 + index
-            guard y < canvas.height - 1 else { return }
+            if y == bottom - 1, index < count - 1 {
+                canvas.draw("… and \(count - index) more", left + 3, y, .dim)
+                return
+            }
+            guard y < bottom else { return }
             drawRow(index, node, left, y, room: room)
         }
     }
@@ -214,7 +130,8 @@ struct DemoRenderer {
             canvas.draw("\(node.hasRun ? "down, back" : "starts") in \(DemoText.span(downFor))", left + 16, y, downInk)
             return
         }
-        canvas.draw(node.missing == 0 ? "whole" : snapshot.hasFormed ? "healing" : "joining", left + 16, y, node.missing > 0 ? .amber : .green)
+        let state = node.missing == 0 ? "whole" : snapshot.hasFormed ? "healing" : "joining"
+        canvas.draw(state, left + 16, y, node.missing > 0 ? .amber : .green)
         canvas.drawRight("\(node.outbound)", left + 27, y, .green)
         canvas.draw("▶", left + 27, y, .green)
         canvas.drawRight("\(node.inbound)", left + 30, y, .teal)
@@ -222,15 +139,16 @@ struct DemoRenderer {
         canvas.drawRight(node.roundTrip > .zero ? DemoText.span(node.roundTrip) : "–", left + 40, y, .plain)
         canvas.drawRight(node.nextDial.map { DemoText.span($0) } ?? "–", left + 48, y, node.nextDial == nil ? .dim : .amber)
         if room >= 62, let reason = node.lastReason {
-            canvas.draw(reason.name, left + 51, y, .dim, limit: canvas.width - 1)
+            canvas.draw(reason.name, left + 51, y, .dim, limit: min(left + room, canvas.width) - 1)
         }
     }
 
-    private func mark(_ node: DemoSnapshot.Node) -> Canvas.Cell {
-        if node.downFor != nil { return Canvas.Cell(character: node.hasRun ? "✕" : "·", ink: node.hasRun ? .red : .dim, isBold: true) }
-        return Canvas.Cell(
-            character: node.role == .masternode ? "◆" : "●", ink: node.missing > 0 ? .amber : .green, isBold: true
-        )
+    func mark(_ node: DemoSnapshot.Node) -> Canvas.Cell {
+        if node.downFor == nil {
+            let character: Character = node.role == .masternode ? "◆" : "●"
+            return Canvas.Cell(character: character, ink: node.missing > 0 ? .amber : .green, isBold: true)
+        }
+        return Canvas.Cell(character: node.hasRun ? "✕" : "·", ink: node.hasRun ? .red : .dim, isBold: true)
     }
 
     // MARK: What happened

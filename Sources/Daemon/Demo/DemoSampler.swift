@@ -27,7 +27,9 @@ struct DemoSampler {
         snapshot.cells = Array(repeating: .none, count: count * count)
         snapshot.nodes = []
         for (row, place) in nodes.enumerated() {
-            var report = DemoSnapshot.Node(endpoint: place.endpoint, role: place.role, hasRun: place.hasRun, lastReason: place.lastReason)
+            var report = DemoSnapshot.Node(
+                endpoint: place.endpoint, role: place.role, hasRun: place.hasRun, lastReason: place.lastReason
+            )
             if let node = place.node {
                 look(at: node, row: row, indices: indices, now: now, &report, &established, &snapshot.cells)
             } else {

@@ -90,6 +90,17 @@ struct LogLine {
         }
     }
 
+    /// A field whose name is made at run time: of the opening lines only.
+    func field(named name: String, word: String, isNumber: Bool) {
+        buffer.append(format == .text ? " " : ",\"")
+        buffer.append(name)
+        buffer.append(format == .text ? "=" : "\":")
+        let isQuoted = format == .json && !isNumber
+        if isQuoted { buffer.append("\"") }
+        buffer.append(word)
+        if isQuoted { buffer.append("\"") }
+    }
+
     func field(_ name: StaticString, _ value: UInt64) {
         key(name)
         buffer.append(decimal: value)
@@ -120,7 +131,8 @@ struct LogLine {
     /// Any text. In text lines it is quoted where it holds more than a word.
     func field(_ name: StaticString, text: String) {
         key(name)
-        let isQuoted = format == .json || text.isEmpty || text.utf8.contains { $0 <= 0x20 || $0 == 0x22 || $0 == 0x5c || $0 == 0x7f }
+        let isWord = !text.isEmpty && text.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 != 0x5c && $0 != 0x7f }
+        let isQuoted = format == .json || !isWord
         if isQuoted { buffer.append("\"") }
         for byte in text.utf8 { appendEscaped(byte) }
         if isQuoted { buffer.append("\"") }

@@ -19,6 +19,9 @@ struct RepeatTable {
     /// Places that one transition may take: it hashes to a run of so many.
     private static let reach = 8
     private var entries: [Entry]
+    /// The places in use, in the order in which they were printed, and so in which they expire: a ring.
+    private var order: [Int32]
+    private var first = 0
     private var used = 0
     let window: Nanoseconds
 
@@ -34,6 +37,7 @@ struct RepeatTable {
             printedAt: .never, count: 0, lastAt: .zero
         )
         entries = Array(repeating: free, count: capacity)
+        order = Array(repeating: 0, count: capacity)
     }
 
     /// Whether `transition` is to be printed. If not, it was counted.
@@ -53,24 +57,24 @@ struct RepeatTable {
         // A full run prints more than it should rather than lose what it counts.
         guard let free else { return true }
         entries[free] = Entry(transition: transition, printedAt: transition.at, count: 0, lastAt: transition.at)
+        order[(first + used) % order.count] = Int32(free)
         used += 1
         return true
     }
 
     /// When the oldest entry's window ends; nil if there is none.
     var nextExpiry: Instant? {
-        guard used > 0 else { return nil }
-        var oldest = Instant.never
-        for entry in entries where entry.printedAt < oldest { oldest = entry.printedAt }
-        return oldest + window
+        used > 0 ? entries[Int(order[first])].printedAt + window : nil
     }
 
     /// Frees every entry whose window has ended by `now`, and hands those that counted something to `body`.
     mutating func expire(at now: Instant, _ body: (Entry) -> Void) {
-        guard used > 0 else { return }
-        for index in entries.indices where entries[index].printedAt != .never && entries[index].printedAt + window <= now {
+        while used > 0 {
+            let index = Int(order[first])
             let entry = entries[index]
+            guard entry.printedAt + window <= now else { return }
             entries[index].printedAt = .never
+            first = (first + 1) % order.count
             used -= 1
             if entry.count > 0 { body(entry) }
         }
@@ -90,7 +94,8 @@ struct RepeatTable {
 
     /// Mixes the endpoint and the states; the reason is left to the comparison.
     private static func hash(_ transition: Transition) -> Int {
-        var mixed = transition.endpoint.address.low ^ transition.endpoint.address.high &* 31 ^ UInt64(transition.endpoint.port) << 40
+        let endpoint = transition.endpoint
+        var mixed = endpoint.address.low ^ endpoint.address.high &* 31 ^ UInt64(endpoint.port) << 40
         switch transition.subject {
         case .link(_, let from, let to, let direction):
             mixed ^= UInt64(from.rawValue) << 56 | UInt64(to.rawValue) << 60 | UInt64(direction.rawValue) << 59

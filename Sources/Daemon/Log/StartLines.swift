@@ -15,7 +15,9 @@ struct StartLines: Sendable {
     struct Line: Sendable {
         var level: LogLevel
         var event: StaticString
-        var fields: [(StaticString, Value)]
+        var fields: [(StaticString, Value)] = []
+        /// Every setting, with these values.
+        var settings: MeshSettings?
 
         func append(to buffer: LineBuffer, _ format: LogFormat, time: UInt64) {
             let line = LogLine(buffer, format, time: time, level: level, event: event)
@@ -27,6 +29,11 @@ struct StartLines: Sendable {
                 case .endpoint(let endpoint): line.field(name, endpoint)
                 }
             }
+            if let settings {
+                for setting in Setting.all {
+                    line.field(named: setting.name, word: setting.text(in: settings), isNumber: !setting.isSpan)
+                }
+            }
             line.end()
         }
     }
@@ -35,5 +42,10 @@ struct StartLines: Sendable {
 
     mutating func add(_ level: LogLevel = .info, _ event: StaticString, _ fields: (StaticString, Value)...) {
         lines.append(Line(level: level, event: event, fields: fields))
+    }
+
+    /// One line with every setting, as the options take them.
+    mutating func addSettings(_ settings: MeshSettings) {
+        lines.append(Line(level: .info, event: "settings", settings: settings))
     }
 }

@@ -25,9 +25,11 @@ struct NamedPeers {
         self.pinned = pinned
     }
 
-    /// The names that stand for `endpoint` now.
-    func names(at endpoint: Endpoint) -> [Int] {
-        entries.indices.filter { entries[$0].current == endpoint }
+    var count: Int { entries.count }
+
+    /// Whether a name stands for `endpoint` now.
+    func stands(_ name: Int, for endpoint: Endpoint) -> Bool {
+        entries[name].current == endpoint
     }
 
     /// What to do with a name's answer.

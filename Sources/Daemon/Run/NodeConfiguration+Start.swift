@@ -42,18 +42,19 @@ extension NodeConfiguration {
         if network.isPlainForNow {
             lines.add(
                 .warning, "plain-tcp",
-                ("message", .text("links of this network are encrypted, and this node speaks plain TCP: it reaches its own kind only"))
+                ("message", .text("this network's nodes speak TLS, and this one plain TCP for now: it reaches its own kind only"))
             )
         }
         if mesh.regularSlots == 0 {
             lines.add(
                 .warning, "no-regular-slots",
-                ("message", .text("the reserve takes the whole table: no regular peer will be linked; raise --max-peers or lower --reserve"))
+                ("message", .text("the reserve takes every slot, so that no regular peer is linked: raise --max-peers or lower --reserve"))
             )
         }
         if UInt64(masternodes.count) > UInt64(mesh.maxPeers) {
             lines.add(
-                .error, "degraded", ("registered", .number(UInt64(masternodes.count))), ("max-peers", .number(UInt64(mesh.maxPeers))),
+                .error, "degraded", ("registered", .number(UInt64(masternodes.count))),
+                ("max-peers", .number(UInt64(mesh.maxPeers))),
                 ("message", .text("more masternodes than slots: raise --max-peers; the first ones by address are wanted"))
             )
         }
@@ -67,13 +68,5 @@ extension NodeConfiguration {
             .info, "next",
             ("message", .text("in another terminal: reactor-node run\(name) --listen \(other) --peer \(first)"))
         )
-    }
-}
-
-extension StartLines {
-    /// One line with every setting, as the options take them.
-    mutating func addSettings(_ mesh: MeshSettings) {
-        let text = Setting.all.map { "\($0.name)=\($0.text(in: mesh))" }.joined(separator: " ")
-        add(.info, "settings", ("values", .text(text)))
     }
 }

@@ -65,8 +65,8 @@ public final class NodeDaemon {
         // Others recognise us by the address that we listen on; where that is one, we dial from it.
         if configuration.listen.count == 1, let only = configuration.listen.first, !only.address.isUnspecified {
             settings.dialFrom = only.address
-        } else if let advertise = configuration.advertise, configuration.listen.contains(where: { $0.address == advertise.address }) {
-            settings.dialFrom = advertise.address
+        } else if let own = configuration.advertise?.address, configuration.listen.contains(where: { $0.address == own }) {
+            settings.dialFrom = own
         }
         return settings
     }
@@ -115,9 +115,13 @@ public final class NodeDaemon {
                     + "`reactor-node run\(network) --listen \(free)\(link)`"
             )
         case EADDRNOTAVAIL:
-            return DaemonError(.unavailable, "cannot listen on \(endpoint): this machine has no such address; `ip address` lists those it has")
+            return DaemonError(
+                .unavailable, "cannot listen on \(endpoint): this machine has no such address; `ip address` lists those it has"
+            )
         case EACCES:
-            return DaemonError(.unavailable, "cannot listen on \(endpoint): ports below 1024 need a privilege; choose one from 1024 to 32767")
+            return DaemonError(
+                .unavailable, "cannot listen on \(endpoint): ports below 1024 need a privilege; choose one from 1024 to 32767"
+            )
         default:
             return DaemonError(.system, "cannot listen on \(endpoint): \(error)")
         }
@@ -169,7 +173,7 @@ public final class NodeDaemon {
         /// A peer's schedule changed: one that waits for its redial is asked after anew, if it has a name.
         func changed(_ transition: Transition) {
             guard let resolver, case .peer(_, let view) = transition.subject, view == .backoff || view == .dormant else { return }
-            for name in names.names(at: transition.endpoint) { resolver.request(name) }
+            for name in 0..<names.count where names.stands(name, for: transition.endpoint) { resolver.request(name) }
         }
 
         override func signalled(_ signal: CInt) {

@@ -43,7 +43,8 @@ public struct Network: Hashable, Sendable {
 
     /// What `init(_:)` accepts, for messages.
     public static var acceptedForm: String {
-        "one of \(named.map(\.name).joined(separator: ", ")), or DIALECT:MAGIC with DIALECT time or bitcoin and MAGIC of 8 hex digits"
+        "one of \(named.map(\.name).joined(separator: ", ")), or DIALECT:MAGIC with DIALECT time or bitcoin "
+            + "and MAGIC of 8 hex digits"
     }
 
     private init(_ name: String, _ speech: Speech, isPlainForNow: Bool = false) {

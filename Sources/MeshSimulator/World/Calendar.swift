@@ -40,6 +40,7 @@ struct Calendar: ~Copyable {
     /// Milliseconds that the ring reaches ahead.
     static var horizon: Int { 1 << 16 }
 
+    // Not private: the debug compiler (6.3.1) loses the metadata of a private type in a generic table.
     struct Bucket: BitwiseCopyable {
         var first: Int32 = -1
         var last: Int32 = -1

@@ -6,38 +6,54 @@ import PeerMesh
 struct Side: BitwiseCopyable {
     /// Whose it is; -1 until a host has taken the connection.
     var node: Int32 = -1
-    var link = LinkID(slot: 0, generation: 0)
+    var slot: UInt32 = 0
+    var generation: UInt32 = 0
     /// The last millisecond at which something arrives here: a stream keeps its order.
     var lastArrival: Int32 = 0
+    private var flags: UInt8 = 0
+
+    var link: LinkID {
+        get { LinkID(slot: slot, generation: generation) }
+        set { (slot, generation) = (newValue.slot, newValue.generation) }
+    }
+
+    private func flag(_ bit: UInt8) -> Bool { flags & bit != 0 }
+    private mutating func set(_ bit: UInt8, _ isSet: Bool) { flags = isSet ? flags | bit : flags & ~bit }
+
     /// A process holds the descriptor.
-    var isOpen = false
+    var isOpen: Bool { get { flag(1) } set { set(1, newValue) } }
     /// The mesh has told the driver the link's id.
-    var isAdopted = false
+    var isAdopted: Bool { get { flag(2) } set { set(2, newValue) } }
     /// The end was told to the other one.
-    var isShut = false
+    var isShut: Bool { get { flag(4) } set { set(4, newValue) } }
     /// A dial that is neither established nor over.
-    var isDialing = false
+    var isDialing: Bool { get { flag(8) } set { set(8, newValue) } }
     /// The mesh calls the link established.
-    var isUp = false
+    var isUp: Bool { get { flag(16) } set { set(16, newValue) } }
 }
 
+/// One cache line: every packet touches one of these.
 struct Connection: BitwiseCopyable {
     var dialled = Side()
-    var accepted = Side()
-    /// Entries of the calendar, or of a frozen node's backlog, that name this connection.
-    var inFlight: Int32 = 0
-    var nextFree: Int32 = -1
-    /// Where the dial goes, and where its packets seem to come from.
-    var to: Address
-    var from: Address
     /// Half-open death: whatever is sent is lost.
     var isSilent = false
     /// A fault has touched it: its end is nobody's failure.
     var isFaulted = false
+    var accepted = Side()
     /// Both ends are established and it is counted in the number of links.
     var isCounted = false
     /// An end has said why it ended the link.
     var hasReason = false
+    /// Entries of the calendar, or of a frozen node's backlog, that name this connection.
+    var inFlight: Int32 = 0
+    /// Where the dial goes, and where its packets seem to come from. Of a free record, `to` is the next free one.
+    var to: Address
+    var from: Address
+
+    init(to: Address, from: Address) {
+        self.to = to
+        self.from = from
+    }
 
     subscript(_ end: UInt8) -> Side {
         get { end == 0 ? dialled : accepted }

@@ -10,7 +10,14 @@ struct Table<Element: ~Copyable>: ~Copyable {
 
     init(reserving capacity: Int) {
         self.capacity = max(capacity, 1)
-        unsafe base = .allocate(capacity: self.capacity)
+        unsafe base = Table.memory(self.capacity)
+    }
+
+    /// Aligned to cache lines: a record of 64 bytes is one line.
+    private static func memory(_ capacity: Int) -> UnsafeMutablePointer<Element> {
+        let bytes = capacity * MemoryLayout<Element>.stride
+        let raw = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: max(64, MemoryLayout<Element>.alignment))
+        return unsafe raw.bindMemory(to: Element.self, capacity: capacity)
     }
 
     deinit {
@@ -39,7 +46,7 @@ struct Table<Element: ~Copyable>: ~Copyable {
     }
 
     private mutating func grow() {
-        let larger = UnsafeMutablePointer<Element>.allocate(capacity: capacity * 2)
+        let larger = unsafe Table.memory(capacity * 2)
         unsafe larger.moveInitialize(from: base, count: count)
         unsafe base.deallocate()
         unsafe base = larger

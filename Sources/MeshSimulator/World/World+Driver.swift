@@ -54,7 +54,7 @@ extension World {
         let place = place(node, link)
         guard place >= 0 else { return }
         send(.ping, link, node, payload: nonce)
-        let peer = connections[Int(place >> 1)][UInt8(1 - place & 1)].node
+        let peer = hasSlowNodes ? connections[Int(place >> 1)][UInt8(1 - place & 1)].node : -1
         if peer >= 0, nodes[Int(peer)].slowness > 0 {
             // Its window is full: our kernel takes the ping when the peer has read what lies before it.
             post(.taken, Int(place >> 1), to: UInt8(place & 1), payload: 0, after: nodes[Int(peer)].slowness)

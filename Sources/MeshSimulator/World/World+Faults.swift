@@ -107,7 +107,9 @@ extension World {
         case .jump(let group, let span): for node in members(group) { jump(node, span) }
         case .flap(let group, let up, let down): for node in members(group) { startFlapping(node, up: up, down: down) }
         case .calm(let group): for node in members(group) { calm(node) }
-        case .slow(let group, let span): for node in members(group) { mark(node) { $0.slowness = span } }
+        case .slow(let group, let span):
+            for node in members(group) { mark(node) { $0.slowness = span } }
+            hasSlowNodes = (0..<nodes.count).contains { nodes[$0].slowness > 0 }
         case .latency(let span, let spread):
             latency = max(1, span)
             jitter = spread

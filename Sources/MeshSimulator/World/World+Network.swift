@@ -8,14 +8,14 @@ extension World {
         let connection = Connection(to: to, from: from)
         guard freeConnection >= 0 else { return connections.append(connection) }
         let index = Int(freeConnection)
-        freeConnection = connections[index].nextFree
+        freeConnection = Int32(truncatingIfNeeded: connections[index].to.bits)
         connections[index] = connection
         return index
     }
 
     mutating func freeIfOver(_ index: Int) {
         guard connections[index].isOver else { return }
-        connections[index].nextFree = freeConnection
+        connections[index].to = Address(bits: UInt64(bitPattern: Int64(freeConnection)))
         freeConnection = Int32(index)
     }
 
@@ -37,8 +37,7 @@ extension World {
         if kind != .taken {
             at += latency
             if jitter > 0 { at += dice.roll(jitter + 1) }
-            let receiver = connections[index][end].node
-            if receiver >= 0, kind != .synAck { at += nodes[Int(receiver)].slowness }
+            if hasSlowNodes { at += slowness(connections[index][end].node, kind) }
         }
         if end == 0 {
             at = max(at, Int(connections[index].dialled.lastArrival))
@@ -54,6 +53,11 @@ extension World {
         entry.end = end
         entry.payload = payload
         calendar.add(entry, at: at, now: now)
+    }
+
+    /// How much later a slow reader reads.
+    private func slowness(_ receiver: Int32, _ kind: EntryKind) -> Int {
+        receiver >= 0 && kind != .synAck ? nodes[Int(receiver)].slowness : 0
     }
 
     /// Gives back what a packet carried in a side table.

@@ -28,8 +28,9 @@ public struct World: ~Copyable {
     var loss: Int
     var walls: [Wall] = []
     var groups: [String]
+    /// Some node reads late.
+    var hasSlowNodes = false
     var nextStep = 0
-    /// The order in which nodes boot or reboot matters to nobody but the seed.
     var dialledPorts: UInt16 = 0
 
     // What is measured.
@@ -37,7 +38,6 @@ public struct World: ~Copyable {
     var report: Report
     /// One state in so many is checked in full; 1 in small worlds.
     let checkEvery: Int
-    /// Handed from one millisecond to the next: which nodes have changed since they were last checked.
     var traceHash: UInt64 = 0xcbf2_9ce4_8422_2325
 
     /// The world of `scenario`, at its beginning.
@@ -53,6 +53,7 @@ public struct World: ~Copyable {
         nodes = Table(reserving: scenario.nodes)
         pairs = PairTable(size: scenario.masternodes)
         report = Report(scenario)
+        assert(MemoryLayout<Connection>.stride == 64)
         for index in 0..<scenario.nodes { makeNode(index) }
         chooseGroups()
     }

@@ -78,12 +78,8 @@ public struct Mesh: ~Copyable {
         scores = ScoreTable(capacity: Int(min(256, max(1, settings.banCapacity))))
         wheel = TimerWheel(capacity: linkCount + peerCount + GlobalTimer.count, now: now)
         random = Random(state: settings.seed)
-        actions = FixedQueue(capacity: linkCount * 6 + peerCount + 16, filler: .close(LinkID(slot: 0, generation: 0), .full))
-        let blank = Transition(
-            at: .zero, subject: .peer(from: .idle, to: .idle), endpoint: nowhere, isPeer: false, role: .regular,
-            reason: nil, failures: 0, next: .never
-        )
-        transitions = FixedQueue(capacity: linkCount * 4 + peerCount + 16, filler: blank)
+        actions = FixedQueue(capacity: linkCount * 6 + peerCount + 16)
+        transitions = FixedQueue(capacity: linkCount * 4 + peerCount + 16)
         for slot in 0..<linkCount { linkLists.move(slot, to: LinkList.free) }
         for row in 0..<peerCount { peerLists.move(row, to: PeerList.free) }
     }

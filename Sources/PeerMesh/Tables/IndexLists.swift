@@ -16,14 +16,15 @@ struct IndexLists: ~Copyable {
     }
 
     private var nodes: Slab<Node>
-    private var heads: Slab<Head>
+    /// Inline, as every event asks for some of them: in a table of their own they are a cold line an event.
+    private var heads = [8 of Head](repeating: Head())
 
     init(lists: Int, capacity: Int) {
+        precondition(lists <= 8)
         nodes = Slab(count: capacity, repeating: Node())
-        heads = Slab(count: lists, repeating: Head())
     }
 
-    private init(nodes: consuming Slab<Node>, heads: consuming Slab<Head>) {
+    private init(nodes: consuming Slab<Node>, heads: [8 of Head]) {
         self.nodes = nodes
         self.heads = heads
     }
@@ -70,6 +71,6 @@ struct IndexLists: ~Copyable {
     }
 
     borrowing func clone() -> IndexLists {
-        IndexLists(nodes: nodes.clone(), heads: heads.clone())
+        IndexLists(nodes: nodes.clone(), heads: heads)
     }
 }

@@ -19,18 +19,33 @@ public enum LinkIdentity: UInt8, Hashable, Sendable, BitwiseCopyable {
 }
 
 struct Link: BitwiseCopyable {
+    // What a ping, a pong and a byte touch stands together: three cache lines of seven.
     var generation: UInt32 = 0
     var state: LinkState = .closed
     var direction: Direction = .inbound
     var identity: LinkIdentity = .pending
     /// Its sender speaks our dialect's extension.
     var isNative = false
-    /// A dial beside a live link, to settle who answers at the peer's endpoint.
-    var isVerifying = false
     /// The peer's row, or -1.
     var row: Int32 = -1
     /// The other link of a probe: the incumbent's newcomer, the newcomer's incumbent; or -1.
     var rival: Int32 = -1
+    var lastByte: Instant = .zero
+    /// When the incomplete frame began, `.never` if there is none; and how much of it is here.
+    var frameStarted: Instant = .never
+    /// Until when the link must show life for a newcomer's sake; `.never` if nobody asks.
+    var probeUntil: Instant = .never
+    var framePartial: UInt32 = 0
+    /// A dial beside a live link, to settle who answers at the peer's endpoint.
+    var isVerifying = false
+    /// Whether we have asked this link for peers, and when we last answered such a question.
+    var hasAsked = false
+    var keepalive = Keepalive()
+
+    var answeredAt: Instant?
+    /// When the present state began.
+    var since: Instant = .zero
+    var establishedAt: Instant = .zero
     var remote: Endpoint
     /// Where the sender says that it listens.
     var stated: Endpoint?
@@ -38,25 +53,12 @@ struct Link: BitwiseCopyable {
     var nonce: UInt64?
     /// Why it is being drained.
     var reason: CloseReason = .remoteClosed
-
-    /// When the present state began.
-    var since: Instant = .zero
-    var establishedAt: Instant = .zero
-    var lastByte: Instant = .zero
-
-    /// When the incomplete frame began, `.never` if there is none; and how much of it is here.
-    var frameStarted: Instant = .never
-    var framePartial: UInt32 = 0
-
-    var keepalive = Keepalive()
-    /// Until when the link must show life for a newcomer's sake; `.never` if nobody asks.
-    var probeUntil: Instant = .never
-
-    /// Whether we have asked this link for peers, and when we last answered such a question.
-    var hasAsked = false
-    var answeredAt: Instant?
     var intakeTokens: UInt32 = 0
     var intakeAt: Instant = .zero
+
+    init(remote: Endpoint) {
+        self.remote = remote
+    }
 
     var isLive: Bool { state == .established || state == .held }
 }

@@ -30,6 +30,8 @@ final class Child: @unchecked Sendable {
     private var collected: [LogLine] = []
     private var status: Int32?
     private var isReaped = false
+    /// The end of its output was read.
+    private var isDrained = false
 
     init(_ program: String, _ arguments: [String], name: String? = nil, errors: ErrorStream = .lines) throws {
         self.name = name ?? (program as NSString).lastPathComponent
@@ -129,6 +131,9 @@ final class Child: @unchecked Sendable {
                 throw Failure.timeout("\(name) (\(pid)) did not end within \(limit) s. Its last lines:\n  \(tail)")
             }
         }
+        // Its last words may still be in the pipe; unless somebody else holds the other end, they come at once.
+        let grace = Date(timeIntervalSinceNow: 5)
+        while !isDrained, condition.wait(until: grace) {}
         return status!
     }
 
@@ -159,6 +164,10 @@ final class Child: @unchecked Sendable {
         }
         if !rest.isEmpty { add(String(decoding: rest, as: UTF8.self)) }
         close(descriptor)
+        condition.withLock {
+            isDrained = true
+            condition.broadcast()
+        }
     }
 
     private func add(_ text: String) {
