@@ -18,8 +18,10 @@ extension Mesh {
                 if has(.discoveryRacesBackoff) { peers[row].notBefore = .zero }
             #endif
             let before = peers[row].schedule
+            let hadStep = wheel.isArmed(rowTimer(row))
             refresh(row, at: now)
-            if peers[row].isUsed, peers[row].schedule == .ready, before != .ready { rescues += 1 }
+            // One whose deadline came in this very advance has its step: its timer is only not handed out yet.
+            if peers[row].isUsed, peers[row].schedule == .ready, before != .ready, !hadStep { rescues += 1 }
         }
         fillRegularSlots(at: now)
         armDiscovery(at: now)
