@@ -115,7 +115,7 @@ struct PeerNodeBadInputTests {
         Case(testDescription: "a hello cut short", bytes: frame([10, 0, 0, 0, 0xc0, 0x1d]), reason: .protocolViolation),
     ]
 
-    @Test("a stranger that breaks the rules before its hello is closed with its own reason and named in the records", arguments: cases)
+    @Test("a stranger that breaks the rules before its hello is closed with its own reason, and the records name it", arguments: cases)
     func strangers(_ example: Case) throws {
         let (world, node, _) = try makeWorld(120)
         let stranger = try RawPeer(to: node.endpoint, from: 1)
@@ -188,8 +188,35 @@ struct PeerNodeBadInputTests {
         #expect(world.run(seconds: 5) { node.application.downs.count == 1 })
         #expect(node.application.downs.map(\.reason) == [.keepaliveTimeout])
         // The interval, three misses, and what the machine is late.
-        #expect(world.loop.now - since < .milliseconds(200 + 3 * 100 + 400))
+        #expect(world.loop.now - since < .milliseconds(200 + 3 * 100 + 2_000))
         #expect(world.loop.now - since >= .milliseconds(300))
+    }
+
+    @Test("a peer that froze while much is queued for it is found, too, and the ping that cannot leave is not repeated")
+    func frozenWhileBusy() throws {
+        let (world, node, _) = try makeWorld(140) {
+            $0.mesh.pingInterval = .milliseconds(200)
+            $0.mesh.pongTimeout = .milliseconds(100)
+            $0.socket.sendBuffer = 16_384
+        }
+        let peer = try RawPeer(to: node.endpoint, from: 20, receiveBuffer: 4_096)
+        peer.say(seedHello())
+        #expect(world.run { node.application.live.count == 2 })
+        let body = [UInt8](repeating: 1, count: 1 << 20)
+        let link = node.application.live[1]
+        let result = node.node.send(body.span.bytes, type: MessageType(84), to: link)
+        #expect(result == .queued)
+        #expect(world.run { (node.node.queuedBytes(of: link) ?? 0) > 1 << 19 })
+        let since = world.loop.now
+        var waiting = 0
+        #expect(world.run(seconds: 5) {
+            waiting = max(waiting, node.node.current(link)?.stream.queue.controlCount ?? 0)
+            return node.application.downs.count == 1
+        })
+        #expect(node.application.downs.map(\.reason) == [.keepaliveTimeout])
+        #expect(world.loop.now - since < .milliseconds(200 + 4 * 100 + 2_000))
+        #expect(waiting == 4 + 4 + 8 + 8 + 1, "one ping, once")
+        #expect(world.run { node.node.memory.pool.inUse == 0 })
     }
 
     @Test("a peer that ends or resets in mid-frame is remoteClosed", arguments: [false, true])

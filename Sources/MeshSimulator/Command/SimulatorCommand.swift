@@ -18,6 +18,7 @@ public enum SimulatorCommand {
           --check N             check one touched mesh in N (1 for up to 16 nodes)
           --json                report as JSON
           --plot FILE.svg       links up and dials a second, over time
+          --watch N             write out node N's diary as it comes; may be repeated
           --shrink              find a smaller scenario that still fails
           --print               print the scenario as a file, and run nothing
 
@@ -29,6 +30,7 @@ public enum SimulatorCommand {
         var scenario = Scenario()
         var isJSON = false
         var plot: String?
+        var watched: [Int] = []
         var shrinks = false
         var printsOnly = false
         var wantsHelp = false
@@ -56,6 +58,7 @@ public enum SimulatorCommand {
             return 0
         }
         var world = World(options.scenario)
+        world.watched = options.watched
         world.run()
         let report = world.report
         Output.write(options.isJSON ? report.json : report.text)
@@ -86,7 +89,7 @@ public enum SimulatorCommand {
     static func parse(_ arguments: [String]) throws(Complaint) -> Options {
         var options = Options()
         try readScenario(arguments, into: &options)
-        var namesMasternodes = options.scenario.name != "cold-start" && false
+        var namesMasternodes = false
         var isFile = false
         var index = 0
         while index < arguments.count {
@@ -102,6 +105,8 @@ public enum SimulatorCommand {
                 index += 1
                 if word == "--plot" {
                     options.plot = value
+                } else if word == "--watch", let node = Int(value), node >= 0 {
+                    options.watched.append(node)
                 } else if word == "--scenario" {
                     isFile = !Scenario.names.contains(value)
                 } else {

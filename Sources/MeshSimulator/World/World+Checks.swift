@@ -187,7 +187,7 @@ extension World {
 
     /// Two links of a pair are a handover, and a handover ends.
     private mutating func checkDoubles() {
-        report.doubles.removeAll { pairs.links($0.0, $0.1) < 2 }
+        report.doubles.removeAll { pairs.links($0.0, $0.1) < 2 || !pairs.isExpected($0.0, $0.1) }
         guard let (a, b, since) = report.doubles.first, now - since > scenario.handoverLimit else { return }
         violation("masternodes \(a) and \(b) have had \(pairs.links(a, b)) links for \((now - since) / 1_000) s")
         report.doubles.removeFirst()

@@ -21,7 +21,9 @@ extension World {
     /// Performs what the mesh asks for, and sets the node's alarm.
     mutating func perform(_ node: Int, at clock: Instant) {
         while let action = nodes[node].mesh.nextAction() { perform(action, node, at: clock) }
-        while nodes[node].mesh.nextTransition() != nil {}
+        while let transition = nodes[node].mesh.nextTransition() {
+            if !watched.isEmpty { tellWatcher(node, transition) }
+        }
         check(node)
         arm(node)
     }
@@ -61,6 +63,21 @@ extension World {
         } else {
             handle(node, .sent(link, bytes: 33, controlEmpty: true), at: clock)
         }
+    }
+
+    /// What the operator of a watched node would read.
+    private func tellWatcher(_ node: Int, _ transition: Transition) {
+        guard watched.contains(node) else { return }
+        let address = Address(transition.endpoint)
+        let who = address.node >= 0 ? "\(address.node)" : "\(transition.endpoint)"
+        let reason = transition.reason.map { " \($0.name)" } ?? ""
+        let what: String
+        switch transition.subject {
+        case .link(let link, let from, let to, let direction):
+            what = "\(direction) link \(link.slot).\(link.generation) \(from) → \(to)"
+        case .peer(let from, let to): what = "\(from.name) → \(to.name), \(transition.failures) failures"
+        }
+        Output.write("  \(Double(now - 1_000) / 1_000) s  node \(node)  \(transition.isPeer ? "peer" : "nobody at") \(who): \(what)\(reason)\n")
     }
 
     private mutating func adopt(_ node: Int, _ index: Int, _ link: LinkID) {

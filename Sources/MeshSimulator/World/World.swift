@@ -38,6 +38,8 @@ public struct World: ~Copyable {
     var report: Report
     /// One state in so many is checked in full; 1 in small worlds.
     let checkEvery: Int
+    /// Nodes whose diary is written out as it comes.
+    public var watched: [Int] = []
     var traceHash: UInt64 = 0xcbf2_9ce4_8422_2325
 
     /// The world of `scenario`, at its beginning.

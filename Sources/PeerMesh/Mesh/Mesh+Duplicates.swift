@@ -27,7 +27,8 @@ extension Mesh {
         if !links[newcomer].isNative || (incumbent >= 0 && !links[incumbent].isNative) {
             settleForeign(newcomer, incumbent: incumbent, row: row, at: now)
         } else if incumbent >= 0 {
-            if isYoung(incumbent, at: now), winsByOrder(newcomer, over: links[incumbent].direction) {
+            let winsYoung = isYoung(incumbent, at: now) && winsByOrder(newcomer, over: links[incumbent].direction)
+            if winsYoung || speaksLouder(newcomer, than: incumbent, at: now) {
                 replace(incumbent, by: newcomer, at: now)
             } else {
                 hold(newcomer, against: incumbent, at: now)
@@ -58,6 +59,20 @@ extension Mesh {
             return false
         }
         return weAreLower == (link.direction == .outbound)
+    }
+
+    /// A nonce can be copied by whoever has met its owner; an address cannot. Where only its nonce speaks for an inbound
+    /// incumbent, it gives way to the same process calling from the peer's own address, or answering there: else a copier
+    /// would hold its victim's place by answering every probe. Both links are of one opener, or the incumbent is too old
+    /// to cross a dial, so that the two ends never close different ones.
+    private func speaksLouder(_ newcomer: Int, than incumbent: Int, at now: Instant) -> Bool {
+        let row = Int(links[newcomer].row)
+        let home = peers[row].endpoint.address
+        guard links[incumbent].direction == .inbound, links[incumbent].remote.address != home else { return false }
+        switch links[newcomer].direction {
+        case .inbound: return links[newcomer].remote.address == home
+        case .outbound: return !isYoung(incumbent, at: now)
+        }
     }
 
     /// Rule 4's age: a correct peer cannot open a newcomer later while the incumbent lives at its end.

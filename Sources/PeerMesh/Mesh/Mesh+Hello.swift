@@ -43,6 +43,7 @@ extension Mesh {
         if let nonce = links[slot].nonce {
             prove(row, nonce: nonce)
             settleClaims(row, against: slot, at: now)
+            reclaim(for: row, nonce: nonce, at: now)
             merge(into: row, nonce: nonce, at: now)
         }
         switch hello.verdict ?? .accepted {
@@ -120,6 +121,35 @@ extension Mesh {
         attachMerged(surplus, to: row, at: now)
     }
 
+    /// Two endpoints have shown one nonce: one of them copies it, or both are one process. An inbound link of that nonce which
+    /// was given to the other endpoint, but states this one, is this one's: else a copier that answers our dial first
+    /// would receive every link of its victim.
+    private mutating func reclaim(for row: Int, nonce: UInt64, at now: Instant) {
+        guard peers[row].established < 0 else { return }
+        let strayed = strayedLink(from: row, nonce: nonce)
+        guard strayed >= 0 else { return }
+        let other = Int(links[strayed].row)
+        peers[other].established = -1
+        peers[other].linkedSince = .never
+        attachMerged(strayed, to: row, at: now)
+        beginWait(other, at: now)
+        refresh(other, at: now)
+    }
+
+    /// An established inbound link that showed `nonce` and states the row's endpoint, but is another row's; or -1.
+    private func strayedLink(from row: Int, nonce: UInt64) -> Int {
+        var cursor = 0
+        while true {
+            let index = nonces.next(hash: mix(nonce), cursor: &cursor)
+            if index < 0 { return -1 }
+            guard index < links.count else { continue }
+            let link = links[index]
+            guard link.nonce == nonce, link.direction == .inbound, link.state == .established, link.rival < 0 else { continue }
+            guard link.row >= 0, link.row != Int32(row), link.stated == peers[row].endpoint else { continue }
+            return index
+        }
+    }
+
     private mutating func attachMerged(_ slot: Int, to row: Int, at now: Instant) {
         links[slot].row = Int32(row)
         peers[row].established = Int32(slot)
@@ -172,7 +202,7 @@ extension Mesh {
     private mutating func identify(_ slot: Int, at now: Instant) -> (LinkIdentity, Int) {
         let link = links[slot]
         if let nonce = link.nonce {
-            let row = provenRow(nonce)
+            let row = provenRow(nonce, stated: link.stated)
             if row >= 0 { return (.proven, row) }
         }
         if let stated = link.stated, stated.address == link.remote.address, stated.isDialable, stated != ownEndpoint {
@@ -186,19 +216,23 @@ extension Mesh {
         return (.anonymous, -1)
     }
 
-    private func provenRow(_ nonce: UInt64) -> Int {
+    /// The row whose endpoint has shown `nonce` to a dial of ours; of several the one that the hello states.
+    private func provenRow(_ nonce: UInt64, stated: Endpoint?) -> Int {
         var cursor = 0
+        var first = -1
         while true {
             let index = nonces.next(hash: mix(nonce), cursor: &cursor)
-            if index < 0 { return -1 }
-            if index >= links.count, peers[index - links.count].provenNonce == nonce { return index - links.count }
+            if index < 0 { return first }
+            guard index >= links.count, peers[index - links.count].provenNonce == nonce else { continue }
+            if peers[index - links.count].endpoint == stated { return index - links.count }
+            if first < 0 { first = index - links.count }
         }
     }
 
     /// The only registered masternode at `address`, if it has no link; else -1. O(book), for foreign hellos only.
     private func soleMasternode(at address: IPAddress) -> Int {
         var found = -1
-        for row in 0..<peers.count where peers[row].isUsed && peers[row].desire.contains(.registry) {
+        for row in 0..<rowLimit where peers[row].isUsed && peers[row].desire.contains(.registry) {
             guard peers[row].endpoint.address == address, peers[row].endpoint != ownEndpoint else { continue }
             if found >= 0 { return -1 }
             found = row

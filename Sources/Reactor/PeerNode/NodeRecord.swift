@@ -17,14 +17,19 @@ public enum NodeRecord: Hashable, Sendable {
 
 /// Bytes that broke the rules: what, where, and how they begin.
 public struct WireIncident: Hashable, Sendable {
+    /// When the bytes were read.
     public var at: Instant
+    /// The link that they came by.
     public var link: LinkID
+    /// Who opened it.
     public var direction: Direction
     /// Where the packets come from.
     public var remote: Endpoint
+    /// What is wrong with them.
     public var error: WireError
     /// The first bytes of the offending frame, at most 16, big-endian from the top of `high`.
     public var high: UInt64
+    /// The ninth to sixteenth byte, likewise.
     public var low: UInt64
     /// How many of them there are.
     public var count: UInt8

@@ -33,6 +33,7 @@ public struct NodeSettings: Hashable, Sendable {
     /// Records that wait for the log at most; a power of two; 0 for no ring.
     public var recordCapacity = 4_096
 
+    /// The defaults, with these policies.
     public init(mesh: MeshSettings) {
         self.mesh = mesh
     }
@@ -47,18 +48,25 @@ public struct NodeSettings: Hashable, Sendable {
 
 /// What a node counted since it was made.
 public struct NodeCounters: Hashable, Sendable, BitwiseCopyable {
-    /// Connections that listeners handed over, and those of them that were turned away unheard.
+    /// Connections that listeners handed over.
     public var accepted: UInt64 = 0
+    /// Accepted sockets that were closed before they were links.
     public var refused: UInt64 = 0
+    /// Dials begun.
     public var dials: UInt64 = 0
+    /// Dials that ended without a connection, but for their deadline.
     public var dialsFailed: UInt64 = 0
     /// Frames decoded, of all meanings.
     public var framesIn: UInt64 = 0
     /// Frames queued: the application's, the mesh's and the dialect's.
     public var framesOut: UInt64 = 0
+    /// Bytes read from links.
     public var bytesIn: UInt64 = 0
+    /// Bytes that the kernel took.
     public var bytesOut: UInt64 = 0
+    /// Pings queued.
     public var pingsOut: UInt64 = 0
+    /// Pongs queued.
     public var pongsOut: UInt64 = 0
     /// Streams that broke their dialect's rules.
     public var wireErrors: UInt64 = 0
@@ -69,5 +77,6 @@ public struct NodeCounters: Hashable, Sendable, BitwiseCopyable {
     /// Posts of a kind that no node knows.
     public var strangeJobs: UInt64 = 0
 
+    /// All zero.
     public init() {}
 }

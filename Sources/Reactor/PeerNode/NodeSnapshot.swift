@@ -10,6 +10,7 @@ public import Timers
 public final class NodeSnapshot {
     /// One link: the mesh's view and the driver's.
     public struct LinkEntry: Hashable, Sendable, BitwiseCopyable {
+        /// The mesh's view.
         public var report: LinkReport
         /// Bytes that wait to be sent.
         public var queued: Int
@@ -19,22 +20,34 @@ public final class NodeSnapshot {
         public var isPaused: Bool
     }
 
+    /// When it was taken.
     public internal(set) var at = Instant.zero
+    /// How full the tables are.
     public internal(set) var census = Census()
+    /// Every row of the book.
     public internal(set) var peers: [PeerReport] = []
+    /// Every link that is not closed.
     public internal(set) var links: [LinkEntry] = []
+    /// Bans and trust in force.
     public internal(set) var bans: [BanRecord] = []
+    /// What the node counted.
     public internal(set) var counters = NodeCounters()
+    /// What its loop counted, for all that is on it.
     public internal(set) var loop = LoopCounters()
+    /// Where the node can be dialled, if it knows.
     public internal(set) var ownEndpoint: Endpoint?
     /// Where the node listens.
     public internal(set) var listeners: [Endpoint] = []
-    /// Bytes that the buffers of all links hold, the most that they ever held, and their bound.
+    /// Bytes that the buffers of all links hold.
     public internal(set) var memoryInUse = 0
+    /// The most that they ever held.
     public internal(set) var memoryPeak = 0
+    /// Their bound.
     public internal(set) var memoryLimit = 0
+    /// Whether the node is over.
     public internal(set) var isStopped = false
 
+    /// An empty one, to be filled.
     public init() {}
 }
 
@@ -44,6 +57,7 @@ public final class SnapshotRequest: @unchecked Sendable {
     public let snapshot = NodeSnapshot()
     private let descriptor: CInt
 
+    /// Takes one descriptor, to be woken by.
     public init() throws(SystemError) {
         descriptor = try SystemError.check(cepoll_eventfd(), .eventfd)
     }

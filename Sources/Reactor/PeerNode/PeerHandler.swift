@@ -6,6 +6,7 @@ public import PeerMesh
 ///
 /// Every method is called on the loop's thread. All of `PeerNode` may be called from within.
 open class PeerHandler {
+    /// A handler that ignores everything.
     public init() {}
 
     /// The link is established: frames may be sent and will be received.

@@ -11,9 +11,13 @@ public import Timers
 
 /// One peer-to-peer node on one event loop. All on the loop's thread; other threads use `port`.
 public final class PeerNode: Source {
+    /// The loop that the node lives on.
     public let loop: EventLoop
+    /// As given.
     public let settings: NodeSettings
+    /// The dialect that all links of the node speak.
     public let wire: any Wire
+    /// The application.
     public let handler: PeerHandler
     /// The same for other threads.
     public let port: NodePort
