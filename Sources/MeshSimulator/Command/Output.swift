@@ -12,6 +12,13 @@ enum Output {
         _ = unsafe line.withUnsafeBytes { unsafe Glibc.write(2, $0.baseAddress, $0.count) }
     }
 
+    /// Seconds of processor time that this process has used: what a run costs on a machine that it shares.
+    static var processorSeconds: Double {
+        var time = timespec()
+        _ = unsafe clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+
     /// The file's text; nil if it cannot be read.
     static func read(file path: String) -> String? {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)

@@ -57,6 +57,7 @@ public enum SimulatorCommand {
             Output.write(options.scenario.text)
             return 0
         }
+        Memory.prepare(nodes: options.scenario.nodes)
         var world = World(options.scenario)
         world.watched = options.watched
         world.run()

@@ -20,7 +20,8 @@ extension Report {
             "  ends of links          \(list(closes))",
             "  unwanted closes        \(unwantedCloses) \(unwanted.isEmpty ? "" : list(unwanted))",
             "  rescues                \(rescues)",
-            "  events                 \(events) and \(wakes) wakes; \(checks) full checks; \(Int(eventsPerSecond)) events/s in \(fixed(wallSeconds)) s",
+            "  events                 \(events) and \(wakes) wakes; \(checks) full checks",
+            "  speed                  \(Int(eventsPerSecond)) events/s of processor time; \(fixed(processorSeconds)) s, \(fixed(wallSeconds)) s by the clock",
             "  trace                  \(String(traceHash, radix: 16))",
             "",
         ]
@@ -41,6 +42,7 @@ extension Report {
             "\"peakSlots\": \(slotPeak)", "\"isolatedRegular\": \(isolated)", "\"unwantedCloses\": \(unwantedCloses)",
             "\"rescues\": \(rescues)", "\"events\": \(events)", "\"wakes\": \(wakes)", "\"checks\": \(checks)",
             "\"eventsPerSecond\": \(Int(eventsPerSecond))", "\"wallSeconds\": \(fixed(wallSeconds))",
+            "\"processorSeconds\": \(fixed(processorSeconds))",
             "\"trace\": \(quoted(String(traceHash, radix: 16)))",
         ]
         let ends = closes.sorted { $0.key < $1.key }.map { "\(quoted($0.key)): \($0.value)" }

@@ -63,6 +63,7 @@ public struct Report: Sendable {
     public internal(set) var slowestHeal = 0
     public internal(set) var traceHash: UInt64 = 0
     public internal(set) var wallSeconds = 0.0
+    public internal(set) var processorSeconds = 0.0
 
     // While it runs.
     var untilCheck = 0
@@ -145,5 +146,6 @@ public struct Report: Sendable {
         !late.insert(pair).inserted
     }
 
-    public var eventsPerSecond: Double { wallSeconds > 0 ? Double(events) / wallSeconds : 0 }
+    /// Events a second of processor time: what the machine can do, whoever else uses it.
+    public var eventsPerSecond: Double { processorSeconds > 0 ? Double(events) / processorSeconds : 0 }
 }

@@ -57,7 +57,11 @@ public struct Scenario: Equatable, Sendable {
         settings.maxPeers = UInt32(maxPeers ?? (role == .masternode ? max(usual, masternodes + 30) : usual))
         settings.bookCapacity = UInt32(book ?? max(256, masternodes + (isLarge ? 0 : 256)))
         settings.banCapacity = 64
-        if isLarge { settings.shareLimit = 64 }
+        if isLarge {
+            settings.shareLimit = 64
+            settings.pendingLimit = 32
+            settings.drainingLimit = 32
+        }
         return settings
     }
 }

@@ -74,11 +74,13 @@ public struct World: ~Copyable {
     /// Runs to the scenario's end.
     public mutating func run() {
         let clock = ContinuousClock()
-        let began = clock.now
+        let (began, processor) = (clock.now, Output.processorSeconds)
         begin()
         runUntil(1_000 + scenario.duration)
         finish()
-        report.wallSeconds = Double((clock.now - began).components.attoseconds) / 1e18 + Double((clock.now - began).components.seconds)
+        let span = (clock.now - began).components
+        report.wallSeconds = Double(span.seconds) + Double(span.attoseconds) / 1e18
+        report.processorSeconds = Output.processorSeconds - processor
     }
 
     /// Boots every node within the first second.
