@@ -1,6 +1,7 @@
 // `reactor-node simulate` and `reactor-node check`: the core that this program runs, proven in virtual time.
 
 import ArgumentParser
+import Daemon
 import Glibc
 import MeshChecker
 import MeshSimulator
@@ -16,7 +17,7 @@ struct SimulateCommand: ParsableCommand {
 
     func run() throws {
         let status = SimulatorCommand.run(options)
-        if status != 0 { exit(status == 2 ? 64 : status) }
+        if status != 0 { Glibc.exit(status == 2 ? 64 : status) }
     }
 }
 
@@ -42,6 +43,6 @@ struct CheckCommand: ParsableCommand {
 
     func run() throws {
         let status = MeshChecker.CheckCommand.run(limit: limit)
-        if status != 0 { exit(status) }
+        if status != 0 { Glibc.exit(status) }
     }
 }
