@@ -18,8 +18,10 @@ extension Mesh {
                 if has(.discoveryRacesBackoff) { peers[row].notBefore = .zero }
             #endif
             let before = peers[row].schedule
+            // After a leap of the clock the row's own timer may be due too, and only be later in the line.
+            let hasStep = wheel.isArmed(rowTimer(row))
             refresh(row, at: now)
-            if peers[row].isUsed, peers[row].schedule == .ready, before != .ready { rescues += 1 }
+            if peers[row].isUsed, peers[row].schedule == .ready, before != .ready, !hasStep { rescues += 1 }
         }
         fillRegularSlots(at: now)
         armDiscovery(at: now)
