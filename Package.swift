@@ -62,7 +62,7 @@ if !coreOnly {
         .executableTarget(
             name: "reactor-node",
             dependencies: [
-                "Daemon", "Reactor", "PeerMesh", "Timers", "BitcoinWire",
+                "Daemon", "Reactor", "PeerMesh", "Timers", "BitcoinWire", "MeshChecker", "MeshSimulator",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict

@@ -279,8 +279,8 @@ private enum Wheel {
 
     /// The first tick that does not begin before `deadline`: rounding up, so that nothing fires early.
     static func tick(of deadline: Instant) -> UInt64 {
-        let (sum, overflow) = deadline.nanoseconds.addingReportingOverflow(tickLength - 1)
-        return overflow ? UInt64.max / tickLength + 1 : sum / tickLength
+        let (whole, rest) = deadline.nanoseconds.quotientAndRemainder(dividingBy: tickLength)
+        return whole + (rest > 0 ? 1 : 0)
     }
 
     /// Ticks that have begun at `now`. At the very end of time all have: what waits for `.never` fires at `.never`.

@@ -58,6 +58,6 @@ struct ReactorNode: ParsableCommand {
             on a private network on this machine; it says what to type next.
             """,
         version: Version.text,
-        subcommands: [RunCommand.self, DemoCommand.self]
+        subcommands: [RunCommand.self, DemoCommand.self, SimulateCommand.self, CheckCommand.self]
     )
 }

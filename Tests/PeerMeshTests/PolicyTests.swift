@@ -328,6 +328,18 @@ struct PolicyTests {
         #expect(h.mesh.link(fast!)?.state == .established)
     }
 
+    @Test("a frame time shorter than the ping interval is kept to the millisecond")
+    func shortFrameTime() {
+        var h = Harness { $0.frameTimeout = .seconds(2) }
+        let (link, _) = h.inbound(peer: peer(1))
+        _ = h.wait(.seconds(1))
+        _ = h.tell(.received(link!, frames: 0, partial: 1))
+        _ = h.wait(.milliseconds(1_999))
+        #expect(h.mesh.link(link!) != nil)
+        _ = h.wait(.milliseconds(2))
+        #expect(h.mesh.link(link!) == nil)
+    }
+
     // Everything else.
 
     @Test("an event with an old generation changes nothing")

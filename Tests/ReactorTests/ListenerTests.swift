@@ -173,11 +173,12 @@ struct ListenerTests {
                 let result = cepoll_connect(dialer, listener.endpoint.systemAddress)
                 try #require(result == 0 || result == -EINPROGRESS)
             }
-            // Two fit; the others find the table full, and are shed 16 at a time.
+            // Few fit (how few depends on what the runtime's own threads opened meanwhile); the others find the table full,
+            // and are shed 16 at a time.
             try #require(run(loop) { listener.counters.shed >= 16 })
-            try #require(owner.accepted.count == 2)
             try #require(owner.entries.contains(.rests(SystemError(.accept, EMFILE))))
-            try #require(run(loop) { listener.counters.shed == 38 })
+            try #require(run(loop) { listener.counters.shed + listener.counters.accepted == 40 })
+            try #require(owner.accepted.count <= 4)
             let counted = listener.counters
             let events = loop.counters.events
             run(loop, for: .milliseconds(300))
@@ -188,17 +189,16 @@ struct ListenerTests {
                 _ = cepoll_close(dialers[index])
                 dialers[index] = cepoll_tcp(4)
             }
-            for dialer in dialers { _ = cepoll_connect(dialer, listener.endpoint.systemAddress) }
-            try #require(run(loop) { listener.counters.shed == 78 })
+            for dialer in dialers where dialer >= 0 { _ = cepoll_connect(dialer, listener.endpoint.systemAddress) }
+            let dialled = UInt64(dialers.filter { $0 >= 0 }.count)
+            try #require(run(loop) { listener.counters.shed + listener.counters.accepted == 40 + dialled })
             try #require(loop.counters.events < 200)
             // Descriptors come free, and so does the listener.
-            for descriptor in owner.accepted { _ = cepoll_close(descriptor) }
-            owner.accepted = []
-            _ = cepoll_close(dialers.removeLast())
+            let before = listener.counters.accepted
+            try #require(cepoll_set_descriptor_limit(UInt64(lowest) + 20) == 0)
             let late = cepoll_tcp(4)
             _ = cepoll_connect(late, listener.endpoint.systemAddress)
-            try #require(run(loop) { owner.accepted.count == 1 })
-            try #require(!listener.isResting)
+            try #require(run(loop) { listener.counters.accepted == before + 1 && !listener.isResting })
             listener.close()
         }
     }

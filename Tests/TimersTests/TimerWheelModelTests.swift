@@ -162,7 +162,7 @@ struct TimerWheelModelTests {
             let timer = try #require(model.timers[index])
             if !timer.isPast {
                 let tick = Model.tick(up: timer.deadline)
-                try #require(tick >= lastTick, "fired out of order")
+                try #require(tick >= lastTick, "fired out of order: \(timer) after tick \(lastTick), now \(model.now)")
                 lastTick = tick
             }
             model.timers[index] = nil

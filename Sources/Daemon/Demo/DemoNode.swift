@@ -47,9 +47,9 @@ final class DemoNode {
         startsAt = .never
     }
 
-    /// Ends the node: its listener and all its sockets close.
+    /// Ends the node as `kill -9` would: its listener and all its sockets close, without a word.
     func kill(until: Instant) {
-        node?.shutdown()
+        node?.abandon()
         node = nil
         startsAt = until
     }

@@ -42,7 +42,7 @@ extension NodeConfiguration {
         if network.isPlainForNow {
             lines.add(
                 .warning, "plain-tcp",
-                ("message", .text("this network's nodes speak TLS, and this one plain TCP for now: it reaches its own kind only"))
+                ("message", .text("this network's nodes speak TLS, and this one plain TCP: it reaches its own kind only"))
             )
         }
         if mesh.regularSlots == 0 {

@@ -34,8 +34,6 @@
         case mutualKill
         /// A second link of the same direction is kept beside the first.
         case keepBoth
-        /// The first held newcomer stays and a later one is refused.
-        case firstHeldStays
         /// A newcomer is refused without asking the incumbent (model finding F2).
         case noProbe
         /// Sockets that have said nothing take regular slots (model finding F3).

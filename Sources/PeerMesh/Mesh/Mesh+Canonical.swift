@@ -20,7 +20,7 @@ extension Mesh {
         for index in 0..<bans.count { sink.feed(left(bans[index].until, at: now)) }
         // Beyond the threshold of dormancy one failure more makes no difference.
         let most = max(settings.masternodeFailures, settings.regularFailures)
-        for row in 0..<peers.count where peers[row].isUsed {
+        for row in 0..<rowLimit where peers[row].isUsed {
             let peer = peers[row]
             sink.feed(peer.endpoint.stableHash)
             var flags = UInt64(peer.desire.rawValue) | UInt64(peer.role.rawValue) << 8

@@ -13,15 +13,15 @@ extension Mesh {
     mutating func discover(at now: Instant) {
         guard isStarted, !isStopping else { return }
         bans.sweep(at: now)
-        for row in 0..<peers.count where peers[row].isUsed && peers[row].role == .masternode {
+        for row in 0..<rowLimit where peers[row].isUsed && peers[row].role == .masternode {
             #if MESH_CANARIES
                 if has(.discoveryRacesBackoff) { peers[row].notBefore = .zero }
             #endif
             let before = peers[row].schedule
-            // After a leap of the clock the row's own timer may be due too, and only be later in the line.
-            let hasStep = wheel.isArmed(rowTimer(row))
+            let hadStep = wheel.isArmed(rowTimer(row))
             refresh(row, at: now)
-            if peers[row].isUsed, peers[row].schedule == .ready, before != .ready, !hasStep { rescues += 1 }
+            // One whose deadline came in this very advance has its step: its timer is only not handed out yet.
+            if peers[row].isUsed, peers[row].schedule == .ready, before != .ready, !hadStep { rescues += 1 }
         }
         fillRegularSlots(at: now)
         armDiscovery(at: now)
@@ -34,16 +34,16 @@ extension Mesh {
         guard isStarted, !isStopping else { return }
         var chosen = 0
         var candidates = 0
-        for row in 0..<peers.count where peers[row].isUsed {
+        for row in 0..<rowLimit where peers[row].isUsed {
             if peers[row].isChosen, peers[row].established < 0 { chosen += 1 }
             if isCandidate(row, at: now) { candidates += 1 }
         }
         var wanted = Int(settings.regularSlots) - linkLists.count(LinkList.regular) - chosen
         guard wanted > 0, candidates > 0 else { return }
         // One pass from a random place picks each candidate with the chance that is left: no list, no allocation.
-        let start = Int(random.next(below: UInt64(peers.count)))
-        for step in 0..<peers.count where wanted > 0 {
-            let row = (start + step) % peers.count
+        let start = Int(random.next(below: UInt64(rowLimit)))
+        for step in 0..<rowLimit where wanted > 0 {
+            let row = (start + step) % rowLimit
             guard isCandidate(row, at: now) else { continue }
             if random.next(below: UInt64(candidates)) < UInt64(wanted) {
                 peers[row].isChosen = true
@@ -62,7 +62,7 @@ extension Mesh {
 
     /// A chosen peer that failed makes room for another, if there is another.
     mutating func giveUpPlace(_ row: Int, at now: Instant) {
-        for other in 0..<peers.count where other != row && isCandidate(other, at: now) {
+        for other in 0..<rowLimit where other != row && isCandidate(other, at: now) {
             peers[row].isChosen = false
             wheel.arm(globalTimer(GlobalTimer.fill), at: now)
             return
@@ -112,10 +112,10 @@ extension Mesh {
 
     /// A full book gives up a learnt peer that nothing speaks for.
     mutating func makeRoomInBook(at now: Instant) -> Bool {
-        let start = Int(random.next(below: UInt64(peers.count)))
+        let start = Int(random.next(below: UInt64(rowLimit)))
         var fallback = -1
-        for step in 0..<peers.count {
-            let row = (start + step) % peers.count
+        for step in 0..<rowLimit {
+            let row = (start + step) % rowLimit
             let peer = peers[row]
             guard peer.isUsed, peer.desire == .learnt || peer.desire.isEmpty, !peer.hasLinks, !isReferenced(row) else { continue }
             if peer.tombstoneUntil > now || peer.failures > 0 {
@@ -135,7 +135,7 @@ extension Mesh {
         let peer = peers[row]
         guard peer.desire == .learnt, peer.failures >= settings.regularFailures, !peer.hasLinks else { return false }
         var known = 0
-        for other in 0..<peers.count where peers[other].isUsed && !peers[other].desire.isEmpty { known += 1 }
+        for other in 0..<rowLimit where peers[other].isUsed && !peers[other].desire.isEmpty { known += 1 }
         return known > Int(settings.bookFloor)
     }
 
@@ -158,12 +158,12 @@ extension Mesh {
     /// Calls `body` with each peer worth telling the asker, at most `shareLimit`, until it returns false: those that we
     /// hold or held a link to, and the registry's; never the banned, the forgotten, ourselves or the asker.
     public mutating func sharePeers(with link: LinkID, at now: Instant, _ body: (Endpoint) -> Bool) {
-        guard let slot = live(link) else { return }
-        let start = Int(random.next(below: UInt64(peers.count)))
+        guard let slot = live(link), rowLimit > 0 else { return }
+        let start = Int(random.next(below: UInt64(rowLimit)))
         let tellsLoopback = links[slot].remote.address.isLoopback
         var told = 0
-        for step in 0..<peers.count where told < Int(settings.shareLimit) {
-            let row = (start + step) % peers.count
+        for step in 0..<rowLimit where told < Int(settings.shareLimit) {
+            let row = (start + step) % rowLimit
             let peer = peers[row]
             guard peer.isUsed, peer.lastSuccess != nil || peer.desire.contains(.registry) else { continue }
             guard Int(links[slot].row) != row, peer.tombstoneUntil <= now, !isOurselves(peer, at: now) else { continue }

@@ -94,12 +94,6 @@ extension Mesh {
     private mutating func hold(_ newcomer: Int, against incumbent: Int, at now: Instant) {
         assert(newcomer != incumbent)
         let older = Int(links[incumbent].rival)
-        #if MESH_CANARIES
-            if has(.firstHeldStays), older >= 0 {
-                refuse(newcomer, .duplicate, .duplicate, at: now)
-                return
-            }
-        #endif
         links[incumbent].rival = Int32(newcomer)
         links[newcomer].rival = Int32(incumbent)
         if older >= 0, older != newcomer {

@@ -232,7 +232,7 @@ extension Mesh {
     /// The only registered masternode at `address`, if it has no link; else -1. O(book), for foreign hellos only.
     private func soleMasternode(at address: IPAddress) -> Int {
         var found = -1
-        for row in 0..<peers.count where peers[row].isUsed && peers[row].desire.contains(.registry) {
+        for row in 0..<rowLimit where peers[row].isUsed && peers[row].desire.contains(.registry) {
             guard peers[row].endpoint.address == address, peers[row].endpoint != ownEndpoint else { continue }
             if found >= 0 { return -1 }
             found = row

@@ -44,7 +44,7 @@ extension Mesh {
 
     /// Invariants 1, 3 and 4 of peers.
     private func peerInvariant(at now: Instant) -> String? {
-        for row in 0..<peers.count where peers[row].isUsed {
+        for row in 0..<rowLimit where peers[row].isUsed {
             let peer = peers[row]
             if peer.established >= 0 {
                 let link = links[Int(peer.established)]
@@ -84,7 +84,7 @@ extension Mesh {
             if row < 0 || peers[row].established < 0 { regular += 1 }
             slot = linkLists.next(slot)
         }
-        for row in 0..<peers.count where peers[row].isUsed && peers[row].keepsSlot && peers[row].established >= 0 { regular -= 1 }
+        for row in 0..<rowLimit where peers[row].isUsed && peers[row].keepsSlot && peers[row].established >= 0 { regular -= 1 }
         if regular > Int(settings.regularSlots) { return "\(regular) regular peers of \(settings.regularSlots)" }
         if linkLists.count(LinkList.pending) > Int(settings.pendingLimit) { return "the pending pool overflows" }
         if linkLists.count(LinkList.draining) > Int(settings.drainingLimit) { return "the draining pool overflows" }

@@ -18,11 +18,22 @@ extension Mesh {
         lastLife = now
         if partial == 0 {
             links[slot].frameStarted = .never
-        } else if frames > 0 || links[slot].framePartial == 0 {
-            links[slot].frameStarted = now
+            links[slot].framePartial = 0
+        } else {
+            let isNew = frames > 0 || links[slot].framePartial == 0
+            links[slot].framePartial = partial
+            if isNew { frameBegan(slot, at: now) }
         }
-        links[slot].framePartial = partial
         if links[slot].probeUntil != .never { probeAnswered(slot, at: now) }
+    }
+
+    /// At the defaults the keepalive looks at the link well before a frame's time is over; a shorter frame time needs its
+    /// own deadline.
+    private mutating func frameBegan(_ slot: Int, at now: Instant) {
+        links[slot].frameStarted = now
+        guard links[slot].state == .established, let armed = wheel.deadline(of: slot) else { return }
+        let deadline = now + settings.frameTimeout
+        if deadline < armed { wheel.arm(slot, at: deadline) }
     }
 
     mutating func sent(_ slot: Int, bytes: UInt32, controlEmpty: Bool, at now: Instant) {

@@ -6,7 +6,7 @@ extension Mesh {
     mutating func start(at now: Instant) {
         guard !isStarted else { return }
         isStarted = true
-        for row in 0..<peers.count where peers[row].isUsed {
+        for row in 0..<rowLimit where peers[row].isUsed {
             beginWait(row, at: now)
             refresh(row, at: now)
         }
@@ -25,7 +25,7 @@ extension Mesh {
             case .connecting, .securing, .greeting, .held, .established: close(slot, .shutdown, at: now)
             }
         }
-        for row in 0..<peers.count where peers[row].isUsed { refresh(row, at: now) }
+        for row in 0..<rowLimit where peers[row].isUsed { refresh(row, at: now) }
     }
 
     /// No descriptor is open any more: the driver may stop after `shutdown`.
@@ -34,7 +34,7 @@ extension Mesh {
     mutating func setOwnEndpoint(_ endpoint: Endpoint?, at now: Instant) {
         guard endpoint != ownEndpoint else { return }
         ownEndpoint = endpoint
-        for row in 0..<peers.count where peers[row].isUsed {
+        for row in 0..<rowLimit where peers[row].isUsed {
             peers[row].selfUntil = .zero
             refresh(row, at: now)
         }
@@ -93,13 +93,13 @@ extension Mesh {
         #endif
         let registered = registeredCount
         var excess = registered - limit
-        for row in 0..<peers.count where peers[row].isUsed && peers[row].isBeyondTable {
+        for row in 0..<rowLimit where peers[row].isUsed && peers[row].isBeyondTable {
             peers[row].isBeyondTable = false
             if excess <= 0 { refresh(row, at: now) }
         }
         while excess > 0 {
             var highest = -1
-            for row in 0..<peers.count where isCounted(row) && !peers[row].isBeyondTable {
+            for row in 0..<rowLimit where isCounted(row) && !peers[row].isBeyondTable {
                 if highest < 0 || peers[row].endpoint > peers[highest].endpoint { highest = row }
             }
             guard highest >= 0 else { return }
@@ -107,7 +107,7 @@ extension Mesh {
             excess -= 1
         }
         if registered > limit {
-            for row in 0..<peers.count where isCounted(row) { refresh(row, at: now) }
+            for row in 0..<rowLimit where isCounted(row) { refresh(row, at: now) }
         }
     }
 
@@ -118,7 +118,7 @@ extension Mesh {
     /// Masternodes that the registry names, without ourselves.
     public var registeredCount: Int {
         var count = 0
-        for row in 0..<peers.count where isCounted(row) { count += 1 }
+        for row in 0..<rowLimit where isCounted(row) { count += 1 }
         return count
     }
 
@@ -209,7 +209,7 @@ extension Mesh {
                 }
             }
         }
-        for row in 0..<peers.count where peers[row].isUsed && subnet.contains(peers[row].endpoint.address) {
+        for row in 0..<rowLimit where peers[row].isUsed && subnet.contains(peers[row].endpoint.address) {
             refresh(row, at: now)
         }
     }

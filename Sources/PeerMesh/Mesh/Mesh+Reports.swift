@@ -78,13 +78,13 @@ extension Mesh {
     /// Peers in the book, tombstones not counted. O(book).
     public var peerCount: Int {
         var count = 0
-        for row in 0..<peers.count where peers[row].isUsed && !peers[row].desire.isEmpty { count += 1 }
+        for row in 0..<rowLimit where peers[row].isUsed && !peers[row].desire.isEmpty { count += 1 }
         return count
     }
 
     /// Every row of the book, tombstones too. O(book).
     public func forEachPeer(at now: Instant, _ body: (PeerReport) -> Void) {
-        for row in 0..<peers.count where peers[row].isUsed { body(report(row, at: now)) }
+        for row in 0..<rowLimit where peers[row].isUsed { body(report(row, at: now)) }
     }
 
     /// The peer with this endpoint, or nil. O(1).

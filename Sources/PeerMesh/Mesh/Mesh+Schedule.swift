@@ -156,6 +156,10 @@ extension Mesh {
             return known
         }
         var slot = peerLists.first(PeerList.free)
+        if slot < 0, rowLimit < peers.count {
+            slot = rowLimit
+            rowLimit += 1
+        }
         if slot < 0, makeRoomInBook(at: now) { slot = peerLists.first(PeerList.free) }
         guard slot >= 0 else { return -1 }
         let generation = peers[slot].generation &+ 1

@@ -31,6 +31,7 @@ extension Mesh {
         lastLife = other.lastLife
         dialSlotAt = other.dialSlotAt
         rescues = other.rescues
+        rowLimit = other.rowLimit
     }
 
     /// Appends the state, field by field. The same state gives the same bytes on every machine. O(table).
@@ -94,18 +95,20 @@ extension Mesh {
 
     /// Lists, indices and timers again from the records.
     private mutating func restoreLists() {
+        for row in 0..<peers.count where peers[row].isUsed || peers[row].generation > 0 { rowLimit = row + 1 }
+        for row in 0..<rowLimit where !peers[row].isUsed { peerLists.move(row, to: PeerList.free) }
         for slot in 0..<links.count where links[slot].state != .closed {
             relist(slot)
             armLink(slot)
             if links[slot].isNative, let nonce = links[slot].nonce { nonces.insert(slot, hash: mix(nonce)) }
         }
-        for row in 0..<peers.count where peers[row].isUsed {
+        for row in 0..<rowLimit where peers[row].isUsed {
             endpoints.insert(row, hash: peers[row].endpoint.stableHash)
             if let nonce = peers[row].provenNonce { nonces.insert(links.count + row, hash: mix(nonce)) }
             peerLists.move(row, to: PeerList.idle)
         }
         // The queue of those that may dial is rebuilt from the schedules, in row order.
-        for row in 0..<peers.count where peers[row].isUsed { rearm(row) }
+        for row in 0..<rowLimit where peers[row].isUsed { rearm(row) }
     }
 
     private mutating func rearm(_ row: Int) {

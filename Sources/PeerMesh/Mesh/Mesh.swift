@@ -27,6 +27,9 @@ public struct Mesh: ~Copyable {
     /// Transitions that found the queue full: the driver did not take them.
     public internal(set) var lostTransitions: UInt64 = 0
 
+    /// Rows beyond this were never used: what walks the book stops here.
+    var rowLimit = 0
+
     /// Where we can be dialled, if we know.
     public internal(set) var ownEndpoint: Endpoint?
     var isStarted = false
@@ -81,7 +84,6 @@ public struct Mesh: ~Copyable {
         actions = FixedQueue(capacity: linkCount * 6 + peerCount + 16)
         transitions = FixedQueue(capacity: linkCount * 4 + peerCount + 16)
         for slot in 0..<linkCount { linkLists.move(slot, to: LinkList.free) }
-        for row in 0..<peerCount { peerLists.move(row, to: PeerList.free) }
     }
 
     /// The next thing to do, in order, or nil.
