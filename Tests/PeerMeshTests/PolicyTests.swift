@@ -450,3 +450,26 @@ struct CopiedNonceTests {
         #expect(harness.mesh.peer(at: CopiedNonceTests.victim, now: harness.now)?.established == genuine)
     }
 }
+
+/// Found by the simulator: `one-way-walls`, 16 nodes, 10 masternodes, any seed: a clock leaps by ten minutes.
+@Suite("A leap of the clock")
+struct ClockLeapTests {
+    @Test("a leap over a wait and the discovery is no rescue: the peer's own timer was due")
+    func leapRescuesNobody() {
+        let peer = Endpoint(IPAddress(v4: 10, 0, 1, 1), port: 9_000)
+        var harness = Harness()
+        var dialled = LinkID(slot: 0, generation: 0)
+        for action in harness.tell(.registered(peer)) + harness.wait(.seconds(40)) {
+            if case .dial(let link, _) = action { dialled = link }
+        }
+        _ = harness.tell(.connected(dialled))
+        _ = harness.tell(.hello(dialled, Hello(isNative: true, endpoint: peer, nonce: 7, verdict: .banned(for: .seconds(3_600)), version: 2)))
+        _ = harness.tell(.ended(dialled, .remoteClosed))
+        // The wait of 300 s outlasts the next discovery: one leap makes both due, the discovery first.
+        harness.now = harness.now + .seconds(600)
+        harness.mesh.advance(to: harness.now)
+        let dials = harness.take().filter { if case .dial = $0 { true } else { false } }
+        #expect(dials.count == 1)
+        #expect(harness.mesh.rescues == 0)
+    }
+}

@@ -200,6 +200,7 @@ extension World {
             if let broken = nodes[node].mesh.brokenInvariant(at: clock(node)) { violation("node \(node): \(broken)") }
             report.rescues += nodes[node].mesh.rescues
         }
+        if report.rescues > 0 { violation("\(report.rescues) wanted masternodes had no next step until phase 3 looked") }
         checkBeliefs()
         summarise()
         report.traceHash = traceHash
