@@ -46,6 +46,8 @@ var dependencies: [Package.Dependency] = []
 if !coreOnly {
     dependencies = [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     ]
     products += [
         .library(name: "BitcoinWire", targets: ["BitcoinWire"]),
@@ -56,7 +58,14 @@ if !coreOnly {
         .target(name: "BitcoinWire", dependencies: ["Reactor", "PeerMesh", "Timers", "COpenSSL"], swiftSettings: strict),
         .target(
             name: "Daemon",
-            dependencies: ["Reactor", "PeerMesh", "Timers", "CEpoll", "BitcoinWire"],
+            dependencies: [
+                "Reactor", "PeerMesh", "Timers", "CEpoll", "BitcoinWire",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "CoreMetrics", package: "swift-metrics"),
+                .product(name: "Metrics", package: "swift-metrics"),
+            ],
             swiftSettings: strict
         ),
         .executableTarget(
