@@ -74,18 +74,35 @@ public final class NodeDaemon {
     /// Runs until SIGTERM or SIGINT. Returns when the node has ended and its log is written.
     public func run() throws(DaemonError) {
         let bound = try listen()
-        let logThread = try log.start(configuration.startLines(bound: bound, available: available))
+        let control = try openControl(bound: bound)
+        var opening = configuration.startLines(bound: bound, available: available)
+        opening.add(control)
+        let logThread = try log.start(opening)
         handler.keeper = keeper
+        handler.chronicle = control?.chronicle
         try keeper.begin()
         for endpoint in configuration.masternodes.compactMap(\.endpoint) { node.handle(.registered(endpoint)) }
         for endpoint in configuration.peers.compactMap(\.endpoint) { node.handle(.connect(endpoint)) }
         node.start()
         loop.run()
+        control?.stop()
         resolver?.stop()
         log.stop()
         // A reader that blocks the log keeps its lines; it does not keep the process.
         _ = logThread.wait(milliseconds: NodeDaemon.logLimit)
         handler.keeper = nil
+    }
+
+    private func openControl(bound: [Endpoint]) throws(DaemonError) -> ControlPlane? {
+        guard let socket = try configuration.claimControlSocket(bound: bound) else { return nil }
+        return try ControlPlane(
+            socket, readOnly: configuration.control.readOnly,
+            DeskParts(
+                facts: configuration.facts(available: available), port: node.port,
+                chronicle: Chronicle(capacity: Int(configuration.mesh.bookCapacity)), actions: NodeOperatorPort(port: node.port),
+                journal: MemoryJournal(), reloader: nil
+            )
+        )
     }
 
     private func listen() throws(DaemonError) -> [Endpoint] {
@@ -208,8 +225,10 @@ public final class NodeDaemon {
 /// Hands what the node tells its application to the keeper. The daemon itself has no use for frames: it holds links.
 final class DaemonHandler: PeerHandler {
     var keeper: NodeDaemon.Keeper?
+    var chronicle: Chronicle?
 
     override func changed(_ transition: Transition) {
+        chronicle?.note(transition)
         keeper?.changed(transition)
     }
 

@@ -18,6 +18,8 @@ public struct NodeConfiguration: Sendable {
     public var logFormat = LogFormat.text
     /// Equal transitions within this span are counted instead of printed.
     public var logRepeat = Nanoseconds.seconds(10)
+    /// Where operators reach the node.
+    public var control = ControlSettings()
     /// Role, slots and every timing.
     public var mesh: MeshSettings
     /// Nothing was said about where to listen: the node is a first try on this machine.
@@ -92,7 +94,7 @@ public struct NodeConfiguration: Sendable {
 
     /// The descriptors that this configuration may come to need.
     public var budget: DescriptorBudget {
-        DescriptorBudget(links: UInt64(mesh.linkCapacity), listeners: UInt64(listen.count))
+        DescriptorBudget(links: UInt64(mesh.linkCapacity), listeners: UInt64(listen.count), control: control.descriptors)
     }
 }
 
