@@ -19,6 +19,7 @@ struct RunCommand: ParsableCommand {
     )
 
     @OptionGroup(title: "Node") var node: NodeOptions
+    @OptionGroup(title: "Control") var control: ControlOptions
     @OptionGroup(title: "Slots") var slots: SlotOptions
     @OptionGroup(title: "Dials and deadlines") var dials: DialOptions
     @OptionGroup(title: "Keepalive") var keepalive: KeepaliveOptions
@@ -42,6 +43,7 @@ struct RunCommand: ParsableCommand {
             choice?.apply(to: &configuration.mesh)
         }
         if let reserve = slots.reserve { configuration.mesh.reservedSlots = reserve }
+        configuration.control = try control.settings()
         configuration.complete()
         try configuration.check()
         return configuration
