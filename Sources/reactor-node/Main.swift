@@ -29,7 +29,7 @@ enum Main {
 
     /// Tells where the accepted forms are, where the parser's own words do not.
     private static func complete(_ message: String) -> String {
-        message.contains(": give ") ? message : "\(message); `reactor-node run --help` lists what is accepted"
+        message.contains(": give ") ? message : "\(message); `reactor-node --help` lists the commands, and a command's --help what it accepts"
     }
 
     /// Says why in one line on stderr, and ends.

@@ -42,6 +42,10 @@ public struct ControlSettings: Hashable, Sendable {
     /// The directory of sockets that nobody named: the user's run directory; for root, /run; else one below /tmp that only
     /// its user may enter.
     public static var directory: String {
+        // A service manager names the directory that it has made for the service.
+        if let text = unsafe getenv("RUNTIME_DIRECTORY"), let run = unsafe String(validatingCString: text), run.hasPrefix("/") {
+            return run.split(separator: ":").first.map(String.init) ?? run
+        }
         if let text = unsafe getenv("XDG_RUNTIME_DIR"), let run = unsafe String(validatingCString: text), run.hasPrefix("/") {
             return run + "/reactor-node"
         }

@@ -33,14 +33,14 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
 
     /// The case for a peer of the book. `dial` is the state of its dial's link, if it has one.
     init(_ report: PeerReport, dial: LinkState?) {
-        self.init(report.verdict, isEstablished: report.established != nil, dial: dial)
+        self.init(report.verdict, isHeld: report.held != nil, dial: dial)
     }
 
     /// The case for a verdict. Every verdict has its own: a new one does not compile until it is explained.
-    init(_ verdict: DialVerdict, isEstablished: Bool, dial: LinkState?) {
+    init(_ verdict: DialVerdict, isHeld: Bool, dial: LinkState?) {
         switch verdict {
         case .yes: self = .ready
-        case .no(.alreadyLinked): self = isEstablished ? .linked : .linkHeld
+        case .no(.alreadyLinked): self = isHeld ? .linkHeld : .linked
         case .no(.dialInFlight): self = Standing.inFlight(dial)
         case .no(.unknownPeer): self = .unknown
         case .no(.banned): self = .banned
@@ -134,7 +134,7 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
     /// What happens next by itself.
     var nextStep: String {
         switch self {
-        case .linked: "pings; a dial only after the link has ended"
+        case .linked: "a ping; a dial only after the link has ended"
         case .linkHeld: "the older link answers, or the new one takes its place"
         case .dialing, .securing, .greeting: "the deadline of this step"
         case .ready: "the dial"

@@ -79,7 +79,7 @@ extension Why {
         case .no(.unknownPeer): return json("no", "unknown-peer")
         case .no(.banned(let until)): return json("no", "banned", until: until)
         case .no(.off), .wait, .queue:
-            let reason = Standing(verdict, isEstablished: false, dial: nil).rawValue
+            let reason = Standing(verdict, isHeld: false, dial: nil).rawValue
             if case .wait(let until, _) = verdict { return json("wait", reason, until: until) }
             if case .queue = verdict { return json("queue", reason) }
             return json("no", reason)

@@ -87,7 +87,7 @@ struct ControlClient {
     }
 
     private func request(_ method: String, _ target: String, _ body: JSON?) -> [UInt8] {
-        let body = body?.line ?? ""
+        let body = body.map { $0.isNull ? "" : $0.line } ?? ""
         // HTTP/1.0: the answer ends where the connection does.
         return Array("\(method) \(target) HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)".utf8)
     }
