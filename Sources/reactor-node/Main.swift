@@ -17,8 +17,8 @@ enum Main {
             fail(error.description, status: error.status.rawValue)
         } catch let error as CommandFailure {
             fail(error.description, status: error.status)
-        } catch let error as OptionConflict {
-            fail(error.description, status: DaemonError.Status.usage.rawValue)
+        } catch let mistake as SettingsMistake {
+            fail(mistake.description, status: mistake.status.rawValue)
         } catch {
             let status = ReactorNode.exitCode(for: error)
             // Help and version are asked for, not failures: the parser prints them as they are.
@@ -62,7 +62,7 @@ struct ReactorNode: ParsableCommand {
             on a private network on this machine; it says what to type next.
             """,
         version: Version.text,
-        subcommands: [RunCommand.self, DemoCommand.self, SimulateCommand.self, CheckCommand.self],
+        subcommands: [RunCommand.self, ConfigCommand.self, DemoCommand.self, SimulateCommand.self, CheckCommand.self, ManualCommand.self],
         groupedSubcommands: [
             CommandGroup(
                 name: "Ask a running node",

@@ -1,5 +1,7 @@
-// What `--version` says. Kept in step with CHANGELOG.md.
+// What `--version` says.
+
+import Daemon
 
 enum Version {
-    static let text = "reactor-node 0.1.0"
+    static let text = NodeDaemon.version
 }

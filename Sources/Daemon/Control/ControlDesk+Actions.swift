@@ -121,7 +121,6 @@ extension ControlDesk {
     }
 
     func reload() throws(Problem) -> Answer {
-        guard let reloader else { throw Problem.unavailable("this node was started without settings that could be read again") }
         do throws(JournalError) { try journal.record(.reload, at: .now) } catch {}
         let report = reloader.reload()
         view.forget()

@@ -13,7 +13,6 @@ struct NodeFacts: Sendable {
     var network: String
     var dialect: String
     var advertised: Endpoint?
-    var mesh: MeshSettings
     /// Descriptors that the process may have.
     var descriptors: UInt64
     var startedAt: Instant
@@ -26,7 +25,7 @@ struct DeskParts {
     var chronicle: Chronicle
     var actions: any OperatorPort
     var journal: any OperatorJournal
-    var reloader: (any Reloader)?
+    var reloader: any Reloader
 }
 
 /// The answering side. On the control thread only.
@@ -36,7 +35,7 @@ final class ControlDesk {
     let view: NodeView
     let actions: any OperatorPort
     let journal: any OperatorJournal
-    let reloader: (any Reloader)?
+    let reloader: any Reloader
     let metrics: NodeMetrics
     /// Open connections and followers, told by the server for `/loop` and `/metrics`.
     var connections = 0
@@ -51,6 +50,11 @@ final class ControlDesk {
         view = try NodeView(parts.port)
         metrics = NodeMetrics(facts)
     }
+
+    /// The numbers in force now: a reload may have changed them.
+    var mesh: MeshSettings { reloader.configuration.mesh }
+
+    private var thresholds: Thresholds { Thresholds(reloader.configuration.health) }
 
     /// Answers everything but `/events`, which is no answer but a stream.
     func answer(_ request: Request) throws(Problem) -> Answer {
@@ -117,7 +121,7 @@ final class ControlDesk {
     private func why(_ request: Request) throws(Problem) -> JSON {
         let endpoint = named(request)
         let snapshot = try view.snapshot(age: .zero)
-        let why = Why(snapshot: snapshot, settings: facts.mesh, moments: Moments())
+        let why = Why(snapshot: snapshot, settings: mesh, moments: Moments())
         let history = chronicle.history(of: endpoint)
         guard let peer = snapshot.peers.first(where: { $0.endpoint == endpoint }) else {
             return why.json(unknown: endpoint, history: history)
@@ -134,7 +138,7 @@ final class ControlDesk {
         let (inbound, outbound) = Health.directions(snapshot)
         return .members(
             ("version", .string(facts.version)), ("pid", .count(getpid())), ("network", .string(facts.network)),
-            ("dialect", .string(facts.dialect)), ("role", .string(facts.mesh.role.name)), ("startedAt", moments.json(facts.startedAt)),
+            ("dialect", .string(facts.dialect)), ("role", .string(mesh.role.name)), ("startedAt", moments.json(facts.startedAt)),
             ("uptimeSeconds", moments.seconds(since: facts.startedAt)),
             ("listening", .array(snapshot.listeners.map { .string($0.description) })),
             ("advertised", snapshot.ownEndpoint.map { .string($0.description) } ?? .null), ("reach", reach(snapshot)),
@@ -146,7 +150,7 @@ final class ControlDesk {
             ("peers", .members(
                 ("known", .count(census.knownPeers)), ("wanted", .count(snapshot.peers.count { $0.isWanted })),
                 ("masternodes", .count(census.registered)), ("banned", .count(snapshot.peers.count { $0.view == .banned })))),
-            ("health", .string(Health(snapshot, facts, Thresholds(), lag: view.lag).status.rawValue))
+            ("health", .string(Health(snapshot, facts, thresholds, lag: view.lag).status.rawValue))
         )
     }
 
@@ -166,6 +170,7 @@ final class ControlDesk {
 
     private func slots() throws(Problem) -> JSON {
         let census = try view.snapshot(.tally).census
+        let mesh = mesh
         return .members(
             ("maxPeers", .count(census.maxPeers)), ("reserved", .count(census.reservedSlots)), ("regularSlots", .count(census.regularSlots)),
             ("masternodes", .members(("established", .count(census.establishedMasternodes)), ("dialing", .count(census.dialingMasternodes)))),
@@ -173,9 +178,9 @@ final class ControlDesk {
                 ("established", .count(census.establishedRegular)), ("dialing", .count(census.dialingRegular)),
                 ("free", .count(max(census.regularSlots - census.establishedRegular - census.dialingRegular, 0))))),
             ("free", .count(max(census.maxPeers - census.establishedRegular - census.establishedMasternodes, 0))),
-            ("pending", .members(("now", .count(census.pending)), ("limit", .count(facts.mesh.pendingLimit)))),
-            ("draining", .members(("now", .count(census.draining)), ("limit", .count(facts.mesh.drainingLimit)))),
-            ("dials", .members(("now", .count(census.dialingMasternodes + census.dialingRegular)), ("limit", .count(facts.mesh.dialLimit))))
+            ("pending", .members(("now", .count(census.pending)), ("limit", .count(mesh.pendingLimit)))),
+            ("draining", .members(("now", .count(census.draining)), ("limit", .count(mesh.drainingLimit)))),
+            ("dials", .members(("now", .count(census.dialingMasternodes + census.dialingRegular)), ("limit", .count(mesh.dialLimit))))
         )
     }
 
@@ -204,7 +209,7 @@ final class ControlDesk {
             ("memoryLimit", .count(snapshot.memoryLimit)),
             ("descriptors", .members(("open", .count(Descriptors.open)), ("limit", .count(facts.descriptors)))),
             ("control", .members(
-                ("connections", .count(connections)), ("limit", .count(ControlSettings.connectionLimit)), ("followers", .count(followers)),
+                ("connections", .count(connections)), ("limit", .count(ControlLimits.connectionLimit)), ("followers", .count(followers)),
                 ("lostRecords", .count(chronicle.counts.lost))))
         )
     }
@@ -212,7 +217,7 @@ final class ControlDesk {
     // MARK: Health
 
     private func live(_ request: Request) -> Answer {
-        let limit = request.span("max-loop-lag") ?? Thresholds().maximumLag
+        let limit = request.span("max-loop-lag") ?? thresholds.maximumLag
         let health = (try? view.snapshot(.counters, age: .zero)).map { _ in
             Health(checks: [Health.lag(view.lag, limit)])
         } ?? Health(checks: [Health.silent])
@@ -220,9 +225,9 @@ final class ControlDesk {
     }
 
     private func ready(_ request: Request) -> Answer {
-        var thresholds = Thresholds()
-        thresholds.links = request.count("min-links")
-        thresholds.masternodes = request.count("min-masternodes")
+        var thresholds = thresholds
+        thresholds.links = request.count("min-links") ?? thresholds.links
+        thresholds.masternodes = request.count("min-masternodes") ?? thresholds.masternodes
         thresholds.inbound = request.count("min-inbound") ?? thresholds.inbound
         thresholds.outbound = request.count("min-outbound") ?? thresholds.outbound
         thresholds.maximumLag = request.span("max-loop-lag") ?? thresholds.maximumLag

@@ -7,14 +7,22 @@ import Timers
 
 /// From where on a node is degraded.
 struct Thresholds {
-    /// Nil asks for one if anybody is wanted.
-    var links: UInt64?
-    /// Nil asks for one if the registry names any.
-    var masternodes: UInt64?
-    var inbound: UInt64 = 0
-    var outbound: UInt64 = 0
-    var maximumLag = Nanoseconds.seconds(1)
-    var descriptors: UInt64 = 32
+    var links: UInt64
+    var masternodes: UInt64
+    var inbound: UInt64
+    var outbound: UInt64
+    var maximumLag: Nanoseconds
+    var descriptors: UInt64
+
+    /// As the settings have them.
+    init(_ settings: HealthThresholds) {
+        links = UInt64(settings.links)
+        masternodes = UInt64(settings.masternodes)
+        inbound = UInt64(settings.inbound)
+        outbound = UInt64(settings.outbound)
+        maximumLag = settings.lag
+        descriptors = UInt64(settings.descriptors)
+    }
 }
 
 /// Checks and what comes of them.
@@ -50,12 +58,11 @@ struct Health {
     init(_ snapshot: NodeSnapshot, _ facts: NodeFacts, _ thresholds: Thresholds, lag: Nanoseconds) {
         let census = snapshot.census
         let (inbound, outbound) = Health.directions(snapshot)
-        let anyWanted: UInt64 = snapshot.peers.contains { $0.isWanted } ? 1 : 0
         let free = facts.descriptors > Descriptors.open ? facts.descriptors - Descriptors.open : 0
         checks = [
             Health.lag(lag, thresholds.maximumLag),
-            Health.atLeast("links", census.establishedMasternodes + census.establishedRegular, thresholds.links ?? anyWanted),
-            Health.atLeast("masternodes", census.establishedMasternodes, thresholds.masternodes ?? (census.registered > 0 ? 1 : 0)),
+            Health.atLeast("links", census.establishedMasternodes + census.establishedRegular, thresholds.links),
+            Health.atLeast("masternodes", census.establishedMasternodes, thresholds.masternodes),
             Health.atLeast("inbound", inbound, thresholds.inbound), Health.atLeast("outbound", outbound, thresholds.outbound),
             Health.atLeast("descriptors", Int(clamping: free), thresholds.descriptors),
             Health.registry(census),

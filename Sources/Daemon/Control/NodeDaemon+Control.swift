@@ -32,15 +32,15 @@ final class ControlPlane {
 extension NodeConfiguration {
     /// The socket that this configuration asks for, claimed; nil if it asks for none.
     func claimControlSocket(bound: [Endpoint]) throws(DaemonError) -> ControlSocket? {
-        guard let path = control.path(listeningOn: bound.first) else { return nil }
-        return try ControlSocket(claiming: path, makingDirectory: control.place == .automatic)
+        guard let path = controlSocket.path(listeningOn: bound.first) else { return nil }
+        return try ControlSocket(claiming: path, makingDirectory: controlSocket == .automatic)
     }
 
     /// What does not change while the node runs.
     func facts(available: UInt64) -> NodeFacts {
         NodeFacts(
-            version: control.version, network: network.name, dialect: network.isNative ? "time" : "bitcoin", advertised: advertise,
-            mesh: mesh, descriptors: available, startedAt: Instant(nanoseconds: cepoll_monotonic())
+            version: NodeDaemon.version, network: network.name, dialect: network.isNative ? "time" : "bitcoin", advertised: effectiveAdvertise,
+            descriptors: available, startedAt: Instant(nanoseconds: cepoll_monotonic())
         )
     }
 }
@@ -48,26 +48,4 @@ extension NodeConfiguration {
 /// Where a node without a state directory writes its operator's actions: nowhere. They hold until it ends.
 struct MemoryJournal: OperatorJournal {
     func record(_ action: OperatorAction, at time: WallTime) throws(JournalError) {}
-}
-
-/// The way of an action to the node, event by event.
-struct NodeOperatorPort: OperatorPort {
-    let port: NodePort
-
-    func post(_ action: OperatorAction) -> PostResult {
-        switch action {
-        case .connect(let peer): port.post(.connect(peer))
-        case .disconnect(let peer): port.post(.disconnect(peer))
-        case .redial(let peer?): port.post(.redial(peer))
-        case .ban(let subject, let until, _, _):
-            port.post(.ban(subject, until: until.map { Instant(nanoseconds: cepoll_monotonic()) + $0.since(.now) } ?? .never, by: .operator))
-        case .unban(let subject): port.post(.unban(subject))
-        case .trust(let subject): port.post(.trust(subject))
-        case .untrust(let subject): port.post(.untrust(subject))
-        case .addMasternode(let peer): port.post(.registered(peer))
-        case .removeMasternode(let peer): port.post(.unregistered(peer))
-        case .drain: port.post(.shutdown)
-        case .redial(nil), .reload, .logLevel: .posted
-        }
-    }
 }

@@ -9,7 +9,7 @@ public import Timers
 /// After every `handle` or `advance`, take the actions out with `nextAction()` until it is nil, and perform them in order.
 /// Not thread-safe: it belongs to whoever holds it.
 public struct Mesh: ~Copyable {
-    public let settings: MeshSettings
+    public internal(set) var settings: MeshSettings
     var links: Slab<Link>
     var peers: Slab<Peer>
     var linkLists: IndexLists
