@@ -1,6 +1,8 @@
 // Growable tables of plain or move-only values: the memory of a world. The one file here that touches raw memory; an index
 // out of range traps.
 
+import CPrefetch
+
 /// A table that grows by doubling, hands out indices, and never moves an element to another index.
 @safe
 struct Table<Element: ~Copyable>: ~Copyable {
@@ -34,6 +36,13 @@ struct Table<Element: ~Copyable>: ~Copyable {
             precondition(index >= 0 && index < count, "table index out of range")
             return unsafe base + index
         }
+    }
+
+    /// Asks for the first `lines` cache lines of the element. See `World+Lookahead.swift`.
+    @inline(__always)
+    func prefetch(_ index: Int, lines: Int) {
+        precondition(index >= 0 && index < count, "table index out of range")
+        cprefetch(UInt(bitPattern: unsafe base + index), CInt(lines))
     }
 
     /// Adds `element` and returns its index.
