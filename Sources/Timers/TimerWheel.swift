@@ -28,14 +28,14 @@ public struct TimerWheel: ~Copyable {
     // sentinel node each would be a cold line of its own whenever a list is touched.
     private let nodes: UnsafeMutablePointer<Node>
     private let heads: UnsafeMutablePointer<Int32>
-    private var occupied = [8 of UInt64](repeating: 0)
-    /// Bit k: some slot of level k is occupied.
-    private var occupiedLevels: UInt32 = 0
-    /// Bit 0: something is due; bit 1: something has fired. Asked at every wake: those lists' sentinels are cold lines.
-    private var waiting: UInt8 = 0
     /// The tick of `now`: every occupied slot begins later.
     private var current: UInt64
     private var now: Instant
+    /// Bit k: some slot of level k is occupied.
+    private var occupiedLevels: UInt32 = 0
+    /// Bit 0: something is due; bit 1: something has fired. Asked at every wake: those lists' heads are a cold line.
+    private var waiting: UInt8 = 0
+    private var occupied = [8 of UInt64](repeating: 0)
 
     /// A wheel of `capacity` unarmed timers, at the time `now`. The only allocation in its life.
     public init(capacity: Int, now: Instant) {
@@ -138,6 +138,11 @@ public struct TimerWheel: ~Copyable {
     package var nextUpAddress: UInt {
         guard let list = firstOccupied else { return 0 }
         return UInt(bitPattern: unsafe heads + list)
+    }
+
+    /// Whether the timer fires at an `advance(to: now)`; false if it would only move.
+    package func isDue(_ index: Int, at now: Instant) -> Bool {
+        node(checked: index).deadline <= now
     }
 
     /// Where the timer's node lies.

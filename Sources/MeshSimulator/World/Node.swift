@@ -45,7 +45,7 @@ struct Node: ~Copyable {
     let role: Role
     var mesh: Mesh
     /// The lines of all that.
-    static var hotLines: Int { 12 }
+    static var hotLines: Int { 7 }
 
     let address: Address
     /// Where its packets seem to come from.

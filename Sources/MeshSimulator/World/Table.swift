@@ -54,6 +54,9 @@ struct Table<Element: ~Copyable>: ~Copyable {
         return count - 1
     }
 
+    /// Forgets every element; plain ones only need no more than that.
+    mutating func empty() where Element: BitwiseCopyable { count = 0 }
+
     private mutating func grow() {
         let larger = unsafe Table.memory(capacity * 2)
         unsafe larger.moveInitialize(from: base, count: count)

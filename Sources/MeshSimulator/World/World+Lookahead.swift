@@ -6,40 +6,39 @@ import CPrefetch
 import PeerMesh
 
 /// Entries that are looked at together, and where they lead.
-struct Lookahead {
-    /// Entries of one round: what they touch, some 2 KiB each, fits into a core's own cache.
+struct Lookahead: ~Copyable {
+    /// Entries of one round: what they touch, one KiB each, fits into a core's own cache.
     static var most: Int { 64 }
     /// Worlds of fewer nodes stay in the cache by themselves.
     static var fewestNodes: Int { 400 }
 
-    /// Packets by connection × 2 + end; then by receiver and slot.
-    var ends = [64 of Int32](repeating: 0)
-    var receivers = [64 of Int32](repeating: 0)
-    var slots = [64 of Int32](repeating: 0)
-    var packets = 0
-    /// Nodes that wake, and the timers that they begin with.
-    var wakers = [64 of Int32](repeating: 0)
-    var timers = [64 of Int32](repeating: 0)
-    var wakes = 0
+    struct Place: BitwiseCopyable {
+        /// A packet's connection × 2 + end, a wake's node; then its timer.
+        var from: Int32
+        var node: Int32
+        /// The link's slot, or -1.
+        var slot: Int32
+    }
+
+    var packets = Table<Place>(reserving: Lookahead.most)
+    var wakes = Table<Place>(reserving: Lookahead.most)
 }
 
 extension World {
     /// Asks for what the next entries of this millisecond touch. Returns how many of them it has looked at.
     mutating func lookAhead() -> Int {
-        ahead.packets = 0
-        ahead.wakes = 0
+        ahead.packets.empty()
+        ahead.wakes.empty()
         var index = calendar.first(at: now)
         var count = 0
         while index >= 0, count < Lookahead.most {
             let entry = calendar[index]
             switch entry.kind {
             case .wake:
-                ahead.wakers[ahead.wakes] = entry.target
-                ahead.wakes += 1
+                ahead.wakes.append(Lookahead.Place(from: -1, node: entry.target, slot: -1))
                 nodes.prefetch(Int(entry.target), lines: Node.hotLines)
             case .ping, .pong, .hello, .ask, .peers, .synAck, .refused, .fin, .reset, .taken, .accept, .syn:
-                ahead.ends[ahead.packets] = entry.target << 1 | Int32(entry.end)
-                ahead.packets += 1
+                ahead.packets.append(Lookahead.Place(from: entry.target << 1 | Int32(entry.end), node: -1, slot: -1))
                 connections.prefetch(Int(entry.target), lines: 1)
             case .boot, .flap: break
             }
@@ -48,6 +47,8 @@ extension World {
         }
         if count < 2 { return max(count, 1) }
         findReceivers()
+        for place in 0..<ahead.wakes.count { cprefetch(nodes[Int(ahead.wakes[place].node)].mesh.nextTimerAddress, 1) }
+        for place in 0..<ahead.packets.count where ahead.packets[place].slot >= 0 { askFor(ahead.packets[place]) }
         findTimers()
         findLinks()
         findRows()
@@ -55,36 +56,39 @@ extension World {
     }
 
     private mutating func findReceivers() {
-        for place in 0..<ahead.packets {
-            let side = connections[Int(ahead.ends[place] >> 1)][UInt8(ahead.ends[place] & 1)]
-            ahead.receivers[place] = side.node
-            ahead.slots[place] = side.node >= 0 && side.isAdopted ? Int32(bitPattern: side.slot) : -1
-            if side.node >= 0 { nodes.prefetch(Int(side.node), lines: Node.hotLines) }
-        }
-        for place in 0..<ahead.wakes {
-            cprefetch(nodes[Int(ahead.wakers[place])].mesh.nextTimerAddress, 1)
+        for place in 0..<ahead.packets.count {
+            let (index, end) = (Int(ahead.packets[place].from >> 1), ahead.packets[place].from & 1)
+            let node = end == 0 ? connections[index].dialled.node : connections[index].accepted.node
+            let slot = end == 0 ? connections[index].dialled.slot : connections[index].accepted.slot
+            guard node >= 0 else { continue }
+            ahead.packets[place].node = node
+            ahead.packets[place].slot = Int32(truncatingIfNeeded: slot)
+            nodes.prefetch(Int(node), lines: Node.hotLines)
         }
     }
 
     private mutating func findTimers() {
-        for place in 0..<ahead.wakes {
-            let node = Int(ahead.wakers[place])
+        for place in 0..<ahead.wakes.count {
+            let node = Int(ahead.wakes[place].node)
             let timer = nodes[node].mesh.nextTimer
-            let isLink = timer >= 0 && timer < nodes[node].connections.count
-            ahead.timers[place] = isLink ? Int32(timer) : -1
-            if isLink { askFor(node, timer) }
+            ahead.wakes[place].from = Int32(truncatingIfNeeded: timer)
+            if timer >= 0 { cprefetch(nodes[node].mesh.address(ofTimer: timer), 1) }
         }
     }
 
-    private func findLinks() {
-        for place in 0..<ahead.packets where ahead.slots[place] >= 0 {
-            askFor(Int(ahead.receivers[place]), Int(ahead.slots[place]))
+    /// Links whose timers are due; a timer that only moves touches no link.
+    private mutating func findLinks() {
+        for place in 0..<ahead.wakes.count {
+            let (node, timer) = (Int(ahead.wakes[place].node), Int(ahead.wakes[place].from))
+            guard timer >= 0, timer < nodes[node].connections.count, nodes[node].mesh.isDue(timer, at: clock(node)) else { continue }
+            ahead.wakes[place].slot = Int32(truncatingIfNeeded: timer)
+            askFor(ahead.wakes[place])
         }
     }
 
     private func findRows() {
-        for place in 0..<ahead.wakes where ahead.timers[place] >= 0 {
-            let (node, slot) = (Int(ahead.wakers[place]), Int(ahead.timers[place]))
+        for place in 0..<ahead.wakes.count where ahead.wakes[place].slot >= 0 {
+            let (node, slot) = (Int(ahead.wakes[place].node), Int(ahead.wakes[place].slot))
             cprefetch(nodes[node].mesh.address(ofRowOfLink: slot), 1)
             let connection = nodes[node].connections[slot]
             if connection >= 0 { connections.prefetch(Int(connection >> 1), lines: 1) }
@@ -92,7 +96,8 @@ extension World {
     }
 
     @inline(__always)
-    private func askFor(_ node: Int, _ slot: Int) {
+    private func askFor(_ place: Lookahead.Place) {
+        let (node, slot) = (Int(place.node), Int(place.slot))
         let lines = nodes[node].mesh.lines(ofLink: slot)
         cprefetch(lines.timer, 1)
         cprefetch(lines.link, 2)

@@ -65,7 +65,7 @@ extension Mesh {
         guard isStarted, !isStopping else { return }
         pump(PeerList.readyMasternode, at: now)
         // What waits for a slot waits: its row is not looked at for every event.
-        if hasRegularRoom { pump(PeerList.readyRegular, at: now) }
+        if peerLists.first(PeerList.readyRegular) >= 0, hasRegularRoom { pump(PeerList.readyRegular, at: now) }
     }
 
     private mutating func pump(_ list: Int, at now: Instant) {

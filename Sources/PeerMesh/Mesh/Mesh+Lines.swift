@@ -2,7 +2,7 @@
 // that it touches, one after the other. Asked for beforehand, for many events at once, the lines come side by side. Addresses are
 // plain numbers here: to be asked for, never to be followed.
 
-import Timers
+package import Timers
 
 /// Where the lines lie that an event will touch; 0 is nowhere.
 package struct MeshLines: BitwiseCopyable {
@@ -20,6 +20,12 @@ extension Mesh {
 
     /// The timer that the next `advance` begins with, or -1.
     package var nextTimer: Int { wheel.nextUp }
+
+    /// Where this timer lies: one line.
+    package func address(ofTimer timer: Int) -> UInt { wheel.address(timer) }
+
+    /// Whether the timer fires at an `advance(to: now)`; false if it would only move.
+    package func isDue(_ timer: Int, at now: Instant) -> Bool { wheel.isDue(timer, at: now) }
 
     /// What a byte, a ping or a pong on the link of this slot touches, and what the fire of its timer does.
     package func lines(ofLink slot: Int) -> MeshLines {

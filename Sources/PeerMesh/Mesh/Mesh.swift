@@ -19,10 +19,10 @@ public struct Mesh: ~Copyable {
     var isStopping = false
     /// The last sign that our own network works: a byte, a connection, or a refusal, from anybody.
     var lastLife: Instant?
-    var peers: Slab<Peer>
     var peerLists: IndexLists
-    var linkLists: IndexLists
     public let settings: MeshSettings
+    var linkLists: IndexLists
+    var peers: Slab<Peer>
 
     /// Rows by endpoint.
     var endpoints: HashIndex
@@ -57,10 +57,10 @@ public struct Mesh: ~Copyable {
 
     /// The lists that rows are on.
     enum PeerList {
-        static let free = 0
-        static let idle = 1
-        static let readyMasternode = 2
-        static let readyRegular = 3
+        static let readyMasternode = 0
+        static let readyRegular = 1
+        static let idle = 2
+        static let free = 3
         static let count = 4
     }
 
