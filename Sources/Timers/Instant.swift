@@ -1,5 +1,5 @@
 // Points in time and spans of it, in whole nanoseconds. Nothing here reads a clock: whoever owns the thread reads it
-// once and hands it down. All arithmetic saturates, so that a far deadline is "never", not a crash (gotcha 18).
+// once and hands it down. All arithmetic saturates, so that a far deadline is "never", not a crash (trap 18).
 
 /// A point on a monotonic clock, in nanoseconds since that clock's own start.
 public struct Instant: Hashable, Comparable, Sendable, BitwiseCopyable {

@@ -102,7 +102,7 @@ struct TimerWheelTests {
         #expect(fire(&wheel, at: Instant(nanoseconds: 5 * ms + 700)) == [2])
     }
 
-    @Test("a timer re-armed at zero while firing runs in the next round, not in this one (gotcha 16)")
+    @Test("a timer re-armed at zero while firing runs in the next round, not in this one (trap 16)")
     func rearmedAtZero() {
         var wheel = TimerWheel(capacity: 2, now: .zero)
         wheel.arm(0, at: at(1))
@@ -161,7 +161,7 @@ struct TimerWheelTests {
         }
     }
 
-    @Test("at the end of time nothing overflows: the last deadlines fire at the last instant (gotcha 18)")
+    @Test("at the end of time nothing overflows: the last deadlines fire at the last instant (trap 18)")
     func endOfTime() {
         var wheel = TimerWheel(capacity: 4, now: Instant(nanoseconds: .max - 3_000_000))
         wheel.arm(0, at: .never)

@@ -5,7 +5,7 @@ import CEpoll
 import Timers
 
 extension EventLoop {
-    /// A wait never lasts longer, whatever the deadline: the clock is asked again (gotcha 19).
+    /// A wait never lasts longer, whatever the deadline: the clock is asked again (trap 19).
     private static let longestWait: Int64 = 86_400 * 1_000_000_000
 
     /// Whether the next iteration has something to do already.
@@ -22,8 +22,11 @@ extension EventLoop {
         }
         if mode == .noWait || state.isStopping || mailbox.isStopRequested { return 0 }
         guard let wake = state.wheel.nextWake else { return -1 }
-        // A fresh reading: `clock` is as old as the work of this iteration (gotcha 20).
+        // A fresh reading: `clock` is as old as the work of this iteration (trap 20).
         let left = wake - Instant(nanoseconds: cepoll_monotonic())
+        #if REACTOR_FAULTS
+            if isLeftOut(19) { return Int64(clamping: left.count) }
+        #endif
         return Int64(min(left.count, UInt64(Self.longestWait)))
     }
 
@@ -51,7 +54,7 @@ extension EventLoop {
 
     private func deliver(_ event: cepoll_event) {
         let index = Int(event.slot)
-        guard state.slots[index].generation == event.generation else {
+        guard isMeant(event) else {
             state.counts.staleEvents &+= 1
             return
         }
@@ -68,6 +71,14 @@ extension EventLoop {
         case .mailbox: acknowledgeWake()
         case .signals: unsafe deliverSignals(state.slots[index].descriptor, to: source)
         }
+    }
+
+    /// Whether the event's slot is still the one that it was registered as (trap 1).
+    private func isMeant(_ event: cepoll_event) -> Bool {
+        #if REACTOR_FAULTS
+            if isLeftOut(1) { return true }
+        #endif
+        return state.slots[Int(event.slot)].generation == event.generation
     }
 
     private func acknowledgeWake() {
@@ -88,7 +99,7 @@ extension EventLoop {
         }
     }
 
-    /// Two steps (gotcha 16): all that is due moves to the fired list, then it is taken one by one. A timer that is
+    /// Two steps (trap 16): all that is due moves to the fired list, then it is taken one by one. A timer that is
     /// armed for now meanwhile is due in the next iteration.
     func fireTimers() {
         state.wheel.advance(to: state.clock)
@@ -99,6 +110,9 @@ extension EventLoop {
             let entry = state.timers[index]
             assert(entry.isLive, "a destroyed timer fired")
             unsafe entry.source?._withUnsafeGuaranteedRef { $0.timerFired(tag: entry.tag) }
+            #if REACTOR_FAULTS
+                if isLeftOut(16) { state.wheel.advance(to: state.clock) }
+            #endif
         }
     }
 
