@@ -60,6 +60,9 @@ extension EventLoop {
         }
         let wanted = state.slots[index].wanted
         guard !wanted.isEmpty else {
+            #if REACTOR_FAULTS
+                if isLeftOut(5) { return }
+            #endif
             if event.events & (CEPOLL_ERR | CEPOLL_HUP) != 0 { latchHangup(index) }
             return
         }
