@@ -31,6 +31,15 @@ public struct Instant: Hashable, Comparable, Sendable, BitwiseCopyable {
         return Instant(nanoseconds: overflow ? .max : sum)
     }
 
+    /// The next tick of something periodic that was last due at this point: the first one after `now` that is a whole number
+    /// of periods away from it. The work of one tick does not shift the next, and ticks that were missed are skipped, not
+    /// replayed (trap 21). `period` must not be zero. O(1).
+    @inlinable
+    public func next(every period: Nanoseconds, after now: Instant) -> Instant {
+        precondition(period.count > 0, "a period takes time")
+        return self + period * ((now - self).count / period.count + 1)
+    }
+
     /// The time from `earlier` to `later`; zero if `earlier` is not earlier.
     @inlinable
     public static func - (later: Instant, earlier: Instant) -> Nanoseconds {
