@@ -91,6 +91,9 @@ final class EchoSource: Source {
                 let accepted = CInt(try #require(echo.sockets.keys.first))
                 #expect(Glibc.send(dialer, "x", 1, 0) == 1)
                 loop.runOnce(.wait)
+                // Unread, the answer would make of the close a reset (trap 25).
+                var answer: UInt8 = 0
+                #expect(Glibc.recv(dialer, &answer, 1, 0) == 1)
                 Glibc.close(dialer)
                 loop.runOnce(.wait)
                 let calls = Faults.records.dropFirst(before)
@@ -119,14 +122,16 @@ final class EchoSource: Source {
         func interruptions() throws {
             try Faults.with {
                 let world = try TestWorld()
-                for (call, after) in [(Call.wait, 3), (.wait, 20), (.accept, 0), (.recv, 0), (.recv, 5), (.sendPieces, 0), (.sendPieces, 4)] {
-                    Faults.answer(call, Int64(-CEPOLL_EINTR), after: Int32(after), times: 2)
+                let interrupted: Set = [Call.wait, .accept, .recv, .sendPieces]
+                for call in interrupted {
+                    Faults.answer(call, Int64(-CEPOLL_EINTR), times: 1)
+                    Faults.answer(call, Int64(-CEPOLL_EINTR), after: 2, times: 2)
                 }
                 let (left, right) = try world.linkedPair(182)
                 #expect(frames(world, left, right, count: 40))
                 #expect(world.loop.counters.failedWaits == 0)
                 #expect(left.application.downs.isEmpty && right.application.downs.isEmpty)
-                #expect(Faults.records.filter { $0.result == Int64(-CEPOLL_EINTR) }.count == 14)
+                #expect(Set(Faults.records.filter { $0.result == Int64(-CEPOLL_EINTR) }.map(\.call)) == interrupted)
             }
         }
 

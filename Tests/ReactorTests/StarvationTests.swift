@@ -29,12 +29,19 @@ struct StarvationTests {
         }
     }
 
+    /// Passes on what the child measured.
+    private static func pass(_ child: ExitTest.Result?) {
+        for line in String(decoding: child?.standardOutputContent ?? [], as: UTF8.self).split(separator: "\n") where line.contains("descriptors") {
+            print(line)
+        }
+    }
+
     /// Processor time of this thread, in nanoseconds.
     private static var threadTime: UInt64 { cepoll_clock(CLOCK_THREAD_CPUTIME_ID) }
 
     @Test("trap 5: among ten thousand half-closed, hung-up and silent descriptors a loop is woken by its timers and nothing else")
     func rest() async {
-        await #expect(processExitsWith: .success) {
+        let child = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
             let environment = ProcessInfo.processInfo.environment
             let seconds = environment["REACTOR_REST_SECONDS"].flatMap(UInt64.init) ?? 1
             var (soft, hard): (UInt64, UInt64) = (0, 0)
@@ -76,6 +83,7 @@ struct StarvationTests {
             try #require(waits <= 8)
             print("\(pairs * 2) descriptors at rest for \(seconds) s: 0 events, \(waits) waits, \(spent / 1_000) µs of processor time")
         }
+        Self.pass(child)
     }
 
     /// Takes questions of a byte and answers each with one, once it is told to; then closes.
@@ -155,7 +163,7 @@ struct StarvationTests {
 
     @Test("trap 13: with 32 descriptors and 200 clients nobody is left hanging, the loop does not spin, and then all is as before")
     func exhaustion() async {
-        await #expect(processExitsWith: .success) {
+        let child = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
             let clients = try Self.makeClients(200)
             let loop = try EventLoop()
             let server = SlowServer(loop: loop)
@@ -200,5 +208,6 @@ struct StarvationTests {
             listener.close()
             print("32 descriptors, 200 clients: \(wakes) wakes in 2 s of starvation (\(rests) rests), \(served) served, \(200 - served) refused, 20 of 20 afterwards")
         }
+        Self.pass(child)
     }
 }

@@ -57,6 +57,9 @@ struct TrapListenerTests {
                 if Self.passing.contains(error), listener.counters.fatal > 0 {
                     return "\(SystemError.text(of: error)), one connection's own, was taken for the end of the listener"
                 }
+                if Self.passing.contains(error), listener.counters.rests > 0 {
+                    return "after \(SystemError.text(of: error)) all others waited for a rest"
+                }
             }
             return nil
         }

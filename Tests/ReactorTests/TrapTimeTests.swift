@@ -91,15 +91,16 @@ struct TrapTimeTests {
             loop.runOnce(.noWait)
             guard diary.entries.isEmpty else { return "timers fired before the jump" }
             Faults.shiftClock(seconds: 86_400 * 24)
-            var most = 0
-            for _ in 0..<10 {
+            var (most, iterations) = (0, 1)
+            while diary.entries.count < 10_000, iterations < 10_000 {
                 let before = diary.entries.count
                 loop.runOnce(.noWait)
+                iterations += 1
                 most = max(most, diary.entries.count - before)
             }
             guard most <= 1_000 else { return "\(most) timers fired in one iteration before any descriptor had its turn" }
             guard diary.firedTags == (0..<10_000).map(UInt32.init) else { return "not all fired, or not in order" }
-            return other.entries.count == 11 ? nil : "readiness was told \(other.entries.count) times in 11 iterations"
+            return other.entries.count == iterations ? nil : "readiness was told \(other.entries.count) times in \(iterations) iterations"
         }
     }
 
