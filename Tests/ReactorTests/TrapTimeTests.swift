@@ -25,6 +25,20 @@ struct TrapTimeTests {
         }
     }
 
+    @Test("trap 18: a span beyond the end of time is a deadline that never comes: no crash, and it does not fire at once")
+    func trap18() throws {
+        let loop = try EventLoop()
+        let diary = Diary()
+        let spans = [Nanoseconds(.max), .seconds(.max), .milliseconds(.max), .seconds(1 << 40) * 1_000_000, Nanoseconds(.seconds(Int64.max))]
+        for span in spans {
+            loop.arm(loop.makeTimer(source: diary, tag: 0), after: span)
+            loop.arm(loop.makeTimer(source: diary, tag: 0), at: loop.now + span)
+        }
+        for _ in 0..<5 { loop.runOnce(.noWait) }
+        #expect(diary.entries.isEmpty, "\(diary.entries.count) of 10 timers fired 584 years early")
+        #expect(loop.nextDeadline.map { $0 > loop.now + .seconds(1 << 20) } == true)
+    }
+
     @Test("trap 19: no wait is longer than a day, whatever the deadline, with epoll_pwait2 and without")
     func trap19() throws {
         let century = Nanoseconds.seconds(3_155_695_200)
