@@ -13,7 +13,7 @@
 ///
 /// A timer never fires early, and fires less than one `tick` after its deadline if `advance(to:)` is called when
 /// `nextWake` says. Firing has two phases: `advance` collects what is due, `popFired` hands it out one at a time; a timer
-/// that is armed meanwhile, even for the past, waits for the next `advance` (gotcha 16).
+/// that is armed meanwhile, even for the past, waits for the next `advance` (trap 16).
 @safe
 public struct TimerWheel: ~Copyable {
     /// The wheel's resolution.

@@ -171,7 +171,8 @@ public final class Listener: Source {
     private func acceptBurst() {
         var taken = 0
         var failures = 0
-        while taken &+ failures < state.expected {
+        // A connection that failed before it was ours is off the queue: the next one may be asked for.
+        while taken < state.expected, failures < settings.burst {
             var remote = cepoll_address()
             state.counters.calls &+= 1
             let result = unsafe cepoll_accept(descriptor, &remote)
