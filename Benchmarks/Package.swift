@@ -22,6 +22,17 @@ let package = Package(
             dependencies: [.product(name: "Reactor", package: "reactor"), .product(name: "PeerMesh", package: "reactor")],
             swiftSettings: [.treatAllWarnings(as: .error)]
         ),
+        // Two of the compared servers: our loop alone, and a whole node.
+        .executableTarget(
+            name: "serve-loop",
+            dependencies: [.product(name: "Reactor", package: "reactor"), .product(name: "PeerMesh", package: "reactor")],
+            swiftSettings: [.treatAllWarnings(as: .error)]
+        ),
+        .executableTarget(
+            name: "serve-mesh",
+            dependencies: [.product(name: "Reactor", package: "reactor"), .product(name: "PeerMesh", package: "reactor")],
+            swiftSettings: [.treatAllWarnings(as: .error)]
+        ),
     ],
     swiftLanguageModes: [.v6]
 )
