@@ -1,16 +1,17 @@
 """The servers that are compared: one table, in one order and with one colour each throughout, and how to run one."""
 
+import itertools
 import os
 import signal
 import socket
 import subprocess
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / "Peers" / "bin"
 SWIFT = ROOT / ".build" / "release"
-NIO = ROOT / "NIO" / ".build" / "release"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ PEERS = [
     Peer("Asio", (str(BIN / "asio"),), ("#4d7c0f", "#a3e635")),
     Peer("libevent", (str(BIN / "libevent"),), ("#7e22ce", "#c084fc")),
     Peer("Go", (str(BIN / "go"),), ("#0369a1", "#7dd3fc"), {"GOMAXPROCS": "1"}),
-    Peer("SwiftNIO", (str(NIO / "serve-nio"),), ("#a16207", "#facc15")),
+    Peer("SwiftNIO", (str(BIN / "nio"),), ("#a16207", "#facc15")),
 ]
 FLOOR = "raw epoll"
 
@@ -43,10 +44,21 @@ def by_name(name):
     return next(peer for peer in PEERS if peer.name == name)
 
 
+_ports = itertools.count(20_000 + os.getpid() % 4_000)
+_ports_lock = threading.Lock()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the ports that the kernel gives out, and never the same one twice."""
+    with _ports_lock:
+        for port in _ports:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", 20_000 + port % 12_000))
+                    return 20_000 + port % 12_000
+                except OSError:
+                    continue
 
 
 class Server:

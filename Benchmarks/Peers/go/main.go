@@ -5,6 +5,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -127,7 +128,9 @@ func main() {
 		}
 		idle = time.Duration(milliseconds) * time.Millisecond
 	}
-	listener, err := net.Listen("tcp4", "127.0.0.1:"+os.Args[1])
+	// Keepalive would cost three calls a connection.
+	config := net.ListenConfig{KeepAlive: -1}
+	listener, err := config.Listen(context.Background(), "tcp4", "127.0.0.1:"+os.Args[1])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::io::AsRawFd;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -93,13 +94,24 @@ async fn serve(mut stream: TcpStream, idle: Duration) -> io::Result<()> {
     }
 }
 
+/// TCP_NODELAY once, on the listener: accepted sockets inherit it.
+fn inherit_nodelay(listener: &TcpListener) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let size = std::mem::size_of_val(&on) as libc::socklen_t;
+    let value = &on as *const libc::c_int as *const libc::c_void;
+    match unsafe { libc::setsockopt(listener.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY, value, size) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 async fn run(port: u16, idle: Duration) -> io::Result<()> {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await?;
+    inherit_nodelay(&listener)?;
     println!("ready {}", std::process::id());
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let _ = stream.set_nodelay(true);
                 tokio::spawn(async move { serve(stream, idle).await });
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
