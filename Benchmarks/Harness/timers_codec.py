@@ -46,4 +46,30 @@ def timer_instructions(name, size=10_000):
             run_tool(tool, *arguments, str(size), *([operation] if operation else ["none"]), prefix=prefix, folder=folder)
             line = next(line for line in log.read_text().splitlines() if "Collected :" in line)
             counts[operation] = int(line.split(":")[1])
-    return {operation: (counts[operation] - counts[None]) / size for operation in OPERATIONS}
+    cost = {operation: (counts[operation] - counts[None]) / size for operation in OPERATIONS}
+    # Its run arms, cancels and arms again; the one with `none` arms.
+    cost["arm"] -= cost["cancel"]
+    return cost
+
+
+def codec(options):
+    """Frames and bytes a second of both dialects, in one piece and in split reads."""
+    from links import DIALECTS
+
+    rows = []
+    for dialect in ("time", "bitcoin"):
+        for body in (100, 1_000, 65_536):
+            for chunk in (0, 1_448, 37):
+                if chunk == 37 and body > 1_000:
+                    continue
+                runs = [
+                    json.loads(run_tool("codec", dialect, str(body), str(chunk), folder=DIALECTS))
+                    for _ in range(options.count(3, 7))
+                ]
+                rows.append({
+                    "dialect": dialect, "body": body, "chunk": chunk,
+                    "frames_per_second": measure.spread([run["frames_per_second"] for run in runs]),
+                    "bytes_per_second": measure.spread([run["bytes_per_second"] for run in runs]),
+                })
+        options.log(f"  {dialect}")
+    return {"rows": rows}

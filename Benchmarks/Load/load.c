@@ -6,10 +6,11 @@
 //   load waves PORT CYCLES CONCURRENT CUT STEP...   the same in step, the server stopped (SIGSTOP) while a wave is made, so
 //                                                   that counts repeat; the server's process id is read first
 //   load echo PORT LINKS WINDOW SIZE MESSAGES       so many frames of SIZE bytes in flight on each link
-//   load idle PORT LINKS [ADDRESSES]                holds links; obeys `ping` (each link once) and `cut` (all closed) on standard input
+//   load idle PORT LINKS ADDRESSES [CUT STEP...]    holds links, from so many addresses, after these steps (none: a hello);
+//                                                   obeys `ping` (each link once) and `cut` (all closed) on standard input
 //
 // A STEP is SEND:AWAIT, both in hexadecimal: AWAIT is compared at offset 4 of each frame that comes; other frames are
-// skipped. `@OFFSET` after SEND adds the connection's number to the 16 little-endian bits there.
+// skipped. `@OFFSET` after SEND, twice at most, adds the connection's number to the 16 little-endian bits there.
 //
 // Says `begin` and waits for a line, does it, prints one line of JSON, waits for a line again, and ends.
 #define _GNU_SOURCE
@@ -31,7 +32,7 @@ enum { STEPS = 1024, BUFFER = 4096, EVENTS = 512, LIMIT_MS = 60000, MESSAGE_LIMI
 
 struct step {
     uint8_t *send, *await;
-    int send_count, await_count, patch;
+    int send_count, await_count, patches[2];
 };
 
 struct client {
@@ -88,10 +89,12 @@ static void parse_steps(char **arguments, int count) {
     is_bitcoin = strcmp(arguments[0], "bitcoin") == 0;
     for (int i = 1; i < count && step_count < STEPS; i++) {
         struct step *s = &steps[step_count++];
-        char *colon = strchr(arguments[i], ':'), *at = strchr(arguments[i], '@');
+        char *colon = strchr(arguments[i], ':');
         if (colon == NULL) { fail("a step without a colon"); }
-        s->patch = at != NULL && at < colon ? atoi(at + 1) : -1;
-        s->send_count = from_hex(arguments[i], (size_t)((at != NULL && at < colon ? at : colon) - arguments[i]), &s->send);
+        size_t length = strcspn(arguments[i], "@:");
+        s->send_count = from_hex(arguments[i], length, &s->send);
+        char *at = arguments[i] + length;
+        for (int k = 0; k < 2; k++) { s->patches[k] = *at == '@' ? (int)strtol(at + 1, &at, 10) : -1; }
         s->await_count = from_hex(colon + 1, strlen(colon + 1), &s->await);
     }
 }
@@ -116,10 +119,11 @@ static void say(struct client *c) {
     struct step *s = &steps[c->step];
     uint8_t bytes[BUFFER];
     memcpy(bytes, s->send, (size_t)s->send_count);
-    if (s->patch >= 0) {
-        unsigned value = (unsigned)bytes[s->patch] + ((unsigned)bytes[s->patch + 1] << 8) + (unsigned)c->number;
-        bytes[s->patch] = (uint8_t)value;
-        bytes[s->patch + 1] = (uint8_t)(value >> 8);
+    for (int k = 0; k < 2 && s->patches[k] >= 0; k++) {
+        uint8_t *field = bytes + s->patches[k];
+        unsigned value = (unsigned)field[0] + ((unsigned)field[1] << 8) + (unsigned)c->number;
+        field[0] = (uint8_t)value;
+        field[1] = (uint8_t)(value >> 8);
     }
     if (send(c->fd, bytes, (size_t)s->send_count, MSG_NOSIGNAL) != s->send_count) { fail("send"); }
 }
@@ -368,8 +372,15 @@ static void ping_all(int links) {
 static void run_idle(int links, int addresses) {
     char line[256];
     for (int i = 0; i < links; i++) {
-        clients[i].fd = connect_from(addresses > 0 ? 1 + i % addresses : 0);
-        greet(&clients[i]);
+        struct client *c = &clients[i];
+        c->fd = connect_from(addresses > 0 ? 1 + i % addresses : 0);
+        // Numbers behind those of concurrent cycles.
+        c->number = 1024 + i;
+        if (step_count == 0) { greet(c); }
+        for (c->step = 0; c->step < step_count; c->step++) {
+            say(c);
+            while (!receive(c, 0)) {}
+        }
     }
     begin();
     while (read_line(line, sizeof line)) {
@@ -387,7 +398,7 @@ static void run_idle(int links, int addresses) {
 
 static int usage(void) {
     fprintf(stderr, "usage: load cycle|waves PORT CYCLES CONCURRENT be32|bitcoin SEND:AWAIT...\n");
-    fprintf(stderr, "       load echo PORT LINKS WINDOW SIZE MESSAGES | load idle PORT LINKS [ADDRESSES]\n");
+    fprintf(stderr, "       load echo PORT LINKS WINDOW SIZE MESSAGES | load idle PORT LINKS ADDRESSES [CUT STEP...]\n");
     return 64;
 }
 
@@ -402,7 +413,10 @@ int main(int count, char **arguments) {
     epfd = epoll_create1(EPOLL_CLOEXEC);
     port = atoi(arguments[2]);
     const char *what = arguments[1];
-    if (strcmp(what, "idle") == 0) { run_idle(atoi(arguments[3]), count > 4 ? atoi(arguments[4]) : 0); }
+    if (strcmp(what, "idle") == 0 && count > 4) {
+        if (count > 6) { parse_steps(arguments + 5, count - 5); }
+        run_idle(atoi(arguments[3]), atoi(arguments[4]));
+    }
     if (strcmp(what, "echo") == 0 && count == 7) {
         run_echo(atoi(arguments[3]), atoi(arguments[4]), atoi(arguments[5]), atoll(arguments[6]));
     } else if (count >= 7 && (strcmp(what, "cycle") == 0 || strcmp(what, "waves") == 0)) {

@@ -20,17 +20,21 @@ struct server_options {
     int64_t idle_ms;
 };
 
+/// Loopback's first address, unless all of 127.0.0.0/8 is to be served.
+static in_addr_t server_address = 0x7f000001;
+
 static inline void die(const char *what) {
     fprintf(stderr, "%s: %s\n", what, strerror(errno));
     exit(1);
 }
 
-/// `NAME PORT [IDLE_MILLISECONDS]`
+/// `NAME PORT [IDLE_MILLISECONDS [any]]`
 static inline struct server_options server_options(int count, char **arguments) {
-    if (count < 2 || count > 3) {
-        fprintf(stderr, "usage: %s PORT [IDLE_MILLISECONDS]\n", arguments[0]);
+    if (count < 2 || count > 4) {
+        fprintf(stderr, "usage: %s PORT [IDLE_MILLISECONDS [any]]\n", arguments[0]);
         exit(64);
     }
+    if (count > 3) { server_address = INADDR_ANY; }
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
@@ -49,7 +53,7 @@ static inline int server_listen(int port, int flags) {
     memset(&address, 0, sizeof address);
     address.sin_family = AF_INET;
     address.sin_port = htons((uint16_t)port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_addr.s_addr = htonl(server_address);
     if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0) { die("bind"); }
     if (listen(fd, 1024) != 0) { die("listen"); }
     return fd;

@@ -1,6 +1,7 @@
 // A whole node as one of the compared servers: `serve-mesh PORT [IDLE_MILLISECONDS] [CAPACITY]`.
 // Each client is a peer with a row of the tables, a verdict, a keepalive; the compared protocol is its dialect.
 
+import BenchmarkWire
 import Glibc
 import PeerMesh
 import Reactor

@@ -1,10 +1,10 @@
 // The compared protocol as a dialect of the node: hello, ping and pong are the mesh's, data is the application's.
 
-import PeerMesh
-import Reactor
+public import PeerMesh
+public import Reactor
 
 /// Frames of four bytes of big-endian length and a body whose first byte is its kind. See Benchmarks/README.md.
-final class FrameWire: Wire {
+public final class FrameWire: Wire {
     private static let header = 4
     private static let helloLength = 32
     private static let pingLength = 8
@@ -14,12 +14,14 @@ final class FrameWire: Wire {
     private static let answer: UInt8 = 0x80
     private static let greeted: UInt32 = 1
 
-    var name: String { "frames" }
-    var isNative: Bool { false }
-    var maximumBody: Int { 8 << 20 }
-    var defaultPort: UInt16 { 24_900 }
+    public init() {}
 
-    func decode(_ bytes: RawSpan, state: inout WireState, peers: PeerList, reply: FrameBuffer) -> Decoded {
+    public var name: String { "frames" }
+    public var isNative: Bool { false }
+    public var maximumBody: Int { 8 << 20 }
+    public var defaultPort: UInt16 { 24_900 }
+
+    public func decode(_ bytes: RawSpan, state: inout WireState, peers: PeerList, reply: FrameBuffer) -> Decoded {
         guard bytes.byteCount >= Self.header else { return .more(atLeast: Self.header) }
         let length = Int(UInt32(bigEndian: bytes.unsafeLoadUnaligned(as: UInt32.self)))
         let isGreeted = state.flags & Self.greeted != 0
@@ -29,14 +31,14 @@ final class FrameWire: Wire {
         let end = Self.header + length
         guard bytes.byteCount > Self.header else { return .more(atLeast: Self.header + 1) }
         let kind = bytes.unsafeLoad(fromByteOffset: Self.header, as: UInt8.self)
-        guard isAllowed(kind, isGreeted: isGreeted) else {
+        guard isAllowed(kind, isGreeted: isGreeted, state.direction) else {
             return .broken(WireError(.protocolViolation, "kind", offset: Self.header, value: UInt64(kind)))
         }
         guard bytes.byteCount >= end else { return .more(atLeast: end) }
         guard isGreeted else {
             state.flags |= Self.greeted
             // The answer to a hello is the hello: the mesh's own answer says nothing more.
-            appendAnswer(bytes.extracting(0..<end), to: reply)
+            if state.direction == .inbound { appendAnswer(bytes.extracting(0..<end), to: reply) }
             return .frame(length: end, .hello(Hello(isNative: false)))
         }
         if kind & ~Self.answer == Self.kindPing, length == Self.pingLength {
@@ -46,8 +48,12 @@ final class FrameWire: Wire {
         return .frame(length: end, .application(MessageType(UInt32(kind)), body: Self.header + 1..<end))
     }
 
-    private func isAllowed(_ kind: UInt8, isGreeted: Bool) -> Bool {
-        isGreeted ? kind == Self.kindPing || kind == Self.kindData || kind == Self.kindPing | Self.answer : kind == Self.kindHello
+    private func isAllowed(_ kind: UInt8, isGreeted: Bool, _ direction: Direction) -> Bool {
+        if isGreeted { return kind == Self.kindPing || kind == Self.kindData || kind == Self.kindPing | Self.answer }
+        switch direction {
+        case .inbound: return kind == Self.kindHello
+        case .outbound: return kind == Self.kindHello | Self.answer
+        }
     }
 
     private func appendAnswer(_ frame: RawSpan, to buffer: FrameBuffer) {
@@ -62,23 +68,23 @@ final class FrameWire: Wire {
         frame.appendBigEndian(UInt64(kind) << 56 | nonce >> 8)
     }
 
-    func encodePing(nonce: UInt64, unixTime: Int64, into frame: FrameBuffer, state: inout WireState) {
+    public func encodePing(nonce: UInt64, unixTime: Int64, into frame: FrameBuffer, state: inout WireState) {
         appendProbe(Self.kindPing, nonce, to: frame)
     }
 
-    func encodePong(nonce: UInt64, unixTime: Int64, into frame: FrameBuffer, state: inout WireState) {
+    public func encodePong(nonce: UInt64, unixTime: Int64, into frame: FrameBuffer, state: inout WireState) {
         appendProbe(Self.kindPing | Self.answer, nonce, to: frame)
     }
 
     /// The handler's data is an answer by its kind.
-    func encode(_ body: RawSpan, type: MessageType, into frame: FrameBuffer) {
+    public func encode(_ body: RawSpan, type: MessageType, into frame: FrameBuffer) {
         frame.appendBigEndian(UInt32(body.byteCount + 1))
         frame.append(UInt8(truncatingIfNeeded: type.low) | Self.answer)
         frame.append(body)
     }
 
     /// What a node says when it dials: the compared protocol's hello.
-    func encodeHello(into frame: FrameBuffer, state: inout WireState, identity: OwnIdentity) {
+    public func encodeHello(into frame: FrameBuffer, state: inout WireState, identity: OwnIdentity) {
         frame.appendBigEndian(UInt32(Self.helloLength))
         frame.append(Self.kindHello)
         frame.appendZeros(Self.helloLength - 1)
@@ -86,15 +92,15 @@ final class FrameWire: Wire {
 
     // Messages that the protocol has not.
 
-    func encodeAnswer(
+    public func encodeAnswer(
         _ verdict: Verdict, isNative: Bool, into frame: FrameBuffer, state: inout WireState, identity: OwnIdentity
     ) {}
 
-    func encodeAsk(into frame: FrameBuffer, state: inout WireState) {}
+    public func encodeAsk(into frame: FrameBuffer, state: inout WireState) {}
 
-    func encodePeers(
+    public func encodePeers(
         _ peers: PeerList, isNative: Bool, unixTime: Int64, into frame: FrameBuffer, state: inout WireState
     ) {}
 
-    func encodeReject(_ text: StaticString, into frame: FrameBuffer, state: inout WireState) {}
+    public func encodeReject(_ text: StaticString, into frame: FrameBuffer, state: inout WireState) {}
 }
