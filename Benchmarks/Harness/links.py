@@ -16,7 +16,7 @@ import measure
 import servers
 from measure import Load, calm, spread
 
-DIALECTS = servers.ROOT / "Dialects" / ".build" / "release"
+DIALECTS = servers.BIN
 CONCURRENT = 16
 
 
