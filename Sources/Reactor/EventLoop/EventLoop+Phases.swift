@@ -174,7 +174,7 @@ extension EventLoop {
                 done &+= 1
                 fire(index)
                 #if REACTOR_FAULTS
-                    if isLeftOut(16) { state.wheel.advance(to: state.clock) }
+                    if isLeftOut(16) { _ = state.wheel.advance(to: state.clock) }
                 #endif
             } while done < state.sliceEnd
         }
