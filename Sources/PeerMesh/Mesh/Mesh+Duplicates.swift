@@ -252,7 +252,6 @@ extension Mesh {
         if let last = peers[row].lastVerify, now - last < settings.verifyInterval { return }
         guard peers[row].dial < 0, !isStopping, dialBudget(at: now) == nil else { return }
         peers[row].lastVerify = now
-        let slot = startDial(row, at: now)
-        if slot >= 0 { links[slot].isVerifying = true }
+        _ = startDial(row, at: now)
     }
 }
