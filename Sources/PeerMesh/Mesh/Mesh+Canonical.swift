@@ -49,7 +49,7 @@ extension Mesh {
         }
         let link = links[slot]
         var flags: UInt64 = 1 | UInt64(link.state.rawValue) << 8 | UInt64(link.identity.rawValue) << 16
-        flags |= (link.isNative ? 1 : 0) << 24 | (link.isVerifying ? 1 : 0) << 25 | (link.keepalive.isOutstanding ? 1 : 0) << 26
+        flags |= (link.isNative ? 1 : 0) << 24 | (link.keepalive.isOutstanding ? 1 : 0) << 26
         flags |= (link.keepalive.takenAt != nil ? 1 : 0) << 27
         flags |= (link.lastByte > link.keepalive.queuedAt ? 1 : 0) << 29 | UInt64(link.keepalive.misses) << 32
         sink.feed(flags)

@@ -132,7 +132,6 @@ extension Mesh {
         links[slot].establishedAt = now
         links[slot].lastByte = now
         links[slot].rival = -1
-        links[slot].isVerifying = false
         startKeepalive(slot, at: now)
         if link.row >= 0 { attach(slot, to: Int(link.row), at: now) }
         move(slot, to: .established, reason: nil, at: now)

@@ -78,18 +78,21 @@ final class Instrumenter: SyntaxVisitor {
         return .visitChildren
     }
 
+    /// An `if` that only leaves is a guard against its condition: dropped, it never leaves. Any other one guards its body.
     override func visit(_ node: IfExprSyntax) -> SyntaxVisitorContinueKind {
-        for condition in expressions(node.conditions) {
-            force(condition, true, as: .taken)
-            force(condition, false, as: .skipped)
+        let conditions = expressions(node.conditions)
+        if node.elseBody == nil, leaves(node.body) {
+            if let first = conditions.first { force(first, false, as: .guardDropped) }
+            if node.conditions.count > 1 { for condition in conditions { force(condition, true, as: .guardPart) } }
+        } else {
+            for condition in conditions { force(condition, true, as: node.conditions.count > 1 ? .guardPart : .guardDropped) }
         }
         return .visitChildren
     }
 
-    override func visit(_ node: TernaryExprSyntax) -> SyntaxVisitorContinueKind {
-        force(node.condition, true, as: .taken)
-        force(node.condition, false, as: .skipped)
-        return .visitChildren
+    private func leaves(_ body: CodeBlockSyntax) -> Bool {
+        guard let last = body.statements.last?.item else { return false }
+        return last.is(ReturnStmtSyntax.self) || last.is(ContinueStmtSyntax.self) || last.is(BreakStmtSyntax.self)
     }
 
     override func visit(_ node: WhereClauseSyntax) -> SyntaxVisitorContinueKind {

@@ -10,12 +10,10 @@ struct Point {
     var text: String
 
     enum Kind: String {
-        /// The condition of a guard is taken as true.
+        /// A guard, or an `if`, no longer holds anything back.
         case guardDropped = "guard dropped"
-        /// One of several conditions of a guard is.
+        /// One of its several conditions does not.
         case guardPart = "part of a guard dropped"
-        case taken = "condition true"
-        case skipped = "condition false"
         /// A `where` clause that lets everything through.
         case filterDropped = "filter dropped"
         /// One side of `&&` is taken as true.
