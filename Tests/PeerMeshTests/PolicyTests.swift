@@ -76,7 +76,7 @@ struct PolicyTests {
         #expect(!h.tell(.ended(held!, .remoteClosed)).contains { if case .up = $0 { true } else { false } })
     }
 
-    @Test("sockets that say nothing have a pool of their own: so many in all, an address and a subnet")
+    @Test("sockets that say nothing have a pool of their own: so many in all, an address and a subnet (trap 33)")
     func pendingPool() {
         var h = Harness { $0.pendingLimit = 6; $0.pendingPerAddress = 2; $0.pendingPerSubnet = 3 }
         func from(_ a: UInt8, _ b: UInt8) -> Endpoint { Endpoint(IPAddress(v4: 192, 0, a, b), port: 1) }

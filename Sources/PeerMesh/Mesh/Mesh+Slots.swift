@@ -36,7 +36,7 @@ extension Mesh {
     }
 
     /// Why a socket from `address` is not even pending, or nil. A registered address takes the place of the oldest
-    /// unknown one (gotcha 33).
+    /// unknown one (trap 33).
     private mutating func admit(address: IPAddress, at now: Instant) -> CloseReason? {
         if isStopping || !isStarted { return .shutdown }
         let pending = linkLists.count(LinkList.pending)
