@@ -45,7 +45,7 @@ extension World {
             index = entry.next
             count += 1
         }
-        if count < 2 { return max(count, 1) }
+        guard count > 1 else { return 1 }
         findReceivers()
         for place in 0..<ahead.wakes.count { cprefetch(nodes[Int(ahead.wakes[place].node)].mesh.nextTimerAddress, 1) }
         for place in 0..<ahead.packets.count where ahead.packets[place].slot >= 0 { askFor(ahead.packets[place]) }
@@ -98,6 +98,8 @@ extension World {
     @inline(__always)
     private func askFor(_ place: Lookahead.Place) {
         let (node, slot) = (Int(place.node), Int(place.slot))
+        // Where no process runs there is no table to look at.
+        guard nodes[node].state == .running else { return }
         let lines = nodes[node].mesh.lines(ofLink: slot)
         cprefetch(lines.timer, 1)
         cprefetch(lines.link, 2)
