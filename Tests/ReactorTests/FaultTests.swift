@@ -23,7 +23,8 @@ struct FaultTableTests {
     @Test("a build without the fault table has no symbol of it, and one with it has", .enabled(if: nm != nil, "nm is not installed"))
     func symbols() throws {
         let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        let pipe = try #require(popen("\(try #require(Self.nm)) '\(executable)'", "r"))
+        let nm = try #require(Self.nm)
+        let pipe = try #require(popen("\(nm) '\(executable)'", "r"))
         var text = ""
         while let line = readLine(pipe) { if line.contains("cepoll_") { text += line } }
         #expect(pclose(pipe) == 0)

@@ -23,10 +23,9 @@ struct TruthTableTests {
         [events(descriptor, CEPOLL_IN | CEPOLL_OUT | CEPOLL_RDHUP), events(descriptor, 0)]
     }
 
-    private let (IN, OUT, ERR, HUP, RDHUP) = (CEPOLL_IN, CEPOLL_OUT, CEPOLL_ERR, CEPOLL_HUP, CEPOLL_RDHUP)
-
     @Test("each state of a socket or pipe is reported as the table says, with everything asked for and with nothing")
     func table() throws {
+        let (IN, OUT, ERR, HUP, RDHUP) = (CEPOLL_IN, CEPOLL_OUT, CEPOLL_ERR, CEPOLL_HUP, CEPOLL_RDHUP)
         let fresh = cepoll_tcp(4)
         defer { close(fresh) }
         #expect(Self.row(fresh) == [OUT | HUP, HUP], "a fresh socket")
