@@ -29,6 +29,8 @@ let testing: [SwiftSetting] = faults + [
 var products: [Product] = [
     .library(name: "Reactor", targets: ["Reactor"]),
     .library(name: "PeerMesh", targets: ["PeerMesh"]),
+    // For C and all who can call it: libreactor.so with Sources/CReactor/include/reactor.h.
+    .library(name: "reactor", type: .dynamic, targets: ["ReactorC"]),
 ]
 
 var targets: [Target] = [
@@ -38,7 +40,10 @@ var targets: [Target] = [
     .target(name: "MeshChecker", dependencies: ["PeerMesh", "Timers"], swiftSettings: strict),
     .executableTarget(name: "mesh-checker", dependencies: ["MeshChecker"], swiftSettings: strict),
     .target(name: "Reactor", dependencies: ["CEpoll", "Timers", "PeerMesh"], swiftSettings: strict),
-    .target(name: "MeshSimulator", dependencies: ["PeerMesh", "Timers"], swiftSettings: strict),
+    .target(name: "CReactor"),
+    .target(name: "ReactorC", dependencies: ["CReactor", "Reactor", "PeerMesh", "Timers", "CEpoll"], swiftSettings: strict),
+    .target(name: "CPrefetch"),
+    .target(name: "MeshSimulator", dependencies: ["PeerMesh", "Timers", "CPrefetch"], swiftSettings: strict),
     .executableTarget(name: "mesh-simulator", dependencies: ["MeshSimulator"], swiftSettings: strict),
     .testTarget(name: "TimersTests", dependencies: ["Timers"], swiftSettings: testing),
     .testTarget(name: "PeerMeshTests", dependencies: ["PeerMesh", "MeshChecker", "Timers"], swiftSettings: testing),

@@ -193,6 +193,9 @@ struct ListenerTests {
             let dialled = UInt64(dialers.filter { $0 >= 0 }.count)
             try #require(run(loop) { listener.counters.shed + listener.counters.accepted == 40 + dialled })
             try #require(loop.counters.events < 200)
+            let accepts = loop.counters.accepts
+            try #require(accepts.shed == listener.counters.shed && accepts.accepted == listener.counters.accepted)
+            try #require(accepts.paused == listener.counters.rests && accepts.fatal == 0)
             // Descriptors come free, and so does the listener.
             let before = listener.counters.accepted
             try #require(cepoll_set_descriptor_limit(UInt64(lowest) + 20) == 0)

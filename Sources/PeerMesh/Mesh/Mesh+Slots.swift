@@ -131,6 +131,7 @@ extension Mesh {
     private mutating func evictRegular(at now: Instant) -> Bool {
         let victim = linkLists.last(LinkList.regular)
         guard victim >= 0 else { return false }
+        turnAwayHeld(of: victim, at: now)
         close(victim, .evicted, at: now)
         return true
     }

@@ -131,6 +131,7 @@ extension EventLoop {
 
     /// ERR and HUP cannot be declined: with no interest they would wake every wait (traps 5 and 6). The descriptor is
     /// taken out; being asked for again puts it back, and the kernel then tells the hangup anew.
+    @inline(never)
     func latchHangup(_ index: Int) {
         assert(state.slots[index].wanted.isEmpty && state.slots[index].isRegistered)
         state.counts.latchedHangups &+= 1

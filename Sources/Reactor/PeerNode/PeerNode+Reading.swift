@@ -41,6 +41,8 @@ extension PeerNode {
             if stream.hasRoom { break }
         }
         stream.endReading()
+        loop.charge(bytes: settings.readBudget &- budget)
+        if budget <= 0 { loop.state.counts.exhausted.reads &+= 1 }
         guard link.phase != .condemned else { return }
         switch outcome {
         case .bytes, .wouldBlock: break
@@ -71,7 +73,10 @@ extension PeerNode {
 
     private func discard(_ link: NodeLink) {
         switch link.stream.discard(budget: settings.readBudget) {
-        case .bytes, .wouldBlock, .overLimit, .noMemory: break
+        case .bytes(let count):
+            loop.charge(bytes: count)
+            loop.state.counts.exhausted.reads &+= 1
+        case .wouldBlock, .overLimit, .noMemory: break
         case .ended:
             link.hasEnded = true
             applyInterest(link)
