@@ -70,6 +70,6 @@ struct TruthTableTests {
         let listener = try RawListener()
         #expect(Self.row(listener.descriptor) == [0, 0], "a listener with nobody waiting")
         _ = cepoll_shutdown_both(listener.descriptor)
-        #expect(Self.row(listener.descriptor) == [OUT | HUP | IN | RDHUP, HUP] || Self.row(listener.descriptor) == [OUT | HUP, HUP], "a listener that was shut")
+        #expect(Self.row(listener.descriptor) == [OUT | HUP, HUP], "a listener that was shut")
     }
 }
