@@ -143,6 +143,7 @@ struct BlackBoxLoopTests {
     func crossStop() throws {
         let loop = try EventLoop()
         let diary = Diary()
+        defer { diary.forget() }
         let pairs = [Pair(), Pair()]
         let slots = try pairs.enumerated().map { try loop.add($1.fd, interest: .read, source: diary, tag: UInt32($0)) }
         diary.onReady = { _, tag in loop.remove(slots[1 - Int(tag)]) }
@@ -157,6 +158,7 @@ struct BlackBoxLoopTests {
     func wakesOnce() throws {
         let loop = try EventLoop()
         let diary = Diary()
+        defer { diary.forget() }
         let handle = loop.makeHandle(for: diary)
         let mailbox = loop.mailbox
         diary.onPosted = { _ in loop.stop() }
@@ -249,35 +251,5 @@ struct BlackBoxLoopTests {
         pair.send()
         loop.runOnce(.wait)
         #expect(diary.readyTags == [2])
-    }
-}
-
-/// Sends and receives so many bytes on one descriptor, each as the kernel lets it, then leaves the loop.
-final class Pump: Source {
-    let loop: EventLoop
-    let descriptor: CInt
-    let amount: Int
-    private(set) var sent = 0
-    private(set) var received = 0
-    private var slot = SlotID.none
-
-    init(loop: EventLoop, descriptor: CInt, amount: Int) {
-        self.loop = loop
-        self.descriptor = descriptor
-        self.amount = amount
-    }
-
-    var isOver: Bool { sent == amount && received == amount }
-
-    func start() throws {
-        slot = try loop.add(descriptor, interest: [.read, .write], source: self, tag: 0)
-    }
-
-    override func ready(_ readiness: Reactor.Readiness, tag: UInt32) {
-        if readiness.contains(.readable), case .bytes(let count) = receive(descriptor, 30_000) { received += count }
-        if readiness.contains(.writable), sent < amount, case .bytes(let count) = send(descriptor, min(50_000, amount - sent)) {
-            sent += count
-        }
-        if isOver { loop.remove(slot, staysOpen: true) } else { loop.setInterest(slot, sent < amount ? [.read, .write] : .read) }
     }
 }

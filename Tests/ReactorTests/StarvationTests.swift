@@ -24,6 +24,10 @@ struct StarvationTests {
             descriptors.append(descriptor)
         }
 
+        func end() {
+            for slot in slots { loop.remove(slot) }
+        }
+
         override func ready(_ readiness: Reactor.Readiness, tag: UInt32) {
             if receive(descriptors[Int(tag)], 16) == .ended { loop.setInterest(slots[Int(tag)], []) }
         }
@@ -81,6 +85,7 @@ struct StarvationTests {
             try #require(loop.counters.timers == before.timers + 1)
             // One a level of the wheel, on the way to the one deadline.
             try #require(waits <= 8)
+            idler.end()
             print("\(pairs * 2) descriptors at rest for \(seconds) s: 0 events, \(waits) waits, \(spent / 1_000) µs of processor time")
         }
         Self.pass(child)

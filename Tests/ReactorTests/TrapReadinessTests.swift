@@ -14,6 +14,7 @@ struct TrapReadinessTests {
         try trap(1, leftOut: { Faults.leaveOut(1) }) {
             let loop = try EventLoop()
             let (diary, fresh) = (Diary(), Diary())
+            defer { diary.forget() }
             var pairs: [Pair] = (0..<8).map { _ in Pair() }
             var reopened: [Pair] = []
             let slots = try pairs.enumerated().map { try loop.add($1.fd, interest: .read, source: diary, tag: UInt32($0)) }

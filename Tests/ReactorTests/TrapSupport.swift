@@ -1,4 +1,4 @@
-// What the trap tests share: sockets that no loop knows, and connected TCP pairs.
+// What the trap and black-box tests share: sockets that no loop knows, connected TCP pairs, and one who pumps bytes.
 
 import CEpoll
 import PeerMesh
@@ -102,4 +102,34 @@ func receiveAll(_ descriptor: CInt, waiting milliseconds: CInt = 20_000) -> (byt
 func work(_ span: Nanoseconds) {
     let end = Instant(nanoseconds: cepoll_monotonic()) + span
     while Instant(nanoseconds: cepoll_monotonic()) < end {}
+}
+
+/// Sends and receives so many bytes on one descriptor, each as the kernel lets it, then leaves the loop.
+final class Pump: Source {
+    let loop: EventLoop
+    let descriptor: CInt
+    let amount: Int
+    private(set) var sent = 0
+    private(set) var received = 0
+    private var slot = SlotID.none
+
+    init(loop: EventLoop, descriptor: CInt, amount: Int) {
+        self.loop = loop
+        self.descriptor = descriptor
+        self.amount = amount
+    }
+
+    var isOver: Bool { sent == amount && received == amount }
+
+    func start() throws {
+        slot = try loop.add(descriptor, interest: [.read, .write], source: self, tag: 0)
+    }
+
+    override func ready(_ readiness: Reactor.Readiness, tag: UInt32) {
+        if readiness.contains(.readable), case .bytes(let count) = receive(descriptor, 30_000) { received += count }
+        if readiness.contains(.writable), sent < amount, case .bytes(let count) = send(descriptor, min(50_000, amount - sent)) {
+            sent += count
+        }
+        if isOver { loop.remove(slot, staysOpen: true) } else { loop.setInterest(slot, sent < amount ? [.read, .write] : .read) }
+    }
 }

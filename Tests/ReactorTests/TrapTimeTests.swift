@@ -13,6 +13,7 @@ struct TrapTimeTests {
         try trap(16, leftOut: { Faults.leaveOut(16) }) {
             let loop = try EventLoop()
             let (diary, other) = (Diary(), Diary())
+            defer { diary.forget() }
             let pair = Pair()
             _ = try loop.add(pair.fd, interest: .read, source: other, tag: 0)
             pair.send()
@@ -68,6 +69,7 @@ struct TrapTimeTests {
         try trap(20, leftOut: { Faults.leaveOut(20) }) {
             let loop = try EventLoop()
             let diary = Diary()
+            defer { diary.forget() }
             let pair = Pair()
             let slot = try loop.add(pair.fd, interest: .read, source: diary, tag: 0)
             let timer = loop.makeTimer(source: diary, tag: 1)
