@@ -22,6 +22,17 @@ let package = Package(
             dependencies: [.product(name: "Reactor", package: "reactor"), .product(name: "PeerMesh", package: "reactor")],
             swiftSettings: [.treatAllWarnings(as: .error)]
         ),
+        // The bare loop's timers and jobs.
+        .executableTarget(
+            name: "loop-work", dependencies: [.product(name: "Reactor", package: "reactor")],
+            swiftSettings: [.treatAllWarnings(as: .error)]
+        ),
+        // What a flood does to another peer's echo.
+        .executableTarget(
+            name: "flood",
+            dependencies: [.product(name: "Reactor", package: "reactor"), .product(name: "PeerMesh", package: "reactor")],
+            swiftSettings: [.treatAllWarnings(as: .error)]
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

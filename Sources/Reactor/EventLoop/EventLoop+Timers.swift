@@ -7,12 +7,10 @@ extension EventLoop {
     /// A new timer, not armed. The table's size is the configuration's `timerCapacity`; to exceed it is a mistake.
     public func makeTimer(source: Source, tag: UInt32) -> TimerID {
         assertOnThread()
-        guard let index = state.timers.take() else {
+        guard let index = state.timers.open(for: source) else {
             preconditionFailure("the loop's timer table is full: raise Configuration.timerCapacity")
         }
         state.timers[index].tag = tag
-        state.timers[index].isLive = true
-        unsafe state.timers[index].source = source.registered()
         assert(!state.wheel.isArmed(index))
         return TimerID(index: UInt32(truncatingIfNeeded: index), generation: state.timers[index].generation)
     }
@@ -43,7 +41,7 @@ extension EventLoop {
         assertOnThread()
         guard isCurrent(id) else { return }
         state.wheel.cancel(Int(id.index))
-        state.timers.destroy(Int(id.index))
+        state.timers.remove(Int(id.index))
         if !state.isInIteration { recycle() }
     }
 
