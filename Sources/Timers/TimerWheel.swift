@@ -13,7 +13,7 @@
 ///
 /// A timer never fires early, and fires less than one `tick` after its deadline if `advance(to:)` is called when
 /// `nextWake` says. Firing has two phases: `advance` collects what is due, `popFired` hands it out one at a time; a timer
-/// that is armed meanwhile, even for the past, waits for the next `advance` (gotcha 16).
+/// that is armed meanwhile, even for the past, waits for the next `advance` (trap 16).
 @safe
 public struct TimerWheel: ~Copyable {
     /// The wheel's resolution.
@@ -24,16 +24,18 @@ public struct TimerWheel: ~Copyable {
     /// How many of them are armed, fired ones that were not popped included.
     public private(set) var armedCount = 0
 
-    // Nodes 0 ..< capacity are the timers; behind them, each list has a sentinel, so that no link is ever a special case.
+    // Each list is a ring: its first member's `previous` is its last. The heads stand together, sixteen to a cache line: a
+    // sentinel node each would be a cold line of its own whenever a list is touched.
     private let nodes: UnsafeMutablePointer<Node>
-    private var occupied = [8 of UInt64](repeating: 0)
-    /// Bit k: some slot of level k is occupied.
-    private var occupiedLevels: UInt32 = 0
-    /// Bit 0: something is due; bit 1: something has fired. Asked at every wake: those lists' sentinels are cold lines.
-    private var waiting: UInt8 = 0
+    private let heads: UnsafeMutablePointer<Int32>
     /// The tick of `now`: every occupied slot begins later.
     private var current: UInt64
     private var now: Instant
+    /// Bit k: some slot of level k is occupied.
+    private var occupiedLevels: UInt32 = 0
+    /// Bit 0: something is due; bit 1: something has fired. Asked at every wake: those lists' heads are a cold line.
+    private var waiting: UInt8 = 0
+    private var occupied = [8 of UInt64](repeating: 0)
 
     /// A wheel of `capacity` unarmed timers, at the time `now`. The only allocation in its life.
     public init(capacity: Int, now: Instant) {
@@ -41,14 +43,10 @@ public struct TimerWheel: ~Copyable {
         self.capacity = capacity
         self.now = now
         self.current = Wheel.elapsedTicks(now)
-        unsafe self.nodes = .allocate(capacity: capacity + Wheel.lists)
-        for index in 0..<capacity {
-            unsafe nodes.advanced(by: index).initialize(to: Node(next: 0, previous: 0, list: Wheel.none))
-        }
-        for list in 0..<Wheel.lists {
-            let itself = Int32(truncatingIfNeeded: capacity + list)
-            unsafe nodes.advanced(by: capacity + list).initialize(to: Node(next: itself, previous: itself, list: list))
-        }
+        unsafe self.nodes = Wheel.lines(of: Node.self, capacity)
+        unsafe self.heads = Wheel.lines(of: Int32.self, Wheel.lists)
+        unsafe nodes.initialize(repeating: Node(), count: capacity)
+        unsafe heads.initialize(repeating: -1, count: Wheel.lists)
     }
 
     private init(copying other: borrowing TimerWheel) {
@@ -59,12 +57,15 @@ public struct TimerWheel: ~Copyable {
         self.waiting = other.waiting
         self.current = other.current
         self.now = other.now
-        unsafe self.nodes = .allocate(capacity: other.capacity + Wheel.lists)
-        unsafe nodes.initialize(from: other.nodes, count: other.capacity + Wheel.lists)
+        unsafe self.nodes = Wheel.lines(of: Node.self, other.capacity)
+        unsafe self.heads = Wheel.lines(of: Int32.self, Wheel.lists)
+        unsafe nodes.initialize(from: other.nodes, count: other.capacity)
+        unsafe heads.initialize(from: other.heads, count: Wheel.lists)
     }
 
     deinit {
         unsafe nodes.deallocate()
+        unsafe heads.deallocate()
     }
 
     /// An independent wheel in the same state. O(capacity).
@@ -131,6 +132,29 @@ public struct TimerWheel: ~Copyable {
         if waiting != 0 { return now }
         guard let list = firstOccupied else { return nil }
         return Wheel.instant(ofTick: start(of: list))
+    }
+
+    /// The timer that the next `advance` begins with, or -1. Changes nothing: a driver of many wheels reads ahead with it.
+    package var nextUp: Int {
+        guard let list = firstOccupied else { return -1 }
+        return unsafe Int(heads[list])
+    }
+
+    /// Where the head of the list lies that the next `advance` begins with; 0 if there is none.
+    package var nextUpAddress: UInt {
+        guard let list = firstOccupied else { return 0 }
+        return UInt(bitPattern: unsafe heads + list)
+    }
+
+    /// Whether the timer fires at an `advance(to: now)`; false if it would only move.
+    package func isDue(_ index: Int, at now: Instant) -> Bool {
+        node(checked: index).deadline <= now
+    }
+
+    /// Where the timer's node lies.
+    package func address(_ index: Int) -> UInt {
+        precondition(index >= 0 && index < capacity, "no such timer")
+        return UInt(bitPattern: unsafe nodes + index)
     }
 
     /// Whether `popFired()` has something to hand out.
@@ -224,30 +248,40 @@ public struct TimerWheel: ~Copyable {
 
     private func first(of list: Int) -> Int? {
         if list >= Wheel.slots, waiting & 1 << UInt8(list - Wheel.slots) == 0 { return nil }
-        let next = unsafe Int(nodes[capacity + list].next)
-        return next == capacity + list ? nil : next
+        let first = unsafe Int(heads[list])
+        return first < 0 ? nil : first
     }
 
     private mutating func append(_ index: Int, to list: Int) {
-        let sentinel = capacity + list
-        let last = unsafe nodes[sentinel].previous
-        unsafe nodes[index].previous = last
-        unsafe nodes[index].next = Int32(truncatingIfNeeded: sentinel)
+        let itself = Int32(truncatingIfNeeded: index)
+        let first = unsafe heads[list]
         unsafe nodes[index].place = Int32(truncatingIfNeeded: list)
-        unsafe nodes[Int(last)].next = Int32(truncatingIfNeeded: index)
-        unsafe nodes[sentinel].previous = Int32(truncatingIfNeeded: index)
-        if list >= Wheel.slots { waiting |= 1 << UInt8(list - Wheel.slots) }
+        if first < 0 {
+            unsafe heads[list] = itself
+            unsafe nodes[index].previous = itself
+            unsafe nodes[index].next = itself
+            if list >= Wheel.slots { waiting |= 1 << UInt8(list - Wheel.slots) }
+        } else {
+            let last = unsafe nodes[Int(first)].previous
+            unsafe nodes[index].previous = last
+            unsafe nodes[index].next = first
+            unsafe nodes[Int(last)].next = itself
+            unsafe nodes[Int(first)].previous = itself
+        }
     }
 
     private mutating func unlink(_ index: Int, from list: Int) {
         let (next, previous) = unsafe (nodes[index].next, nodes[index].previous)
         assert(unsafe nodes[index].list == list)
-        unsafe nodes[Int(previous)].next = next
-        unsafe nodes[Int(next)].previous = previous
         unsafe nodes[index].place = Int32(Wheel.none)
         unsafe nodes[index].extendableAfter = .never
-        // Only a sentinel is both neighbours at once: the list is empty now.
-        guard next == previous else { return }
+        if unsafe heads[list] == Int32(truncatingIfNeeded: index) { unsafe heads[list] = Int(next) == index ? -1 : next }
+        guard Int(next) == index else {
+            unsafe nodes[Int(previous)].next = next
+            unsafe nodes[Int(next)].previous = previous
+            return
+        }
+        // It was the only one.
         guard list < Wheel.slots else {
             waiting &= ~(1 << UInt8(list - Wheel.slots))
             return
@@ -261,21 +295,15 @@ public struct TimerWheel: ~Copyable {
 // One owner, no shared state: it may move to another thread with the value that holds it.
 extension TimerWheel: @unchecked Sendable {}
 
-/// A timer, or a list's sentinel: 32 bytes, so that none straddles two cache lines.
+/// A timer: 32 bytes, so that none straddles two cache lines.
 private struct Node: BitwiseCopyable {
     var deadline: Instant = .never
     /// Deadlines behind this one leave the node where it is: they come after its slot's beginning. `.never` outside slots.
     var extendableAfter: Instant = .never
-    var next: Int32
-    var previous: Int32
+    var next: Int32 = -1
+    var previous: Int32 = -1
     /// The list that the node is in.
-    var place: Int32
-
-    init(next: Int32, previous: Int32, list: Int) {
-        self.next = next
-        self.previous = previous
-        self.place = Int32(list)
-    }
+    var place = Int32(Wheel.none)
 
     var list: Int { Int(place) }
 }
@@ -295,6 +323,12 @@ private enum Wheel {
     static var none: Int { -1 }
     static var maxCapacity: Int { Int(Int32.max) - 1_023 }
     static var tickLength: UInt64 { 1_000_000 }
+
+    /// Memory for `count` values that begins at a cache line.
+    static func lines<Value>(of type: Value.Type, _ count: Int) -> UnsafeMutablePointer<Value> {
+        let raw = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1) * MemoryLayout<Value>.stride, alignment: 64)
+        return unsafe raw.bindMemory(to: Value.self, capacity: max(count, 1))
+    }
 
     /// The first tick that does not begin before `deadline`: rounding up, so that nothing fires early.
     static func tick(of deadline: Instant) -> UInt64 {

@@ -8,7 +8,7 @@ import Timers
 
 @Suite("Listener")
 struct ListenerTests {
-    @Test("every errno of accept has a class, and only the documented ones rest or retry (gotcha 14)")
+    @Test("every errno of accept has a class, and only the documented ones rest or retry (trap 14)")
     func classes() {
         let retry: Set<Int32> = [
             EINTR, ECONNABORTED, EPROTO, ENETDOWN, EHOSTDOWN, ENOPROTOOPT, ENONET, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH,
@@ -155,7 +155,7 @@ struct ListenerTests {
         _ = consume socket
     }
 
-    @Test("with no descriptor left it sheds load by its reserve, rests without spinning, and comes back (gotcha 13)")
+    @Test("with no descriptor left it sheds load by its reserve, rests without spinning, and comes back (trap 13)")
     func descriptorsExhausted() async {
         await #expect(processExitsWith: .success) {
             let loop = try EventLoop()

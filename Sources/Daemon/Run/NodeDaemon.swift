@@ -17,6 +17,7 @@ public final class NodeDaemon {
     private let log: Log
     private let resolver: Resolver?
     private let keeper: Keeper
+    private let inherited: [InheritedListener]
 
     /// How long a node that was asked to end may drain, and how long its log may then write: together under 5 s.
     private static let drainLimit = Nanoseconds.milliseconds(4_300)
@@ -24,6 +25,9 @@ public final class NodeDaemon {
 
     /// Opens everything that `configuration` asks for, or says in one line what is in the way.
     public init(_ configuration: NodeConfiguration) throws(DaemonError) {
+        inherited = try InheritedListeners.take()
+        var configuration = configuration
+        configuration.inherit(inherited.map(\.endpoint))
         self.configuration = configuration
         let budget = configuration.budget
         available = try budget.claim()
@@ -52,9 +56,11 @@ public final class NodeDaemon {
         let log = Log(settings, records: records)
         self.log = log
         resolver = named.isEmpty ? nil : try Resolver(names: named.map(\.name)) { log.sayFromResolver($0) }
+        let manager = ServiceManager()
         keeper = Keeper(
             node: node, log: log, resolver: resolver,
-            names: NamedPeers(named.map(\.kind), pinned: configuration.pinnedPeers)
+            names: NamedPeers(named.map(\.kind), pinned: configuration.pinnedPeers),
+            service: manager.isPresent ? ServiceKeeper(manager: manager, node: node) : nil
         )
     }
 
@@ -80,6 +86,7 @@ public final class NodeDaemon {
         for endpoint in configuration.masternodes.compactMap(\.endpoint) { node.handle(.registered(endpoint)) }
         for endpoint in configuration.peers.compactMap(\.endpoint) { node.handle(.connect(endpoint)) }
         node.start()
+        keeper.service?.begin()
         loop.run()
         resolver?.stop()
         log.stop()
@@ -92,7 +99,11 @@ public final class NodeDaemon {
         var bound: [Endpoint] = []
         for endpoint in configuration.listen {
             do throws(SystemError) {
-                bound.append(try node.listen(on: endpoint))
+                if let given = inherited.first(where: { $0.endpoint == endpoint }) {
+                    bound.append(try node.listen(taking: Socket(adopting: given.descriptor)))
+                } else {
+                    bound.append(try node.listen(on: endpoint))
+                }
             } catch {
                 throw NodeDaemon.refusal(of: endpoint, error, configuration)
             }
@@ -135,12 +146,15 @@ public final class NodeDaemon {
         private var names: NamedPeers
         private var timer: TimerID?
         private var stoppingSince: Instant?
+        /// Nil if no service manager started this process.
+        let service: ServiceKeeper?
 
-        init(node: PeerNode, log: Log, resolver: Resolver?, names: NamedPeers) {
+        init(node: PeerNode, log: Log, resolver: Resolver?, names: NamedPeers, service: ServiceKeeper? = nil) {
             self.node = node
             self.log = log
             self.resolver = resolver
             self.names = names
+            self.service = service
         }
 
         /// Takes its place on the loop and starts the resolver.
@@ -172,6 +186,7 @@ public final class NodeDaemon {
 
         /// A peer's schedule changed: one that waits for its redial is asked after anew, if it has a name.
         func changed(_ transition: Transition) {
+            service?.changed(transition)
             guard let resolver, case .peer(_, let view) = transition.subject, view == .backoff || view == .dormant else { return }
             for name in 0..<names.count where names.stands(name, for: transition.endpoint) { resolver.request(name) }
         }
@@ -184,6 +199,7 @@ public final class NodeDaemon {
             }
             stoppingSince = node.loop.now
             log.say(.draining(signal: signal, links: links))
+            service?.stopping(links: links)
             if let timer { node.loop.arm(timer, at: node.loop.now + NodeDaemon.drainLimit) }
             node.shutdown()
         }

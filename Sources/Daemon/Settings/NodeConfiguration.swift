@@ -48,6 +48,18 @@ public struct NodeConfiguration: Sendable {
         if advertise == nil, listen.count == 1, let only = listen.first, only.isDialable { advertise = only }
     }
 
+    /// Adds the addresses of sockets that the process was given. Nobody who passes sockets needs the address of a first try.
+    mutating func inherit(_ endpoints: [Endpoint]) {
+        guard !endpoints.isEmpty else { return }
+        if isFirstTry {
+            if advertise == listen.first { advertise = nil }
+            listen = []
+            isFirstTry = false
+        }
+        for endpoint in endpoints where !listen.contains(endpoint) { listen.append(endpoint) }
+        complete()
+    }
+
     /// The port that a node without `--listen` takes: its network's, or the private network's where it has none.
     static func firstPort(of network: Network) -> UInt16 {
         network.defaultPort != 0 ? network.defaultPort : Network.reactor.defaultPort

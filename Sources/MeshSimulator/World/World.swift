@@ -32,6 +32,7 @@ public struct World: ~Copyable {
     var hasSlowNodes = false
     var nextStep = 0
     var dialledPorts: UInt16 = 0
+    var ahead = Lookahead()
 
     // What is measured.
     var pairs: PairTable
@@ -107,10 +108,14 @@ public struct World: ~Copyable {
     }
 
     private mutating func runMillisecond() {
+        let isLarge = nodes.count >= Lookahead.fewestNodes
+        var known = 0
         while true {
+            if isLarge, known == 0 { known = lookAhead() }
             let index = calendar.take(at: now)
             if index < 0 { return }
             run(index)
+            known -= 1
         }
     }
 

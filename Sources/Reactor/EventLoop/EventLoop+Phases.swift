@@ -10,7 +10,7 @@ extension EventLoop {
     /// Bytes that count as much as so many calls.
     private static let bytesPerSlice = 256 << 10
 
-    /// A wait never lasts longer, whatever the deadline: the clock is asked again (gotcha 19).
+    /// A wait never lasts longer, whatever the deadline: the clock is asked again (trap 19).
     private static let longestWait: Int64 = 86_400 * 1_000_000_000
 
     /// Whether the next iteration has something to do already.
@@ -30,8 +30,11 @@ extension EventLoop {
         }
         if mode == .noWait || state.isStopping || mailbox.isStopRequested { return 0 }
         guard let wake = state.wheel.nextWake else { return -1 }
-        // Not `clock`, which is as old as the work of the last iteration (gotcha 20).
+        // Not `clock`, which is as old as the work of the last iteration (trap 20).
         let left = wake - (reading ?? Instant(nanoseconds: cepoll_monotonic()))
+        #if REACTOR_FAULTS
+            if isLeftOut(19) { return Int64(clamping: left.count) }
+        #endif
         return Int64(min(left.count, UInt64(Self.longestWait)))
     }
 
@@ -94,12 +97,15 @@ extension EventLoop {
 
     private func deliver(_ event: cepoll_event) {
         let index = Int(event.slot)
-        guard state.slots[index].generation == event.generation else {
+        guard isMeant(event) else {
             state.counts.staleEvents &+= 1
             return
         }
         let wanted = state.slots[index].wanted
         guard !wanted.isEmpty else {
+            #if REACTOR_FAULTS
+                if isLeftOut(5) { return }
+            #endif
             if event.events & (CEPOLL_ERR | CEPOLL_HUP) != 0 { latchHangup(index) }
             return
         }
@@ -112,6 +118,14 @@ extension EventLoop {
         case .mailbox: acknowledgeWake()
         case .signals: unsafe deliverSignals(state.slots[index].descriptor, to: source)
         }
+    }
+
+    /// Whether the event's slot is still the one that it was registered as (trap 1).
+    private func isMeant(_ event: cepoll_event) -> Bool {
+        #if REACTOR_FAULTS
+            if isLeftOut(1) { return true }
+        #endif
+        return state.slots[Int(event.slot)].generation == event.generation
     }
 
     private func acknowledgeWake() {
@@ -142,7 +156,7 @@ extension EventLoop {
         }
     }
 
-    /// Two steps (gotcha 16): all that is due moves to the fired list, then it is taken one by one. A timer that is
+    /// Two steps (trap 16): all that is due moves to the fired list, then it is taken one by one. A timer that is
     /// armed for now meanwhile is due in the next iteration.
     func fireTimers() {
         let isBehind = state.wheel.hasFired
@@ -159,6 +173,9 @@ extension EventLoop {
                 guard let index = state.wheel.popFired() else { return }
                 done &+= 1
                 fire(index)
+                #if REACTOR_FAULTS
+                    if isLeftOut(16) { _ = state.wheel.advance(to: state.clock) }
+                #endif
             } while done < state.sliceEnd
         }
     }

@@ -1,15 +1,22 @@
 // The loop's timers: who is called when the wheel says so. Arming, moving and cancelling are O(1); a later deadline for an
 // armed timer is one store.
 
+import CEpoll
 public import Timers
 
 extension EventLoop {
     /// A new timer, not armed. The table's size is the configuration's `timerCapacity`; to exceed it is a mistake.
     public func makeTimer(source: Source, tag: UInt32) -> TimerID {
-        assertOnThread()
-        guard let index = state.timers.open(for: source) else {
+        guard let id = makeTimerIfRoom(source: source, tag: tag) else {
             preconditionFailure("the loop's timer table is full: raise Configuration.timerCapacity")
         }
+        return id
+    }
+
+    /// The same for those who cannot know how many timers there are: nil if the table is full.
+    public func makeTimerIfRoom(source: Source, tag: UInt32) -> TimerID? {
+        assertOnThread()
+        guard let index = state.timers.open(for: source) else { return nil }
         state.timers[index].tag = tag
         assert(!state.wheel.isArmed(index))
         return TimerID(index: UInt32(truncatingIfNeeded: index), generation: state.timers[index].generation)
@@ -24,15 +31,22 @@ extension EventLoop {
         state.wheel.arm(Int(id.index), at: deadline)
     }
 
-    /// The same, `span` after this iteration's `now`.
+    /// The same, `span` after this call. Reads the clock: an iteration's `now` is as old as its work so far, and a span
+    /// counted from there would be short by that much (trap 20).
     public func arm(_ id: TimerID, after span: Nanoseconds) {
-        arm(id, at: state.clock + span)
+        #if REACTOR_FAULTS
+            if isLeftOut(20) { return arm(id, at: state.clock + span) }
+        #endif
+        arm(id, at: Instant(nanoseconds: cepoll_monotonic()) + span)
     }
 
     /// Takes the deadline back, even one that is due already in this iteration.
     public func cancel(_ id: TimerID) {
         assertOnThread()
         guard isCurrent(id) else { return }
+        #if REACTOR_FAULTS
+            if isLeftOut(23) { return }
+        #endif
         state.wheel.cancel(Int(id.index))
     }
 

@@ -6,8 +6,11 @@ import PeerMesh
 extension PeerNode {
     func becameReady(_ readiness: Readiness, slot: Int) {
         guard let link = links[slot] else { return }
+        #if REACTOR_FAULTS
+            if isLeftOut(8), readiness.contains(.hangup) { return ended(link, .remoteClosed) }
+        #endif
         if link.phase == .connecting {
-            finishDial(link)
+            finishDial(link, readiness)
             return
         }
         if readiness.contains(.readable) { read(link) }
