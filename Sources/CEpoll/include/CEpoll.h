@@ -30,7 +30,7 @@
 // A call that the fault table of a test build may answer in the kernel's stead; ASK_N: of so many bytes, or fewer if it
 // says so. In every other build there is no table: these are the plain calls.
 #ifdef CEPOLL_FAULTS
-#include "CEpollFaults.h"
+#include "../faults/CEpollFaults.h"
 #else
 #define CEPOLL_ASK(kind, fd, call) CEPOLL_RESULT(call)
 #define CEPOLL_ASK_N(kind, fd, length, call) CEPOLL_RESULT(call)
