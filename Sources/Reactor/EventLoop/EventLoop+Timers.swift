@@ -40,6 +40,12 @@ extension EventLoop {
         arm(id, at: Instant(nanoseconds: cepoll_monotonic()) + span)
     }
 
+    /// The same, `span` after this iteration's `now`: no reading of the clock, but short by as much as the iteration has lasted.
+    /// For a long timer that each message extends.
+    public func arm(_ id: TimerID, afterNow span: Nanoseconds) {
+        arm(id, at: state.clock + span)
+    }
+
     /// Takes the deadline back, even one that is due already in this iteration.
     public func cancel(_ id: TimerID) {
         assertOnThread()
