@@ -26,11 +26,11 @@ public struct TimerWheel: ~Copyable {
 
     // Each list is a ring: its first member's `previous` is its last. The heads stand together, sixteen to a cache line: a
     // sentinel node each would be a cold line of its own whenever a list is touched.
-    private let nodes: UnsafeMutablePointer<Node>
+    @usableFromInline let nodes: UnsafeMutablePointer<Node>
     private let heads: UnsafeMutablePointer<Int32>
     /// The tick of `now`: every occupied slot begins later.
     private var current: UInt64
-    private var now: Instant
+    @usableFromInline var now: Instant
     /// Bit k: some slot of level k is occupied.
     private var occupiedLevels: UInt32 = 0
     /// Bit 0: something is due; bit 1: something has fired. Asked at every wake: those lists' heads are a cold line.
@@ -88,6 +88,8 @@ public struct TimerWheel: ~Copyable {
 
     /// Arms the timer for `deadline`, or moves it there. A deadline in the past fires at the next `advance`. O(1); one
     /// store if the timer is armed and the new deadline does not precede the slot in which it waits.
+    // Inlinable, as the call would cost as much as the work: a deadline is moved for each message.
+    @inlinable
     public mutating func arm(_ index: Int, at deadline: Instant) {
         precondition(index >= 0 && index < capacity, "no such timer")
         let node = unsafe nodes + index
@@ -96,8 +98,8 @@ public struct TimerWheel: ~Copyable {
     }
 
     // On its own, so that the common case saves no registers: 9 instructions instead of 23.
-    @inline(never)
-    private mutating func refile(_ index: Int, _ deadline: Instant) {
+    @usableFromInline @inline(never)
+    mutating func refile(_ index: Int, _ deadline: Instant) {
         let list = unsafe nodes[index].list
         switch list {
         case Wheel.none:
@@ -296,10 +298,11 @@ public struct TimerWheel: ~Copyable {
 extension TimerWheel: @unchecked Sendable {}
 
 /// A timer: 32 bytes, so that none straddles two cache lines.
-private struct Node: BitwiseCopyable {
-    var deadline: Instant = .never
+@usableFromInline
+struct Node: BitwiseCopyable {
+    @usableFromInline var deadline: Instant = .never
     /// Deadlines behind this one leave the node where it is: they come after its slot's beginning. `.never` outside slots.
-    var extendableAfter: Instant = .never
+    @usableFromInline var extendableAfter: Instant = .never
     var next: Int32 = -1
     var previous: Int32 = -1
     /// The list that the node is in.

@@ -95,6 +95,11 @@ private struct Model {
         }
     }
 
+    var hasFired: Bool {
+        for case .some(let timer) in timers where timer.hasFired { return true }
+        return false
+    }
+
     var armedCount: Int {
         var count = 0
         for timer in timers where timer != nil { count += 1 }
@@ -184,7 +189,7 @@ struct TimerWheelModelTests {
                 }
                 let due = wheel.advance(to: target)
                 model.advance(to: target)
-                try #require(due == model.firstDue.map(Model.instant))
+                try check(due == model.firstDue.map(Model.instant), "advance misjudged how late it is")
                 try drain(&wheel, &model, &generator)
             }
             try compare(wheel, model, index)
@@ -198,13 +203,13 @@ struct TimerWheelModelTests {
         // Handed out by now: nothing may come twice in a round, however it was re-armed meanwhile.
         var handedOut: UInt64 = 0
         while !stopEarly || generator.below(3) != 0, let index = wheel.popFired() {
-            let timer = try #require(model.timers[index])
-            try #require(timer.hasFired, "\(index) fired, and should not have")
-            try #require(handedOut & 1 << UInt64(index) == 0, "\(index) fired twice in a round")
+            guard let timer = model.timers[index] else { throw Mismatch("\(index) fired, and is not armed") }
+            try check(timer.hasFired, "\(index) fired, and should not have")
+            try check(handedOut & 1 << UInt64(index) == 0, "\(index) fired twice in a round")
             handedOut |= 1 << UInt64(index)
             if !timer.isPast {
                 let tick = Model.tick(up: timer.deadline)
-                try #require(tick >= lastTick, "fired out of order: \(timer) after tick \(lastTick), now \(model.now)")
+                try check(tick >= lastTick, "fired out of order: \(timer) after tick \(lastTick), now \(model.now)")
                 lastTick = tick
             }
             model.timers[index] = nil
@@ -231,22 +236,31 @@ struct TimerWheelModelTests {
         // A round that was broken off may mix with the next one's; order holds within a round only.
         if stopEarly {
             while let index = wheel.popFired() {
-                let timer = try #require(model.timers[index])
-                try #require(timer.hasFired)
+                try check(model.timers[index]?.hasFired == true, "\(index) fired, and should not have")
                 model.timers[index] = nil
             }
         }
-        try #require(!model.timers.contains { $0?.hasFired == true }, "due, and did not fire")
+        try check(!model.hasFired, "due, and did not fire")
     }
 
     private func compare(_ wheel: borrowing TimerWheel, _ model: Model, _ index: Int) throws {
-        let deadline = wheel.deadline(of: index)
-        try #require(deadline == model.timers[index]?.deadline)
-        let armed = wheel.armedCount
-        try #require(armed == model.armedCount)
-        let wake = wheel.nextWake
-        let latest = model.latestWake
-        try #require((wake == nil) == (latest == nil))
-        if let wake, let latest { try #require(wake <= latest && wake >= model.now) }
+        try check(wheel.deadline(of: index) == model.timers[index]?.deadline, "another deadline than was set")
+        try check(wheel.armedCount == model.armedCount, "another number of armed timers")
+        switch (wheel.nextWake, model.latestWake) {
+        case (nil, nil): break
+        case (let wake?, let latest?): try check(wake <= latest && wake >= model.now, "wakes at \(wake), not by \(latest)")
+        default: throw Mismatch("a wake without a timer, or a timer without a wake")
+        }
     }
+
+    // Not `#require`, which costs more than all that it checks here.
+    private func check(_ holds: Bool, _ text: @autoclosure () -> String) throws {
+        if !holds { throw Mismatch(text()) }
+    }
+}
+
+private struct Mismatch: Error, CustomStringConvertible {
+    var description: String
+
+    init(_ text: String) { description = text }
 }

@@ -51,7 +51,7 @@ final class FrameServer: Source {
         (connections + place).initialize(to: Connection(socket: socket))
         do throws(SystemError) {
             connections[place].slot = try loop.add(descriptor, interest: .read, source: self, tag: UInt32(place))
-            loop.arm(timers[place], after: idle)
+            loop.arm(timers[place], afterNow: idle)
         } catch {
             givePlace(place)
         }
@@ -137,7 +137,7 @@ final class FrameServer: Source {
     // MARK: Writing
 
     private func answer(_ bytes: UnsafeMutableRawPointer, _ count: Int, _ place: Int) {
-        loop.arm(timers[place], after: idle)
+        loop.arm(timers[place], afterNow: idle)
         let span = RawSpan(_unsafeStart: UnsafeRawPointer(bytes), byteCount: count)
         switch connections[place].socket.send(span) {
         case .bytes(count): break

@@ -16,7 +16,7 @@ extension EventLoop {
     /// Whether the next iteration has something to do already.
     var hasCarriedWork: Bool {
         state.wheel.hasFired || mailbox.hasJobs || !state.flushList.isEmpty || !state.reapList.isEmpty || state.slots.hasRemoved
-            || state.timers.hasDestroyed || hasEvents
+            || state.timers.hasRemoved || hasEvents
     }
 
     /// Whether events of the last batch are still to be delivered.

@@ -22,6 +22,7 @@ extension EventLoop {
         try SystemError.check(result, .control)
     }
 
+    @inline(__always)
     func add(
         _ descriptor: CInt, interest: Interest, source: Source, tag: UInt32, kind: SlotKind
     ) throws(SystemError) -> SlotID {

@@ -16,10 +16,8 @@ extension EventLoop {
     /// The same for those who cannot know how many timers there are: nil if the table is full.
     public func makeTimerIfRoom(source: Source, tag: UInt32) -> TimerID? {
         assertOnThread()
-        guard let index = state.timers.take() else { return nil }
+        guard let index = state.timers.open(for: source) else { return nil }
         state.timers[index].tag = tag
-        state.timers[index].isLive = true
-        unsafe state.timers[index].source = source.registered()
         assert(!state.wheel.isArmed(index))
         return TimerID(index: UInt32(truncatingIfNeeded: index), generation: state.timers[index].generation)
     }
@@ -43,6 +41,12 @@ extension EventLoop {
         arm(id, at: Instant(nanoseconds: cepoll_monotonic()) + span)
     }
 
+    /// The same, `span` after this iteration's `now`: no reading of the clock, but short by as much as the iteration has lasted.
+    /// For a long timer that each message extends.
+    public func arm(_ id: TimerID, afterNow span: Nanoseconds) {
+        arm(id, at: state.clock + span)
+    }
+
     /// Takes the deadline back, even one that is due already in this iteration.
     public func cancel(_ id: TimerID) {
         assertOnThread()
@@ -58,7 +62,7 @@ extension EventLoop {
         assertOnThread()
         guard isCurrent(id) else { return }
         state.wheel.cancel(Int(id.index))
-        state.timers.destroy(Int(id.index))
+        state.timers.remove(Int(id.index))
         if !state.isInIteration { recycle() }
     }
 
