@@ -24,6 +24,8 @@ let testing: [SwiftSetting] = [
 var products: [Product] = [
     .library(name: "Reactor", targets: ["Reactor"]),
     .library(name: "PeerMesh", targets: ["PeerMesh"]),
+    // For C and all who can call it: libreactor.so with Sources/CReactor/include/reactor.h.
+    .library(name: "reactor", type: .dynamic, targets: ["ReactorC"]),
 ]
 
 var targets: [Target] = [
@@ -33,6 +35,8 @@ var targets: [Target] = [
     .target(name: "MeshChecker", dependencies: ["PeerMesh", "Timers"], swiftSettings: strict),
     .executableTarget(name: "mesh-checker", dependencies: ["MeshChecker"], swiftSettings: strict),
     .target(name: "Reactor", dependencies: ["CEpoll", "Timers", "PeerMesh"], swiftSettings: strict),
+    .target(name: "CReactor"),
+    .target(name: "ReactorC", dependencies: ["CReactor", "Reactor", "PeerMesh", "Timers", "CEpoll"], swiftSettings: strict),
     .target(name: "MeshSimulator", dependencies: ["PeerMesh", "Timers"], swiftSettings: strict),
     .executableTarget(name: "mesh-simulator", dependencies: ["MeshSimulator"], swiftSettings: strict),
     .testTarget(name: "TimersTests", dependencies: ["Timers"], swiftSettings: testing),
@@ -50,6 +54,8 @@ if !coreOnly {
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     ]
     products += [
         .library(name: "BitcoinWire", targets: ["BitcoinWire"]),
@@ -65,6 +71,11 @@ if !coreOnly {
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "CoreMetrics", package: "swift-metrics"),
+                .product(name: "Metrics", package: "swift-metrics"),
             ],
             swiftSettings: strict
         ),

@@ -18,6 +18,12 @@ int cepoll_reserve(void) {
     return (int)CEPOLL_RESULT(open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
 
+int cepoll_adopt(int fd) {
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) { return -errno; }
+    return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
+}
+
 int cepoll_is_close_on_exec(int fd) {
     int flags = fcntl(fd, F_GETFD);
     return flags < 0 ? -errno : (flags & FD_CLOEXEC) != 0;

@@ -8,6 +8,8 @@ import Glibc
 @main
 enum Main {
     static func main() {
+        // A reader that has enough closes its pipe: that is no reason to die (`peers | head`).
+        _ = signal(SIGPIPE, SIG_IGN)
         do {
             var command = try ReactorNode.parseAsRoot()
             try command.run()
@@ -15,6 +17,8 @@ enum Main {
             fail(error.description, status: error.status.rawValue)
         } catch let mistake as SettingsMistake {
             fail(mistake.description, status: mistake.status.rawValue)
+        } catch let error as CommandFailure {
+            fail(error.description, status: error.status)
         } catch {
             let status = ReactorNode.exitCode(for: error)
             // Help and version are asked for, not failures: the parser prints them as they are.
@@ -58,6 +62,20 @@ struct ReactorNode: ParsableCommand {
             on a private network on this machine; it says what to type next.
             """,
         version: Version.text,
-        subcommands: [RunCommand.self, ConfigCommand.self, DemoCommand.self, SimulateCommand.self, CheckCommand.self]
+        subcommands: [RunCommand.self, ConfigCommand.self, DemoCommand.self, SimulateCommand.self, CheckCommand.self],
+        groupedSubcommands: [
+            CommandGroup(
+                name: "Ask a running node",
+                subcommands: [
+                    StatusCommand.self, PeersCommand.self, WhyCommand.self, MasternodesCommand.self, SlotsCommand.self, BansCommand.self,
+                    EventsCommand.self, HealthCommand.self, MetricsCommand.self, LoopCommand.self,
+                ]),
+            CommandGroup(
+                name: "Change a running node",
+                subcommands: [
+                    ConnectCommand.self, DisconnectCommand.self, RedialCommand.self, BanCommand.self, UnbanCommand.self, TrustCommand.self,
+                    UntrustCommand.self, ReloadCommand.self, LogLevelCommand.self, DrainCommand.self,
+                ]),
+        ]
     )
 }

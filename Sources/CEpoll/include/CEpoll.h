@@ -343,6 +343,10 @@ static inline int cepoll_close(int fd) {
 /// Opens /dev/null, CLOEXEC: a descriptor that only holds its number. Returns it or -errno.
 int cepoll_reserve(void);
 
+/// Makes a descriptor that came from outside ours: non-blocking, and closed on exec. Returns 0 or -errno. O_NONBLOCK belongs to
+/// the open file: whoever shares it sees the change.
+int cepoll_adopt(int fd);
+
 /// Whether the descriptor is closed on exec: 1 or 0, or -errno.
 int cepoll_is_close_on_exec(int fd);
 

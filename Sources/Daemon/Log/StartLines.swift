@@ -44,6 +44,13 @@ struct StartLines: Sendable {
         lines.append(Line(level: level, event: event, fields: fields))
     }
 
+    /// Where the node is asked and told things.
+    mutating func add(_ control: ControlPlane?) {
+        guard let path = control?.path else { return }
+        guard let readOnly = control?.readOnly else { return add(.info, "control", ("socket", .text(path))) }
+        add(.info, "control", ("socket", .text(path)), ("read-only", .endpoint(readOnly)))
+    }
+
     /// One line with every number of the mesh, as the options take them.
     mutating func addSettings(_ settings: NodeConfiguration) {
         lines.append(Line(level: .info, event: "settings", settings: settings))

@@ -121,6 +121,7 @@ final class Custodian: Sendable {
         }
         log.say(lines)
         if report.errors.isEmpty { read(isOpen: false) }
+        _ = desk.post(ReloadEnd())
     }
 
     // What the loop's thread tells; never more than a store into a ring.

@@ -18,13 +18,18 @@ extension NodeDaemon {
         var bound: [Endpoint] = []
         private var timer: TimerID?
         private(set) var stoppingSince: Instant?
+        /// Nil if no service manager started this process.
+        let service: ServiceKeeper?
 
-        init(node: PeerNode, log: Log, resolver: Resolver?, names: NamedPeers, custodian: Custodian? = nil) {
+        init(
+            node: PeerNode, log: Log, resolver: Resolver?, names: NamedPeers, custodian: Custodian? = nil, service: ServiceKeeper? = nil
+        ) {
             self.node = node
             self.log = log
             self.resolver = resolver
             self.names = names
             self.custodian = custodian
+            self.service = service
         }
 
         /// Takes its place on the loop, opens the desk, and starts the resolver.
@@ -51,6 +56,7 @@ extension NodeDaemon {
             case let action as PostedAction: perform(action.action)
             case let change as SettingsChange: apply(change)
             case let change as RegistryChange: take(change)
+            case is ReloadEnd: service?.reloaded()
             default: break
             }
         }
@@ -93,12 +99,14 @@ extension NodeDaemon {
         /// A peer's schedule changed: one that waits for its redial is asked after anew, if it has a name.
         func changed(_ transition: Transition) {
             custodian?.note(transition)
+            service?.changed(transition)
             guard let resolver, case .peer(_, let view) = transition.subject, view == .backoff || view == .dormant else { return }
             for name in 0..<names.count where names.stands(name, for: transition.endpoint) { resolver.request(name) }
         }
 
         override func signalled(_ signal: CInt) {
             if signal == SIGHUP {
+                service?.reloading()
                 custodian?.requestReload()
                 return
             }
@@ -116,6 +124,7 @@ extension NodeDaemon {
             stoppingSince = node.loop.now
             custodian?.noteEnd(of: node)
             log.say(.draining(signal: signal, links: links))
+            service?.stopping(links: links)
             if let timer { node.loop.arm(timer, at: node.loop.now + NodeDaemon.drainLimit) }
             node.shutdown()
         }

@@ -23,6 +23,7 @@ public final class NodeDaemon {
     /// The settings in force.
     public let live: LiveSettings
     private let custodian: Custodian
+    private let inherited: [InheritedListener]
 
     /// How long a node that was asked to end may drain, and how long its log may then write: together under 5 s.
     static let drainLimit = Nanoseconds.milliseconds(4_300)
@@ -30,7 +31,9 @@ public final class NodeDaemon {
 
     /// Opens everything that `settings` ask for, or says in one line what is in the way. `layers` are read anew at a reload.
     public init(_ settings: ResolvedSettings, layers: SettingsLayers) throws(DaemonError) {
-        let configuration = settings.configuration
+        inherited = try InheritedListeners.take()
+        var configuration = settings.configuration
+        configuration.inherit(inherited.map(\.endpoint))
         self.configuration = configuration
         settingsFile = settings.file
         let budget = configuration.budget
@@ -58,8 +61,10 @@ public final class NodeDaemon {
         desk = OperatorDesk(mailbox: loop.mailbox)
         live = LiveSettings(configuration, layers: layers, desk: desk)
         custodian = try Custodian(configuration, live: live, desk: desk, log: log)
+        let manager = ServiceManager()
         keeper = Keeper(
-            node: node, log: log, resolver: resolver, names: NamedPeers(named.map(\.kind), pinned: []), custodian: custodian
+            node: node, log: log, resolver: resolver, names: NamedPeers(named.map(\.kind), pinned: []), custodian: custodian,
+            service: manager.isPresent ? ServiceKeeper(manager: manager, node: node) : nil
         )
     }
 
@@ -79,14 +84,20 @@ public final class NodeDaemon {
     /// Runs until SIGTERM or SIGINT. Returns when the node has ended and its log is written.
     public func run() throws(DaemonError) {
         let bound = try listen()
-        let logThread = try log.start(configuration.startLines(bound: bound, available: available, file: settingsFile))
+        let control = try openControl(bound: bound)
+        var opening = configuration.startLines(bound: bound, available: available, file: settingsFile)
+        opening.add(control)
+        let logThread = try log.start(opening)
         keeper.bound = bound
         handler.keeper = keeper
+        handler.chronicle = control?.chronicle
         try keeper.begin(desk)
         keeper.want(configuration)
         try custodian.start { keeper.take($0) }
         node.start()
+        keeper.service?.begin()
         loop.run()
+        control?.stop()
         resolver?.stop()
         custodian.stop()
         log.stop()
@@ -95,11 +106,27 @@ public final class NodeDaemon {
         handler.keeper = nil
     }
 
+    private func openControl(bound: [Endpoint]) throws(DaemonError) -> ControlPlane? {
+        guard let socket = try configuration.claimControlSocket(bound: bound) else { return nil }
+        return try ControlPlane(
+            socket, readOnly: configuration.control.readOnly,
+            DeskParts(
+                facts: configuration.facts(available: available), port: node.port,
+                chronicle: Chronicle(capacity: Int(configuration.mesh.bookCapacity)), actions: desk,
+                journal: MemoryJournal(), reloader: live
+            )
+        )
+    }
+
     private func listen() throws(DaemonError) -> [Endpoint] {
         var bound: [Endpoint] = []
         for endpoint in configuration.listen {
             do throws(SystemError) {
-                bound.append(try node.listen(on: endpoint))
+                if let given = inherited.first(where: { $0.endpoint == endpoint }) {
+                    bound.append(try node.listen(taking: Socket(adopting: given.descriptor)))
+                } else {
+                    bound.append(try node.listen(on: endpoint))
+                }
             } catch {
                 throw NodeDaemon.refusal(of: endpoint, error, configuration)
             }
@@ -138,8 +165,10 @@ public final class NodeDaemon {
 /// Hands what the node tells its application to the keeper. The daemon itself has no use for frames: it holds links.
 final class DaemonHandler: PeerHandler {
     var keeper: NodeDaemon.Keeper?
+    var chronicle: Chronicle?
 
     override func changed(_ transition: Transition) {
+        chronicle?.note(transition)
         keeper?.changed(transition)
     }
 

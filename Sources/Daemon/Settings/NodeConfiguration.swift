@@ -22,10 +22,8 @@ public struct NodeConfiguration: Sendable {
     public var registryFile: String?
     /// Where the node keeps what outlives it; nil keeps it in memory.
     public var stateDirectory: String?
-    /// Where the control API listens. Nil: `control.sock` in the state directory, if there is one.
-    public var controlSocket: String?
-    /// Where it serves reading only.
-    public var controlTCP: Endpoint?
+    /// Where operators reach the node.
+    public var control = ControlSettings()
     public var health = HealthThresholds()
     /// Role, slots and every timing.
     public var mesh: MeshSettings
@@ -45,11 +43,6 @@ public struct NodeConfiguration: Sendable {
     private init(blank network: Network) {
         self.network = network
         mesh = MeshSettings(nonce: 0, seed: 0)
-    }
-
-    /// The control API's socket that these settings mean; nil if there is none.
-    public var effectiveControlSocket: String? {
-        controlSocket ?? stateDirectory.map { $0 + "/control.sock" }
     }
 
     private static func entropy() throws(DaemonError) -> UInt64 {
@@ -74,6 +67,17 @@ public struct NodeConfiguration: Sendable {
         if let advertise { return advertise }
         guard listen.count == 1, let only = listen.first, only.isDialable else { return nil }
         return only
+    }
+
+    /// Adds the addresses of sockets that the process was given. Nobody who passes sockets needs the address of a first try.
+    mutating func inherit(_ endpoints: [Endpoint]) {
+        guard !endpoints.isEmpty else { return }
+        if isFirstTry {
+            listen = []
+            isFirstTry = false
+        }
+        for endpoint in endpoints where !listen.contains(endpoint) { listen.append(endpoint) }
+        complete()
     }
 
     /// The port that a node without `--listen` takes: its network's, or the private network's where it has none.
@@ -120,21 +124,23 @@ public struct NodeConfiguration: Sendable {
 
     /// The descriptors that this configuration may come to need.
     public var budget: DescriptorBudget {
-        DescriptorBudget(links: UInt64(mesh.linkCapacity), listeners: UInt64(listen.count))
+        DescriptorBudget(links: UInt64(mesh.linkCapacity), listeners: UInt64(listen.count), control: control.descriptors)
     }
 }
 
 /// When a node's health is degraded.
 public struct HealthThresholds: Hashable, Sendable {
-    /// Established links, at least; and those to masternodes, those that others opened, those that we opened.
-    public var links: UInt32 = 1
-    public var masternodes: UInt32 = 0
+    /// Established links, at least; nil asks for one if anybody is wanted.
+    public var links: UInt32?
+    /// Those to masternodes; nil asks for one if the registry names any.
+    public var masternodes: UInt32?
+    /// Those that others opened, and those that we opened.
     public var inbound: UInt32 = 0
     public var outbound: UInt32 = 0
     /// Free descriptors, at least.
-    public var descriptors: UInt32 = 16
+    public var descriptors: UInt32 = 32
     /// Loop lag, at most.
-    public var lag = Nanoseconds.milliseconds(500)
+    public var lag = Nanoseconds.seconds(1)
 
     public init() {}
 }

@@ -52,7 +52,9 @@ extension Mesh {
     mutating func ponged(_ slot: Int, nonce: UInt64, at now: Instant) {
         let keepalive = links[slot].keepalive
         guard keepalive.isOutstanding, keepalive.nonce == nonce else { return }
-        links[slot].keepalive.roundTrip = now - (keepalive.takenAt ?? keepalive.queuedAt)
+        lastRoundTrip = now - (keepalive.takenAt ?? keepalive.queuedAt)
+        roundTripsMeasured &+= 1
+        links[slot].keepalive.roundTrip = lastRoundTrip
         lifeSeen(slot, at: now)
     }
 

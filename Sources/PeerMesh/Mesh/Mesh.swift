@@ -38,6 +38,10 @@ public struct Mesh: ~Copyable {
     var lastLife: Instant?
     /// When the next dial fits the rate, by the generic cell rate algorithm (ITU-T I.371).
     var dialSlotAt: Instant = .zero
+    /// Pongs that measured a round trip, and what the last one measured: the driver's histogram is fed from these. Of no
+    /// consequence to any rule, and so no part of the state that is compared.
+    public internal(set) var roundTripsMeasured: UInt64 = 0
+    public internal(set) var lastRoundTrip = Nanoseconds.zero
     /// How often phase 3 found a wanted masternode without a step. Stays 0.
     public internal(set) var rescues: UInt64 = 0
 

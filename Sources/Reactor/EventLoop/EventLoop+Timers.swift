@@ -6,10 +6,16 @@ public import Timers
 extension EventLoop {
     /// A new timer, not armed. The table's size is the configuration's `timerCapacity`; to exceed it is a mistake.
     public func makeTimer(source: Source, tag: UInt32) -> TimerID {
-        assertOnThread()
-        guard let index = state.timers.take() else {
+        guard let id = makeTimerIfRoom(source: source, tag: tag) else {
             preconditionFailure("the loop's timer table is full: raise Configuration.timerCapacity")
         }
+        return id
+    }
+
+    /// The same for those who cannot know how many timers there are: nil if the table is full.
+    public func makeTimerIfRoom(source: Source, tag: UInt32) -> TimerID? {
+        assertOnThread()
+        guard let index = state.timers.take() else { return nil }
         state.timers[index].tag = tag
         state.timers[index].isLive = true
         unsafe state.timers[index].source = source.registered()

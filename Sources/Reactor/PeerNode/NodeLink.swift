@@ -38,6 +38,8 @@ final class NodeLink {
     /// Was answered `wouldBlock` and waits for `lowWater`.
     @safe @exclusivity(unchecked) var isOwedLowWater = false
 
+    @safe @exclusivity(unchecked) var traffic = LinkTraffic()
+
     // Why it is not read.
 
     /// The application asked for it.
@@ -84,6 +86,7 @@ final class NodeLink {
         self.remote = remote
         self.phase = phase
         wire = WireState(direction: direction)
+        traffic = LinkTraffic()
         hasGreeted = false
         isBlocked = false
         isOwedLowWater = false

@@ -31,6 +31,7 @@ extension PeerNode {
             guard case .bytes(let count) = outcome else { break }
             budget -= count
             counts.bytesIn &+= UInt64(count)
+            link.traffic.bytesIn &+= UInt64(count)
             let frames = decode(link)
             guard link.phase != .condemned else { break }
             report(.received(id, frames: frames, partial: partial(of: link)))
@@ -111,6 +112,7 @@ extension PeerNode {
                 }
                 frames += 1
                 counts.framesIn &+= 1
+                link.traffic.framesIn &+= 1
                 handler.received(type, stream.unread.extracting(body), from: link.id)
                 stream.consume(length)
             case .frame(let length, let meaning):
@@ -125,13 +127,17 @@ extension PeerNode {
     private func dispatch(_ meaning: Meaning, _ link: NodeLink) {
         let id = link.id
         counts.framesIn &+= 1
+        link.traffic.framesIn &+= 1
         switch meaning {
         case .hello(let hello):
             link.hasGreeted = true
             report(.hello(id, hello))
         case .greet: greet(id)
         case .ping(let nonce): report(.ping(id, nonce: nonce))
-        case .pong(let nonce): report(.pong(id, nonce: nonce))
+        case .pong(let nonce):
+            let measured = mesh.roundTripsMeasured
+            report(.pong(id, nonce: nonce))
+            if mesh.roundTripsMeasured != measured { counts.roundTrips.add(mesh.lastRoundTrip) }
         case .ask: report(.asked(id))
         case .peers:
             for index in 0..<told.count { report(.learnt(id, told[index])) }

@@ -46,6 +46,7 @@ extension PeerNode {
         switch queued {
         case .queued:
             counts.framesOut &+= 1
+            link.traffic.framesOut &+= 1
             noteQueued(link)
             return .queued
         case .wouldBlock:
@@ -121,6 +122,8 @@ extension PeerNode {
         let id = link.id
         if written.bytes > 0 {
             counts.bytesOut &+= UInt64(written.bytes)
+            link.traffic.bytesOut &+= UInt64(written.bytes)
+            link.traffic.lastSent = now
             let bytes = UInt32(clamping: written.bytes)
             report(.sent(id, bytes: bytes, controlEmpty: link.stream.queue.controlCount == 0))
         }

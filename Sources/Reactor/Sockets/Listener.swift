@@ -97,8 +97,16 @@ public final class Listener: Source {
     public convenience init(
         loop: EventLoop, on endpoint: Endpoint, owner: Source, tag: UInt32 = 0, settings: Settings = Settings()
     ) throws(SystemError) {
-        precondition(settings.burst > 0, "a burst needs at least one accept")
         let socket = try Socket.listening(on: endpoint, backlog: settings.backlog, options: settings.options)
+        try self.init(loop: loop, taking: socket, owner: owner, tag: tag, settings: settings)
+    }
+
+    /// The same on a socket that listens already, opened by a service manager, say. Its backlog stays what it is; `settings`'
+    /// options are the caller's to apply.
+    public convenience init(
+        loop: EventLoop, taking socket: consuming Socket, owner: Source, tag: UInt32 = 0, settings: Settings = Settings()
+    ) throws(SystemError) {
+        precondition(settings.burst > 0, "a burst needs at least one accept")
         let bound = try socket.localEndpoint()
         let reserve = try SystemError.check(cepoll_reserve(), .reserve)
         let descriptor = socket.descriptor
