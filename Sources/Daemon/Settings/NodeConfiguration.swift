@@ -45,7 +45,7 @@ public struct NodeConfiguration: Sendable {
         mesh = MeshSettings(nonce: 0, seed: 0)
     }
 
-    private static func entropy() throws(DaemonError) -> UInt64 {
+    static func entropy() throws(DaemonError) -> UInt64 {
         var word: UInt64 = 0
         let result = unsafe cepoll_random(&word)
         guard result == 0 else { throw DaemonError.system("cannot read the system's entropy", -result) }
