@@ -43,6 +43,7 @@ final class Custodian: Sendable {
             log.say(outcome.lines)
             if let change = outcome.change { take(change) }
         }
+        live.listen { [weak self] in self?.say($0) }
         let box = Mutex(SendableWatch(watch))
         _ = try DaemonThread.start("custodian") { [self] in run(box.withLock { $0.watch }) }
     }
@@ -68,7 +69,7 @@ final class Custodian: Sendable {
     private func run(_ watch: FolderWatch?) {
         var isOpen = false
         while !isStopping.load(ordering: .acquiring) {
-            if wantsReload.exchange(false, ordering: .acquiring) { say(live.reload()) }
+            if wantsReload.exchange(false, ordering: .acquiring) { _ = live.reload() }
             doorbell.willSleep()
             var limit: CInt = isOpen ? Custodian.quiet : -1
             if let watch, !watch.isWatching { limit = Custodian.search }
@@ -121,11 +122,8 @@ final class Custodian: Sendable {
         }
         log.say(lines)
         if report.errors.isEmpty { read(isOpen: false) }
+        // Whoever asked by a signal is a service manager, perhaps, and waits for this.
+        _ = desk.post(ReloadEnd())
     }
 
-    // What the loop's thread tells; never more than a store into a ring.
-
-    func note(_ transition: Transition) {}
-
-    func noteEnd(of node: PeerNode) {}
 }
