@@ -92,9 +92,10 @@ if !coreOnly {
         ),
         .testTarget(
             name: "DaemonTests",
-            dependencies: ["Daemon", "reactor-node", "Reactor", "PeerMesh", "Timers", "CEpoll", "BitcoinWire"], swiftSettings: testing
+            dependencies: ["Daemon", "reactor-node", "Reactor", "PeerMesh", "Timers", "CEpoll", "BitcoinWire", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: testing
         ),
-        .testTarget(name: "NodeTests", dependencies: ["Daemon", "reactor-node", "Reactor", "PeerMesh", "Timers"], swiftSettings: testing),
+        .testTarget(name: "NodeTests", dependencies: ["reactor-node", "Daemon", "Reactor", "PeerMesh", "Timers"], swiftSettings: testing),
     ]
 }
 
