@@ -56,12 +56,12 @@ var dependencies: [Package.Dependency] = []
 if !coreOnly {
     dependencies = [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
-        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         // No trait: files are parsed here, with the line of each mistake.
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     ]
     products += [
         .library(name: "BitcoinWire", targets: ["BitcoinWire"]),
@@ -74,14 +74,14 @@ if !coreOnly {
             name: "Daemon",
             dependencies: [
                 "Reactor", "PeerMesh", "Timers", "CEpoll", "BitcoinWire",
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "Yams", package: "Yams"),
+                .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Metrics", package: "swift-metrics"),
-                .product(name: "Configuration", package: "swift-configuration"),
-                .product(name: "Yams", package: "Yams"),
-                .product(name: "GRDB", package: "GRDB.swift"),
             ],
             resources: [
                 .embedInCode("Dashboard/dashboard.html"), .embedInCode("Dashboard/dashboard.css"), .embedInCode("Dashboard/dashboard.js"),
@@ -101,9 +101,10 @@ if !coreOnly {
         ),
         .testTarget(
             name: "DaemonTests",
-            dependencies: ["Daemon", "reactor-node", "Reactor", "PeerMesh", "Timers", "CEpoll", "BitcoinWire"], swiftSettings: testing
+            dependencies: ["Daemon", "reactor-node", "Reactor", "PeerMesh", "Timers", "CEpoll", "BitcoinWire", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: testing
         ),
-        .testTarget(name: "NodeTests", dependencies: ["Daemon", "reactor-node", "Reactor", "PeerMesh", "Timers"], swiftSettings: testing),
+        .testTarget(name: "NodeTests", dependencies: ["reactor-node", "Daemon", "Reactor", "PeerMesh", "Timers"], swiftSettings: testing),
     ]
 }
 

@@ -24,7 +24,8 @@ struct RunCommand: ParsableCommand {
 
     /// What all layers come to, or the first thing that is wrong with them.
     func settings(_ layers: SettingsLayers) throws -> ResolvedSettings {
-        let resolved = try layers.resolve()
+        var resolved = try layers.resolve()
+        resolved.configuration.control.version = Version.text
         if let mistake = resolved.mistakes.first { throw mistake }
         return resolved
     }

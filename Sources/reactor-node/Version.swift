@@ -1,7 +1,5 @@
-// What `--version` says.
-
-import Daemon
+// What `--version` says. Kept in step with CHANGELOG.md.
 
 enum Version {
-    static let text = NodeDaemon.version
+    static let text = "reactor-node 0.1.0"
 }

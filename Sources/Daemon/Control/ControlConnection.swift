@@ -60,11 +60,11 @@ final class ControlConnection: ChannelInboundHandler {
 
     func channelActive(context: ChannelHandlerContext) {
         guard server.admit(self) else {
-            refuse(Problem.unavailable("\(ControlLimits.connectionLimit) clients are being served; try again"))
+            refuse(Problem.unavailable("\(ControlSettings.connectionLimit) clients are being served; try again"))
             return
         }
         lastActive = server.tick()
-        schedule(seconds: ControlLimits.headSeconds)
+        schedule(seconds: ControlSettings.headSeconds)
         context.fireChannelActive()
     }
 
@@ -105,7 +105,7 @@ final class ControlConnection: ChannelInboundHandler {
         guard phase == .idle else { return }
         phase = .head
         lastActive = server.tick()
-        schedule(seconds: ControlLimits.headSeconds)
+        schedule(seconds: ControlSettings.headSeconds)
     }
 
     // MARK: A request
@@ -119,17 +119,17 @@ final class ControlConnection: ChannelInboundHandler {
             body = []
             hasAnswered = false
             phase = .body
-            schedule(seconds: ControlLimits.idleSeconds)
+            schedule(seconds: ControlSettings.idleSeconds)
             let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
-            if length > ControlLimits.bodyLimit { refuse(ControlConnection.tooLarge) }
+            if length > ControlSettings.bodyLimit { refuse(ControlConnection.tooLarge) }
             // Whoever asks before it sends waits for this word.
             else if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
                 context.writeAndFlush(wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: .continue))), promise: nil)
             }
         case .body(let part):
-            guard body.count + part.readableBytes <= ControlLimits.bodyLimit else { return refuse(ControlConnection.tooLarge) }
+            guard body.count + part.readableBytes <= ControlSettings.bodyLimit else { return refuse(ControlConnection.tooLarge) }
             body.append(contentsOf: part.readableBytesView)
-            schedule(seconds: ControlLimits.idleSeconds)
+            schedule(seconds: ControlSettings.idleSeconds)
         case .end:
             guard let head else { return }
             lastActive = server.tick()
@@ -137,7 +137,7 @@ final class ControlConnection: ChannelInboundHandler {
         }
     }
 
-    private static let tooLarge = Problem(413, "Content too large", "a body has at most \(ControlLimits.bodyLimit) bytes")
+    private static let tooLarge = Problem(413, "Content too large", "a body has at most \(ControlSettings.bodyLimit) bytes")
 
     private func answer(_ head: HTTPRequestHead) {
         do throws(Problem) {
@@ -183,7 +183,7 @@ final class ControlConnection: ChannelInboundHandler {
         if head.method != .HEAD {
             context.write(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(string: answer.body)))), promise: nil)
         }
-        schedule(seconds: ControlLimits.idleSeconds)
+        schedule(seconds: ControlSettings.idleSeconds)
         let isLast = !head.isKeepAlive
         self.head = nil
         headGuard.nextHead()
@@ -199,7 +199,7 @@ final class ControlConnection: ChannelInboundHandler {
     private func rest() {
         guard phase == .answering else { return }
         phase = .idle
-        schedule(seconds: ControlLimits.idleSeconds)
+        schedule(seconds: ControlSettings.idleSeconds)
     }
 
     /// Says what is wrong and closes: after this nobody knows where the next request would begin.
@@ -224,7 +224,7 @@ final class ControlConnection: ChannelInboundHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         switch error {
         case is HeadGuard.TooLarge:
-            refuse(Problem(431, "Request header fields too large", "a head has at most \(ControlLimits.headLimit) bytes"))
+            refuse(Problem(431, "Request header fields too large", "a head has at most \(ControlSettings.headLimit) bytes"))
         case let error as HTTPParserError:
             refuse(Problem.badRequest("this is not HTTP/1.1: \(error)"))
         default: close()
@@ -254,7 +254,7 @@ final class ControlConnection: ChannelInboundHandler {
                 timer?.cancel()
                 server.hub.resumed(follower)
             } else {
-                schedule(seconds: ControlLimits.idleSeconds)
+                schedule(seconds: ControlSettings.idleSeconds)
             }
         }
         context.fireChannelWritabilityChanged()

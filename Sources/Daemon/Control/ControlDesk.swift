@@ -25,6 +25,9 @@ struct DeskParts {
     var chronicle: Chronicle
     var actions: any OperatorPort
     var journal: any OperatorJournal
+    var notes: any BanNotes
+    /// Nil where nothing is kept.
+    var store: Store?
     var reloader: any Reloader
 }
 
@@ -35,6 +38,8 @@ final class ControlDesk {
     let view: NodeView
     let actions: any OperatorPort
     let journal: any OperatorJournal
+    let notes: any BanNotes
+    let store: Store?
     let reloader: any Reloader
     let metrics: NodeMetrics
     /// Open connections and followers, told by the server for `/loop` and `/metrics`.
@@ -46,6 +51,8 @@ final class ControlDesk {
         chronicle = parts.chronicle
         actions = parts.actions
         journal = parts.journal
+        notes = parts.notes
+        store = parts.store
         reloader = parts.reloader
         view = try NodeView(parts.port)
         metrics = NodeMetrics(facts)
@@ -121,7 +128,7 @@ final class ControlDesk {
     private func why(_ request: Request) throws(Problem) -> JSON {
         let endpoint = named(request)
         let snapshot = try view.snapshot(age: .zero)
-        let why = Why(snapshot: snapshot, settings: mesh, moments: Moments())
+        let why = Why(snapshot: snapshot, settings: mesh, moments: Moments(), notes: notes)
         let history = chronicle.history(of: endpoint)
         guard let peer = snapshot.peers.first(where: { $0.endpoint == endpoint }) else {
             return why.json(unknown: endpoint, history: history)
@@ -150,7 +157,23 @@ final class ControlDesk {
             ("peers", .members(
                 ("known", .count(census.knownPeers)), ("wanted", .count(snapshot.peers.count { $0.isWanted })),
                 ("masternodes", .count(census.registered)), ("banned", .count(snapshot.peers.count { $0.view == .banned })))),
-            ("health", .string(Health(snapshot, facts, thresholds, lag: view.lag).status.rawValue))
+            ("store", storeStatus),
+            ("health", .string(health(snapshot, thresholds).status.rawValue))
+        )
+    }
+
+    private func health(_ snapshot: NodeSnapshot, _ thresholds: Thresholds) -> Health {
+        var health = Health(snapshot, facts, thresholds, lag: view.lag)
+        if let store { health.checks.append(Health.store(store.status)) }
+        return health
+    }
+
+    /// How the store is; null where nothing is kept.
+    private var storeStatus: JSON {
+        guard let status = store?.status else { return .null }
+        return .members(
+            ("path", .string(status.path)), ("trouble", status.trouble.map(JSON.string) ?? .null), ("lagSeconds", Moments.seconds(status.lag)),
+            ("addresses", .count(status.addresses)), ("tried", .count(status.tried)), ("lostRecords", .count(status.lost))
         )
     }
 
@@ -188,7 +211,7 @@ final class ControlDesk {
         let snapshot = try view.snapshot()
         let moments = Moments()
         let inForce = snapshot.bans.filter { $0.until > moments.now }
-        return .array(inForce.sorted { $0.subject.text < $1.subject.text }.map { Why.json($0, moments) })
+        return .array(inForce.sorted { $0.subject.text < $1.subject.text }.map { Why.json($0, moments, notes.note(on: $0)) })
     }
 
     private func loop() throws(Problem) -> JSON {
@@ -209,7 +232,7 @@ final class ControlDesk {
             ("memoryLimit", .count(snapshot.memoryLimit)),
             ("descriptors", .members(("open", .count(Descriptors.open)), ("limit", .count(facts.descriptors)))),
             ("control", .members(
-                ("connections", .count(connections)), ("limit", .count(ControlLimits.connectionLimit)), ("followers", .count(followers)),
+                ("connections", .count(connections)), ("limit", .count(ControlSettings.connectionLimit)), ("followers", .count(followers)),
                 ("lostRecords", .count(chronicle.counts.lost))))
         )
     }
@@ -235,7 +258,7 @@ final class ControlDesk {
         guard let snapshot = try? view.snapshot(age: .zero) else {
             return Health(checks: [Health.silent]).answer(isReady: false)
         }
-        let health = Health(snapshot, facts, thresholds, lag: view.lag)
+        let health = health(snapshot, thresholds)
         return health.answer(isReady: health.status == .good)
     }
 }

@@ -60,7 +60,7 @@ final class ControlServer: @unchecked Sendable {
             .childChannelOption(ChannelOptions.writeBufferWaterMark, value: .init(low: 32 << 10, high: 256 << 10))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let guardian = HeadGuard(limit: ControlLimits.headLimit)
+                    let guardian = HeadGuard(limit: ControlSettings.headLimit)
                     let pipeline = channel.pipeline.syncOperations
                     try pipeline.addHandler(guardian)
                     try pipeline.configureHTTPServerPipeline(withErrorHandling: false)
@@ -88,7 +88,7 @@ final class ControlServer: @unchecked Sendable {
 
     /// Takes a client in; where there is no room, in the place of the one that has been idle longest. False if all are busy.
     func admit(_ connection: ControlConnection) -> Bool {
-        if connections.count >= ControlLimits.connectionLimit {
+        if connections.count >= ControlSettings.connectionLimit {
             guard let oldest = connections.filter(\.isIdle).min(by: { $0.lastActive < $1.lastActive }) else { return false }
             forget(oldest)
             oldest.close()

@@ -7,17 +7,20 @@ import Timers
 
 /// From where on a node is degraded.
 struct Thresholds {
-    var links: UInt64
-    var masternodes: UInt64
-    var inbound: UInt64
-    var outbound: UInt64
-    var maximumLag: Nanoseconds
-    var descriptors: UInt64
+    /// Nil asks for one if anybody is wanted.
+    var links: UInt64?
+    /// Nil asks for one if the registry names any.
+    var masternodes: UInt64?
+    var inbound: UInt64 = 0
+    var outbound: UInt64 = 0
+    var maximumLag = Nanoseconds.seconds(1)
+    var descriptors: UInt64 = 32
 
-    /// As the settings have them.
-    init(_ settings: HealthThresholds) {
-        links = UInt64(settings.links)
-        masternodes = UInt64(settings.masternodes)
+    /// As the settings have them; without settings the defaults.
+    init(_ settings: HealthThresholds? = nil) {
+        guard let settings else { return }
+        links = settings.links.map { UInt64($0) }
+        masternodes = settings.masternodes.map { UInt64($0) }
         inbound = UInt64(settings.inbound)
         outbound = UInt64(settings.outbound)
         maximumLag = settings.lag
@@ -59,10 +62,12 @@ struct Health {
         let census = snapshot.census
         let (inbound, outbound) = Health.directions(snapshot)
         let free = facts.descriptors > Descriptors.open ? facts.descriptors - Descriptors.open : 0
+        let anyWanted: UInt64 = snapshot.peers.contains { $0.isWanted } ? 1 : 0
+        let anyRegistered: UInt64 = census.registered > 0 ? 1 : 0
         checks = [
             Health.lag(lag, thresholds.maximumLag),
-            Health.atLeast("links", census.establishedMasternodes + census.establishedRegular, thresholds.links),
-            Health.atLeast("masternodes", census.establishedMasternodes, thresholds.masternodes),
+            Health.atLeast("links", census.establishedMasternodes + census.establishedRegular, thresholds.links ?? anyWanted),
+            Health.atLeast("masternodes", census.establishedMasternodes, thresholds.masternodes ?? anyRegistered),
             Health.atLeast("inbound", inbound, thresholds.inbound), Health.atLeast("outbound", outbound, thresholds.outbound),
             Health.atLeast("descriptors", Int(clamping: free), thresholds.descriptors),
             Health.registry(census),
@@ -99,6 +104,14 @@ struct Health {
         return Check(
             name: name, status: isMet ? .good : .degraded, value: .count(value), threshold: .count(threshold),
             message: isMet ? "" : "\(value) \(name), and \(threshold) are asked for"
+        )
+    }
+
+    /// A store that takes no writes: the node works on, and a restart would forget.
+    static func store(_ status: StoreStatus) -> Check {
+        Check(
+            name: "store", status: status.trouble == nil ? .good : .degraded, value: .bool(status.trouble == nil), threshold: .bool(true),
+            message: status.trouble ?? ""
         )
     }
 

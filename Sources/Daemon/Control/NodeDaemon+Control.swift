@@ -32,20 +32,15 @@ final class ControlPlane {
 extension NodeConfiguration {
     /// The socket that this configuration asks for, claimed; nil if it asks for none.
     func claimControlSocket(bound: [Endpoint]) throws(DaemonError) -> ControlSocket? {
-        guard let path = controlSocket.path(listeningOn: bound.first) else { return nil }
-        return try ControlSocket(claiming: path, makingDirectory: controlSocket == .automatic)
+        guard let path = control.path(listeningOn: bound.first) else { return nil }
+        return try ControlSocket(claiming: path, makingDirectory: control.place == .automatic)
     }
 
     /// What does not change while the node runs.
     func facts(available: UInt64) -> NodeFacts {
         NodeFacts(
-            version: NodeDaemon.version, network: network.name, dialect: network.isNative ? "time" : "bitcoin", advertised: effectiveAdvertise,
+            version: control.version, network: network.name, dialect: network.isNative ? "time" : "bitcoin", advertised: effectiveAdvertise,
             descriptors: available, startedAt: Instant(nanoseconds: cepoll_monotonic())
         )
     }
-}
-
-/// Where a node without a state directory writes its operator's actions: nowhere. They hold until it ends.
-struct MemoryJournal: OperatorJournal {
-    func record(_ action: OperatorAction, at time: WallTime) throws(JournalError) {}
 }

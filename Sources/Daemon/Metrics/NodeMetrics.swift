@@ -137,6 +137,12 @@ final class NodeMetrics {
         registry.histogram("reactor_loop_answer_seconds").recordNanoseconds(Int64(clamping: desk.view.lag.count))
         set("reactor_control_connections", [], Double(desk.connections))
         set("reactor_event_followers", [], Double(desk.followers))
+        if let status = desk.store?.status {
+            set("reactor_store_lag_seconds", [], Double(status.lag.count) / 1e9)
+            set("reactor_store_failing", [], status.trouble == nil ? 0 : 1)
+            set("reactor_store_addresses", [], Double(status.addresses))
+            follow("reactor_store_lost_records_total", [], status.lost)
+        }
         let started = Double(Moments().epoch &+ desk.facts.startedAt.nanoseconds) / 1e9
         set("process_start_time_seconds", [], started)
     }
@@ -193,6 +199,10 @@ final class NodeMetrics {
         ("reactor_loop_impossible_total", "Things that cannot happen, and did."),
         ("reactor_transitions_total", "Transitions of links and of peers' schedules."),
         ("reactor_lost_transitions_total", "Transitions that the chronicle had no room for."),
+        ("reactor_store_lag_seconds", "How long the oldest record has waited to be written."),
+        ("reactor_store_failing", "Whether the store's file takes no writes."),
+        ("reactor_store_addresses", "Addresses in the store's book."),
+        ("reactor_store_lost_records_total", "Records that the store had no room for."),
         ("reactor_control_connections", "Clients of the control API."),
         ("reactor_event_followers", "Clients that follow the events."),
     ]

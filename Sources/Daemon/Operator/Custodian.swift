@@ -16,7 +16,8 @@ final class Custodian: Sendable {
     private let doorbell: Doorbell
     private let wantsReload = Atomic<Bool>(false)
     private let isStopping = Atomic<Bool>(false)
-    private let registry: Mutex<RegistryKeeper>?
+    /// Nil if no file is named. (Not an optional lock: the compiler loses track of one.)
+    private let registry: Mutex<RegistryKeeper?>
     private let watchedPath: String?
 
     /// How long the file must be quiet after its writer wrote and did not close.
@@ -30,19 +31,20 @@ final class Custodian: Sendable {
         self.log = log
         doorbell = try Doorbell()
         watchedPath = configuration.registryFile
-        registry = configuration.registryFile.map {
-            Mutex(RegistryKeeper(path: $0, defaultPort: configuration.network.defaultPort))
-        }
+        registry = Mutex(configuration.registryFile.map {
+            RegistryKeeper(path: $0, defaultPort: configuration.network.defaultPort)
+        })
     }
 
     /// Reads the registry and starts the thread. `take` has the first reading, on this thread.
     func start(_ take: (RegistryChange) -> Void) throws(DaemonError) {
         // The watch first: what changes after the first reading is seen.
         let watch = if let watchedPath { try FolderWatch(path: watchedPath) } else { FolderWatch?.none }
-        if let outcome = registry?.withLock({ $0.read() }) {
+        if let outcome = registry.withLock({ $0?.read() }) {
             log.say(outcome.lines)
             if let change = outcome.change { take(change) }
         }
+        live.listen { [weak self] in self?.say($0) }
         let box = Mutex(SendableWatch(watch))
         _ = try DaemonThread.start("custodian") { [self] in run(box.withLock { $0.watch }) }
     }
@@ -68,7 +70,7 @@ final class Custodian: Sendable {
     private func run(_ watch: FolderWatch?) {
         var isOpen = false
         while !isStopping.load(ordering: .acquiring) {
-            if wantsReload.exchange(false, ordering: .acquiring) { say(live.reload()) }
+            if wantsReload.exchange(false, ordering: .acquiring) { _ = live.reload() }
             doorbell.willSleep()
             var limit: CInt = isOpen ? Custodian.quiet : -1
             if let watch, !watch.isWatching { limit = Custodian.search }
@@ -97,7 +99,7 @@ final class Custodian: Sendable {
     }
 
     private func read(isOpen: Bool) {
-        guard let outcome = registry?.withLock({ $0.read(isOpen: isOpen) }) else { return }
+        guard let outcome = registry.withLock({ $0?.read(isOpen: isOpen) }) else { return }
         log.say(outcome.lines)
         guard let change = outcome.change else { return }
         while desk.post(change) == .full, !isStopping.load(ordering: .acquiring) {
@@ -121,11 +123,8 @@ final class Custodian: Sendable {
         }
         log.say(lines)
         if report.errors.isEmpty { read(isOpen: false) }
+        // Whoever asked by a signal is a service manager, perhaps, and waits for this.
+        _ = desk.post(ReloadEnd())
     }
 
-    // What the loop's thread tells; never more than a store into a ring.
-
-    func note(_ transition: Transition) {}
-
-    func noteEnd(of node: PeerNode) {}
 }

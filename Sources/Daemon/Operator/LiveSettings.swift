@@ -10,6 +10,8 @@ public final class LiveSettings: Reloader {
     private let layers: SettingsLayers
     private let desk: OperatorDesk
     private let inForce: Mutex<NodeConfiguration>
+    /// Hears of each reload, on its thread.
+    private let listener = Mutex<(@Sendable (ReloadReport) -> Void)?>(nil)
     /// One reload at a time.
     private let turn = Mutex<Void>(())
 
@@ -22,7 +24,14 @@ public final class LiveSettings: Reloader {
     public var configuration: NodeConfiguration { inForce.withLock { $0 } }
 
     public func reload() -> ReloadReport {
-        turn.withLock { _ in reloadInTurn() }
+        let report = turn.withLock { _ in reloadInTurn() }
+        if let listener = listener.withLock({ $0 }) { listener(report) }
+        return report
+    }
+
+    /// From now on `listener` hears of each reload.
+    func listen(_ listener: @escaping @Sendable (ReloadReport) -> Void) {
+        self.listener.withLock { $0 = listener }
     }
 
     private func reloadInTurn() -> ReloadReport {

@@ -58,3 +58,6 @@ final class RegistryChange: Sendable {
         self.removed = removed
     }
 }
+
+/// A reload that the service manager asked for is over: whoever asked is to be told.
+final class ReloadEnd: Sendable {}

@@ -11,6 +11,30 @@ extension NodeDaemon.Keeper {
         for endpoint in configuration.peers.compactMap(\.endpoint) { tell(wanted.name(peer: endpoint, by: .settings)) }
     }
 
+    /// Puts back what the store kept: bans first, then whom the operator added, then the book.
+    func recall(_ memory: Store.Recollection) {
+        let (now, wall) = (node.loop.now, WallTime.now)
+        for ban in memory.bans {
+            let until = ban.until.map { $0.instant(now: now, wall: wall) } ?? .never
+            switch ban.kind {
+            case .trust: tell(.trust(ban.subject))
+            case .operator: tell(.ban(ban.subject, until: until, by: .operator))
+            case .automatic: tell(.ban(ban.subject, until: until, by: .automatic))
+            }
+        }
+        for row in memory.wanted {
+            switch row.kind {
+            case .masternode: tell(wanted.name(masternode: row.endpoint, by: .operator))
+            case .peer: tell(wanted.name(peer: row.endpoint, by: .operator))
+            }
+        }
+        for entry in memory.addresses { tell(.recalled(entry.endpoint, entry.linkedSince == nil ? .known : .linked)) }
+        for entry in memory.tombstones {
+            let until = (entry.forgottenUntil ?? wall).instant(now: now, wall: wall)
+            tell(.recalled(entry.endpoint, .forgotten(until: until)))
+        }
+    }
+
     /// Does what an operator asked for.
     func perform(_ action: OperatorAction) {
         switch action {

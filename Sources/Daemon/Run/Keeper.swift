@@ -12,6 +12,7 @@ extension NodeDaemon {
         let log: Log
         private let resolver: Resolver?
         private let custodian: Custodian?
+        let store: Store?
         private var names: NamedPeers
         var wanted = WantedPeers()
         /// Where the node really listens.
@@ -22,7 +23,7 @@ extension NodeDaemon {
         let service: ServiceKeeper?
 
         init(
-            node: PeerNode, log: Log, resolver: Resolver?, names: NamedPeers, custodian: Custodian? = nil,
+            node: PeerNode, log: Log, resolver: Resolver?, names: NamedPeers, custodian: Custodian? = nil, store: Store? = nil,
             service: ServiceKeeper? = nil
         ) {
             self.node = node
@@ -30,6 +31,7 @@ extension NodeDaemon {
             self.resolver = resolver
             self.names = names
             self.custodian = custodian
+            self.store = store
             self.service = service
         }
 
@@ -57,6 +59,7 @@ extension NodeDaemon {
             case let action as PostedAction: perform(action.action)
             case let change as SettingsChange: apply(change)
             case let change as RegistryChange: take(change)
+            case is ReloadEnd: service?.reloaded()
             default: break
             }
         }
@@ -98,14 +101,22 @@ extension NodeDaemon {
 
         /// A peer's schedule changed: one that waits for its redial is asked after anew, if it has a name.
         func changed(_ transition: Transition) {
-            custodian?.note(transition)
+            // What ends because the node ends is no news of its peers: who was linked is dialled first next time.
+            if stoppingSince == nil { store?.note(transition, at: node.loop.now, of: node) }
             service?.changed(transition)
             guard let resolver, case .peer(_, let view) = transition.subject, view == .backoff || view == .dormant else { return }
             for name in 0..<names.count where names.stands(name, for: transition.endpoint) { resolver.request(name) }
         }
 
+        /// A peer named another.
+        func learnt(_ endpoint: Endpoint, from source: IPAddress) {
+            guard endpoint.isDialable, !endpoint.address.isLoopback || source.isLoopback else { return }
+            store?.note(told: endpoint, by: source)
+        }
+
         override func signalled(_ signal: CInt) {
             if signal == SIGHUP {
+                service?.reloading()
                 custodian?.requestReload()
                 return
             }
@@ -121,7 +132,6 @@ extension NodeDaemon {
         func drain(signal: CInt) {
             guard stoppingSince == nil else { return }
             stoppingSince = node.loop.now
-            custodian?.noteEnd(of: node)
             log.say(.draining(signal: signal, links: links))
             service?.stopping(links: links)
             if let timer { node.loop.arm(timer, at: node.loop.now + NodeDaemon.drainLimit) }

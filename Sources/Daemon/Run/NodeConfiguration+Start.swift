@@ -31,7 +31,7 @@ extension NodeConfiguration {
             .info, "limits", ("max-peers", .number(UInt64(mesh.maxPeers))), ("reserve", .number(UInt64(mesh.effectiveReserve))),
             ("regular-slots", .number(UInt64(mesh.regularSlots))), ("dials", .number(UInt64(mesh.dialLimit))),
             ("pending", .number(UInt64(mesh.pendingLimit))), ("draining", .number(UInt64(mesh.drainingLimit))),
-            ("links", .number(UInt64(mesh.linkCapacity))), ("control", .number(ControlLimits.descriptors(of: controlSocket))), ("descriptors-needed", .number(budget.needed)),
+            ("links", .number(UInt64(mesh.linkCapacity))), ("control", .number(control.descriptors)), ("descriptors-needed", .number(budget.needed)),
             ("descriptors-available", .number(available))
         )
         lines.addSettings(self)

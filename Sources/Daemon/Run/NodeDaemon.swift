@@ -18,15 +18,14 @@ public final class NodeDaemon {
     private let log: Log
     private let resolver: Resolver?
     private let keeper: Keeper
-    private let inherited: [InheritedListener]
     /// The way of operators' actions to the loop.
     public let desk: OperatorDesk
     /// The settings in force.
     public let live: LiveSettings
     private let custodian: Custodian
-
-    /// What the program calls itself. Kept in step with CHANGELOG.md.
-    public static let version = "reactor-node 0.1.0"
+    /// Nil where nothing is kept.
+    let store: Store?
+    private let inherited: [InheritedListener]
 
     /// How long a node that was asked to end may drain, and how long its log may then write: together under 5 s.
     static let drainLimit = Nanoseconds.milliseconds(4_300)
@@ -38,12 +37,16 @@ public final class NodeDaemon {
         var configuration = settings.configuration
         configuration.inherit(inherited.map(\.endpoint))
         self.configuration = configuration
+        // Before anything else is opened: a second node on the same directory must touch nothing.
+        store = if let directory = configuration.stateDirectory { try Store(directory: directory) } else { nil }
         settingsFile = settings.file
         let budget = configuration.budget
         available = try budget.claim()
         try budget.check(available: available, maxPeers: configuration.mesh.maxPeers)
         // SIGPIPE: a log whose reader went away must not end the links. The process is ours, so the choice is, too.
         _ = signal(SIGPIPE, SIG_IGN)
+        // A file that may not grow is a full disk, not an end.
+        _ = signal(SIGXFSZ, SIG_IGN)
         do throws(SystemError) {
             try EventLoop.blockSignals([SIGTERM, SIGINT, SIGHUP])
             var capacity = EventLoop.Configuration()
@@ -61,12 +64,12 @@ public final class NodeDaemon {
         let log = Log(LogSettings(configuration), records: records)
         self.log = log
         resolver = named.isEmpty ? nil : try Resolver(names: named.map(\.name)) { log.sayFromResolver($0) }
-        let manager = ServiceManager()
         desk = OperatorDesk(mailbox: loop.mailbox)
         live = LiveSettings(configuration, layers: layers, desk: desk)
         custodian = try Custodian(configuration, live: live, desk: desk, log: log)
+        let manager = ServiceManager()
         keeper = Keeper(
-            node: node, log: log, resolver: resolver, names: NamedPeers(named.map(\.kind), pinned: []), custodian: custodian,
+            node: node, log: log, resolver: resolver, names: NamedPeers(named.map(\.kind), pinned: []), custodian: custodian, store: store,
             service: manager.isPresent ? ServiceKeeper(manager: manager, node: node) : nil
         )
     }
@@ -96,13 +99,18 @@ public final class NodeDaemon {
         handler.chronicle = control?.chronicle
         try keeper.begin(desk)
         keeper.want(configuration)
+        let storeThread = try store?.start { [log] in log.say($0) }
         try custodian.start { keeper.take($0) }
+        // Three quarters of the book: the rest is for those who are to come.
+        if let store { keeper.recall(store.recollect(limit: Int(configuration.mesh.bookCapacity) * 3 / 4)) }
         node.start()
         keeper.service?.begin()
         loop.run()
         control?.stop()
         resolver?.stop()
         custodian.stop()
+        store?.stop()
+        _ = storeThread?.wait(milliseconds: NodeDaemon.logLimit)
         log.stop()
         // A reader that blocks the log keeps its lines; it does not keep the process.
         _ = logThread.wait(milliseconds: NodeDaemon.logLimit)
@@ -111,12 +119,13 @@ public final class NodeDaemon {
 
     private func openControl(bound: [Endpoint]) throws(DaemonError) -> ControlPlane? {
         guard let socket = try configuration.claimControlSocket(bound: bound) else { return nil }
+        let memory = MemoryJournal()
         return try ControlPlane(
-            socket, readOnly: configuration.controlTCP,
+            socket, readOnly: configuration.control.readOnly,
             DeskParts(
                 facts: configuration.facts(available: available), port: node.port,
                 chronicle: Chronicle(capacity: Int(configuration.mesh.bookCapacity)), actions: desk,
-                journal: MemoryJournal(), reloader: live
+                journal: store ?? memory, notes: store ?? memory, store: store, reloader: live
             )
         )
     }
@@ -173,6 +182,10 @@ final class DaemonHandler: PeerHandler {
     override func changed(_ transition: Transition) {
         chronicle?.note(transition)
         keeper?.changed(transition)
+    }
+
+    override func learnt(_ endpoint: Endpoint, from source: IPAddress) {
+        keeper?.learnt(endpoint, from: source)
     }
 
     override func stopped() {

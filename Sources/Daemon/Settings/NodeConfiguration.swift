@@ -22,10 +22,8 @@ public struct NodeConfiguration: Sendable {
     public var registryFile: String?
     /// Where the node keeps what outlives it; nil keeps it in memory.
     public var stateDirectory: String?
-    /// Where the control API listens.
-    public var controlSocket = ControlPlace.automatic
-    /// Where it serves reading only.
-    public var controlTCP: Endpoint?
+    /// Where operators reach the node.
+    public var control = ControlSettings()
     public var health = HealthThresholds()
     /// Role, slots and every timing.
     public var mesh: MeshSettings
@@ -47,7 +45,7 @@ public struct NodeConfiguration: Sendable {
         mesh = MeshSettings(nonce: 0, seed: 0)
     }
 
-    private static func entropy() throws(DaemonError) -> UInt64 {
+    static func entropy() throws(DaemonError) -> UInt64 {
         var word: UInt64 = 0
         let result = unsafe cepoll_random(&word)
         guard result == 0 else { throw DaemonError.system("cannot read the system's entropy", -result) }
@@ -126,21 +124,23 @@ public struct NodeConfiguration: Sendable {
 
     /// The descriptors that this configuration may come to need.
     public var budget: DescriptorBudget {
-        DescriptorBudget(links: UInt64(mesh.linkCapacity), listeners: UInt64(listen.count), control: ControlLimits.descriptors(of: controlSocket))
+        DescriptorBudget(links: UInt64(mesh.linkCapacity), listeners: UInt64(listen.count), control: control.descriptors)
     }
 }
 
 /// When a node's health is degraded.
 public struct HealthThresholds: Hashable, Sendable {
-    /// Established links, at least; and those to masternodes, those that others opened, those that we opened.
-    public var links: UInt32 = 1
-    public var masternodes: UInt32 = 0
+    /// Established links, at least; nil asks for one if anybody is wanted.
+    public var links: UInt32?
+    /// Those to masternodes; nil asks for one if the registry names any.
+    public var masternodes: UInt32?
+    /// Those that others opened, and those that we opened.
     public var inbound: UInt32 = 0
     public var outbound: UInt32 = 0
     /// Free descriptors, at least.
-    public var descriptors: UInt32 = 16
+    public var descriptors: UInt32 = 32
     /// Loop lag, at most.
-    public var lag = Nanoseconds.milliseconds(500)
+    public var lag = Nanoseconds.seconds(1)
 
     public init() {}
 }

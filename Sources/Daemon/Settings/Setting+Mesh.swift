@@ -17,10 +17,11 @@ extension Setting {
         Row(name: name, field: .count(path, range), change: change, summary: summary)
     }
 
-    private static func optionalCount(
-        _ name: String, _ path: OptionalCountPath, _ range: ClosedRange<UInt32>, _ fallback: String, _ summary: String
+    static func optionalCount(
+        _ name: String, _ path: OptionalCountPath, _ range: ClosedRange<UInt32>, _ fallback: String, _ summary: String,
+        _ change: Change = .live
     ) -> Row {
-        Row(name: name, field: .optionalCount(path, range), change: .restart, summary: summary, fallback: fallback)
+        Row(name: name, field: .optionalCount(path, range), change: change, summary: summary, fallback: fallback)
     }
 
     private static let tick = Nanoseconds.milliseconds(1)
@@ -51,7 +52,7 @@ extension Setting {
 
     private static let slots: [Row] = [
         count("max-peers", \.mesh.maxPeers, 1...100_000, "Peers with an established link, at most", .restart),
-        optionalCount("reserve", \.mesh.reservedSlots, 0...100_000, "40 % of max-peers, 20 … 30", "Slots that only masternodes take"),
+        optionalCount("reserve", \.mesh.reservedSlots, 0...100_000, "auto: 40 % of max-peers, 20 … 30", "Slots that only masternodes take", .restart),
         count("pending-limit", \.mesh.pendingLimit, 1...65_536, "Accepted sockets that have not said hello yet, at most", .restart),
         count("pending-per-address", \.mesh.pendingPerAddress, 1...65_536, "… of them from one address"),
         count("pending-per-subnet", \.mesh.pendingPerSubnet, 1...65_536, "… of them from one /24 or /48"),

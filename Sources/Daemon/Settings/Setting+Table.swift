@@ -51,14 +51,18 @@ extension Setting {
     private static let control: [Row] = [
         Row(
             name: "control-socket", field: .word(controlSocket), change: .restart,
-            summary: "The Unix socket that commands go to", fallback: "auto: named after the first `listen`, in the user's run directory"
+            summary: "The Unix socket that commands go to", fallback: "auto: named after `listen`, in the user's run directory"
         ),
         Row(
             name: "control-tcp", field: .word(controlTCP), change: .restart,
             summary: "A loopback address and port that serves reading only, for metrics"
         ),
-        health("health-links", \.health.links, "Established links below which health is degraded"),
-        health("health-masternodes", \.health.masternodes, "Masternode links below which it is"),
+        optionalCount(
+            "health-links", \.health.links, 0...1_000_000, "auto: 1 if anybody is wanted", "Established links below which health is degraded"
+        ),
+        optionalCount(
+            "health-masternodes", \.health.masternodes, 0...1_000_000, "auto: 1 if any is registered", "Masternode links below which it is"
+        ),
         health("health-inbound", \.health.inbound, "Links that others opened, below which it is"),
         health("health-outbound", \.health.outbound, "Links that we opened, below which it is"),
         health("health-descriptors", \.health.descriptors, "Free descriptors below which it is"),

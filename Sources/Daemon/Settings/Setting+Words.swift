@@ -91,19 +91,17 @@ extension Setting {
     }
 
     static let controlSocket = Word(
-        placeholder: "path", range: "auto, none, or a path", accepted: "auto, none, or a path",
+        placeholder: "path", range: "auto, none, or a path", accepted: "a path, auto or none",
         read: { (text, configuration) throws(OptionError) in
-            guard !text.isEmpty, !text.utf8.contains(0), text.utf8.count < 108 else {
-                throw OptionError(value: text, accepted: "auto, none, or a path of at most 107 bytes")
-            }
             switch text {
-            case "auto": configuration.controlSocket = .automatic
-            case "none": configuration.controlSocket = .none
-            default: configuration.controlSocket = .path(text)
+            case "auto": configuration.control.place = .automatic
+            case "none": configuration.control.place = .none
+            case "": throw OptionError(value: text, accepted: "a path, auto or none")
+            default: configuration.control.place = .path(text)
             }
         },
         text: { configuration in
-            switch configuration.controlSocket {
+            switch configuration.control.place {
             case .automatic: "auto"
             case .none: "none"
             case .path(let path): path
@@ -115,13 +113,13 @@ extension Setting {
         placeholder: "address:port", range: "none, or a loopback address and port",
         accepted: "a loopback address and port such as 127.0.0.1:9100, or none",
         read: { (text, configuration) throws(OptionError) in
-            guard text != "none" else { return configuration.controlTCP = nil }
+            guard text != "none" else { return configuration.control.readOnly = nil }
             guard let endpoint = Endpoint(text), endpoint.address.isLoopback else {
                 throw OptionError(value: text, accepted: "a loopback address and port such as 127.0.0.1:9100, or none")
             }
-            configuration.controlTCP = endpoint
+            configuration.control.readOnly = endpoint
         },
-        text: { $0.controlTCP?.description ?? "none" }
+        text: { $0.control.readOnly?.description ?? "none" }
     )
 
     static let logLevel = Word(

@@ -14,7 +14,7 @@ public struct DescriptorBudget: Hashable, Sendable {
     public let control: UInt64
 
     /// What the daemon itself keeps open or opens in passing, besides links and listeners.
-    public static let ownDescriptors: UInt64 = 24
+    public static let ownDescriptors: UInt64 = 40
 
     public init(links: UInt64, listeners: UInt64, own: UInt64 = Self.ownDescriptors, control: UInt64 = 0) {
         self.links = links

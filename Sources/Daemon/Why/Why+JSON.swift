@@ -16,7 +16,7 @@ extension Why {
             ("next", .members(("step", .string(standing.nextStep)), ("at", moments.json(next)), ("seconds", next.map(moments.seconds(until:)) ?? .null))),
             ("wanted", .members(("is", .bool(peer.isWanted)), ("by", .array(peer.desire.names.map(JSON.string))))),
             ("class", .string(peer.role.name)), ("turn", turn(of: peer)), ("verdict", verdict(peer.verdict)),
-            ("ban", ban(on: peer).map { ban in Why.json(ban, moments) } ?? .null), ("slots", slots(for: peer)),
+            ("ban", ban(on: peer).map { ban in Why.json(ban, moments, notes?.note(on: ban)) } ?? .null), ("slots", slots(for: peer)),
             ("attempts", attempts(of: peer, history)), ("since", moments.json(history?.viewSince)),
             ("lastCloseReason", peer.lastReason.map { .string($0.name) } ?? .null), ("lastSuccess", moments.json(peer.lastSuccess)),
             ("link", row.shown(peer).map(row.json(link:)) ?? .null),
@@ -32,7 +32,7 @@ extension Why {
             ("sentence", .string(Standing.unknown.sentence)), ("advice", .string(Standing.unknown.advice)),
             ("next", .members(("step", .string(Standing.unknown.nextStep)), ("at", .null), ("seconds", .null))),
             ("wanted", .members(("is", .bool(false)), ("by", .array([])))), ("verdict", verdict(.no(.unknownPeer))),
-            ("ban", ban.map { Why.json($0, moments) } ?? .null), ("link", .null),
+            ("ban", ban.map { Why.json($0, moments, notes?.note(on: $0)) } ?? .null), ("link", .null),
             ("history", .array((history?.entries ?? []).map { Why.json($0, moments) }))
         )
     }
@@ -86,7 +86,7 @@ extension Why {
         }
     }
 
-    static func json(_ ban: BanRecord, _ moments: Moments) -> JSON {
+    static func json(_ ban: BanRecord, _ moments: Moments, _ note: BanNote? = nil) -> JSON {
         let by: String =
             switch ban.kind {
             case .ban(.operator): "operator"
@@ -96,7 +96,10 @@ extension Why {
         return .members(
             ("subject", .string(ban.subject.text)), ("kind", .string(ban.kind == .trust ? "trust" : "ban")), ("by", .string(by)),
             ("until", moments.json(ban.until)), ("seconds", moments.seconds(until: ban.until)),
-            ("closeReason", ban.reason.map { .string($0.name) } ?? .null)
+            ("closeReason", ban.reason.map { .string($0.name) } ?? .null),
+            ("reason", note.flatMap { $0.reason.isEmpty ? nil : .string($0.reason) } ?? .null),
+            ("setBy", note.map { .string($0.by) } ?? .null),
+            ("setAt", note.map { .string(Moments.text(nanoseconds: UInt64(max($0.at.milliseconds, 0)) * 1_000_000)) } ?? .null)
         )
     }
 

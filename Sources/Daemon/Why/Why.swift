@@ -10,6 +10,8 @@ struct Why {
     let snapshot: NodeSnapshot
     let settings: MeshSettings
     let moments: Moments
+    /// What operators said beside their bans.
+    var notes: (any BanNotes)?
 
     /// The standing of a peer of the book.
     func standing(of peer: PeerReport) -> Standing {

@@ -131,6 +131,7 @@ public struct Mesh: ~Copyable {
         case .unban(let subnet): unban(subnet, at: now)
         case .trust(let subnet): trust(subnet, at: now)
         case .untrust(let subnet): untrust(subnet, at: now)
+        case .recalled(let endpoint, let memory): recall(endpoint, memory, at: now)
         case .ownEndpoint(let endpoint): setOwnEndpoint(endpoint, at: now)
         case .start: start(at: now)
         case .shutdown: shutdown(at: now)

@@ -203,6 +203,13 @@ extension PeerNode {
         isReporting = false
     }
 
+    /// Bans and trust in force. `body` must not change the node. O(bans).
+    public func forEachBan(_ body: (BanRecord) -> Void) {
+        isReporting = true
+        mesh.forEachBan(body)
+        isReporting = false
+    }
+
     /// The peer with this endpoint, or nil. O(1).
     public func peer(at endpoint: Endpoint) -> PeerReport? { mesh.peer(at: endpoint, now: now) }
 

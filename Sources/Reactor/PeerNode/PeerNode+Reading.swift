@@ -148,7 +148,10 @@ extension PeerNode {
             if mesh.roundTripsMeasured != measured { counts.roundTrips.add(mesh.lastRoundTrip) }
         case .ask: report(.asked(id))
         case .peers:
-            for index in 0..<told.count { report(.learnt(id, told[index])) }
+            for index in 0..<told.count {
+                report(.learnt(id, told[index]))
+                if link.phase == .up { handler.learnt(told[index], from: link.remote.address) }
+            }
         case .housekeeping: break
         case .application: assertionFailure("application frames go to the handler")
         }

@@ -158,7 +158,7 @@ extension ControlClient {
         if let text = unsafe getenv("REACTOR_NODE_CONTROL_SOCKET"), let path = unsafe String(validatingCString: text), !path.isEmpty {
             return ControlClient(path: path)
         }
-        let live = sockets(in: ControlPlace.directory).filter { ControlClient(path: $0).isAlive }
+        let live = sockets(in: ControlSettings.directory).filter { ControlClient(path: $0).isAlive }
         guard let first = live.first else {
             throw CommandFailure(69, "no node of this user runs here: start one with `reactor-node run`, or name its socket with --socket")
         }

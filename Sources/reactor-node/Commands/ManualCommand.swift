@@ -56,7 +56,7 @@ struct ManualPage {
 
     var text: String {
         let name = path.joined(separator: "-")
-        var page = ".TH \(name.uppercased().replacing("-", with: "\\-")) 1 \"\" \"\(NodeDaemon.version)\"\n.SH NAME\n"
+        var page = ".TH \(name.uppercased().replacing("-", with: "\\-")) 1 \"\" \"\(Version.text)\"\n.SH NAME\n"
         page += "\(roff(name)) \\- \(roff(lowered(command["abstract"]?.text ?? "")))\n.SH SYNOPSIS\n.B \(roff(path.joined(separator: " ")))\n"
         for argument in arguments { page += synopsis(argument) + "\n" }
         if let discussion = command["discussion"]?.text, !discussion.isEmpty {

@@ -19,6 +19,8 @@ struct StatusCommand: ParsableCommand {
             Output.line("network     \(Say.text(status["network"])), \(Say.text(status["dialect"])) dialect, as a \(Say.text(status["role"])) node")
             Output.line("listening   \((status["listening"]?.elements ?? []).compactMap(\.text).joined(separator: ", "))")
             Output.line("advertised  \(status["advertised"]?.text ?? "nothing")")
+            if let trouble = status["store"]?["trouble"]?.text { Output.line("store       \(Output.paint("failing", .red)): \(trouble)") }
+            else { Output.line("store       \(status["store"]?["path"]?.text ?? "none: what is done and learnt ends with the process")") }
             Output.line("reach       \(Say.text(status["reach"]?["text"]))")
             Output.line(
                 "links       \(count(links, "established")) established (\(count(links, "masternodes")) masternodes, \(count(links, "regular")) regular; "
@@ -128,7 +130,7 @@ enum WhyWords {
         Output.line("wanted    \(wanted ? "yes, by \(by)" : by.isEmpty ? "no" : "no; known as \(by)")")
         if let turn = why["turn"]?["text"]?.text { Output.line("turn      \(turn)") }
         if let ban = why["ban"], !ban.isNull {
-            Output.line("ban       \(Say.text(ban["subject"])) by \(Say.text(ban["by"])), until \(ban["until"]?.text ?? "it is lifted")")
+            Output.line("ban       \(Say.text(ban["subject"])) by \(Say.text(ban["by"])), until \(ban["until"]?.text ?? "it is lifted")\(ban["reason"]?.text.map { ": \($0)" } ?? "")")
         }
         if let slots = why["slots"] {
             Output.line(
@@ -179,13 +181,14 @@ struct BansCommand: ParsableCommand {
 
     func run() throws {
         try options.get("/bans") { bans in
-            var table = Table("SUBJECT", "KIND", "BY", "#LEFT", "REASON")
+            var table = Table("SUBJECT", "KIND", "BY", "#LEFT", "SET", "REASON")
             for ban in bans.elements {
                 let kind = Say.text(ban["kind"])
                 table.add([
-                    .init(text: Say.text(ban["subject"])), .init(text: kind, colour: kind == "ban" ? .red : .green), .init(text: Say.text(ban["by"])),
+                    .init(text: Say.text(ban["subject"])), .init(text: kind, colour: kind == "ban" ? .red : .green),
+                    .init(text: ban["setBy"]?.text ?? Say.text(ban["by"])),
                     .init(text: ban["seconds"]?.isNull == false ? Say.span(ban["seconds"]) : "for ever"),
-                    .init(text: ban["reason"]?.text ?? Say.text(ban["closeReason"])),
+                    .init(text: Say.date(ban["setAt"])), .init(text: ban["reason"]?.text ?? Say.text(ban["closeReason"])),
                 ])
             }
             table.write(orSay: "no bans")
