@@ -114,12 +114,12 @@ final class FrameServer: Source {
     private func receiveRest(_ place: Int) {
         guard var half = connections[place].half else { return }
         let needed = Frames.needed(half.base, half.count)
-        if half.count == half.capacity || half.capacity < needed { half.grow(room: Bytes.room(half.count, of: needed)) }
+        if half.count == half.capacity || half.capacity < needed { half = half.grown(room: Bytes.room(half.count, of: needed)) }
+        connections[place].half = half
         let room = min(half.capacity, needed) - half.count
         switch connections[place].socket.receive(into: UnsafeMutableRawBufferPointer(start: half.base + half.count, count: room)) {
         case .bytes(let count):
             half.count += count
-            connections[place].half = half
             guard let answered = Frames.answer(half.base, half.count, isGreeted: &connections[place].isGreeted) else {
                 return close(place)
             }
@@ -127,10 +127,8 @@ final class FrameServer: Source {
             connections[place].half = nil
             answer(half.base, answered.length, place)
             half.free()
-        case .wouldBlock: connections[place].half = half
-        case .ended, .failed:
-            connections[place].half = half
-            close(place)
+        case .wouldBlock: break
+        case .ended, .failed: close(place)
         }
     }
 
@@ -153,15 +151,12 @@ final class FrameServer: Source {
     }
 
     private func sendRest(_ place: Int) {
-        guard var unsent = connections[place].unsent else { return }
+        guard let unsent = connections[place].unsent else { return }
         let span = RawSpan(_unsafeStart: UnsafeRawPointer(unsent.base + unsent.start), byteCount: unsent.count - unsent.start)
         switch connections[place].socket.send(span) {
         case .bytes(let sent):
             unsent.start += sent
-            guard unsent.start == unsent.count else {
-                connections[place].unsent = unsent
-                return
-            }
+            guard unsent.start == unsent.count else { return }
             connections[place].unsent = nil
             unsent.free()
             loop.setInterest(connections[place].slot, .read)
