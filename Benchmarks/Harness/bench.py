@@ -12,6 +12,7 @@ from pathlib import Path
 
 import conformance
 import links
+import measure
 import report
 import servers
 import suites
@@ -45,6 +46,7 @@ def machine():
             "cc": output("cc", "--version").splitlines()[0], "go": output("go", "version"), "rustc": output("rustc", "--version"),
         },
         "packages": versions, "swift-nio": "2.101.2", "commit": output("git", "rev-parse", "--short", "HEAD"),
+        "cpu_governor": output("cat", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "not visible",
         "load_average_before": os.getloadavg(),
     }
 
@@ -92,6 +94,7 @@ def main():
     for name in names:
         print(name, flush=True)
         began = time.monotonic()
+        measure.Patience.left = 12 if arguments.quick else 200
         data["suites"][name] = SUITES[name](options)
         data["suites"][name]["took_seconds"] = time.monotonic() - began
         show(name, data["suites"][name], folder)

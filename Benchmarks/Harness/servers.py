@@ -61,13 +61,17 @@ def free_port():
                     continue
 
 
+# For all alike: blocks of large frames stay with the allocator instead of being new pages each time.
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(16 << 20), "MALLOC_TRIM_THRESHOLD_": str(128 << 20)}
+
+
 class Server:
     """One running server. `prefix` goes before its command: taskset, valgrind, strace."""
 
     def __init__(self, peer, idle_ms=120_000, prefix=(), environment=None, arguments=None, port=None):
         self.port = port or free_port()
         tail = arguments if arguments is not None else [str(self.port), str(idle_ms)]
-        full = dict(os.environ, **peer.environment, **(environment or {}))
+        full = dict(os.environ, **ALLOCATOR, **peer.environment, **(environment or {}))
         self.process = subprocess.Popen(
             [*prefix, *peer.command, *tail], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=full
         )
