@@ -25,6 +25,10 @@ let package = Package(
             name: "BenchmarkWire", dependencies: library,
             swiftSettings: strict + [.enableUpcomingFeature("InternalImportsByDefault")]
         ),
+        // The bare loop's timers and jobs.
+        .executableTarget(name: "loop-work", dependencies: library, swiftSettings: strict),
+        // What a flood does to another peer's echo.
+        .executableTarget(name: "flood", dependencies: library, swiftSettings: strict),
         // Two of the compared servers: our loop alone, and a whole node.
         .executableTarget(name: "serve-loop", dependencies: library, swiftSettings: strict),
         .executableTarget(name: "serve-mesh", dependencies: library + ["BenchmarkWire"], swiftSettings: strict),

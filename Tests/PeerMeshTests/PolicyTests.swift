@@ -44,7 +44,39 @@ struct PolicyTests {
         #expect(h.mesh.census().establishedMasternodes == 3)
     }
 
-    @Test("sockets that say nothing have a pool of their own: so many in all, an address and a subnet")
+    @Test("a newcomer that waits for an evicted peer's link does not take the slot that was made")
+    func evictionWhileProbed() {
+        var h = Harness { $0.maxPeers = 2; $0.reservedSlots = 1 }
+        for index in 10...11 { _ = h.tell(.registered(peer(index))) }
+        _ = h.wait(.milliseconds(1))
+        let incumbent = h.inbound(peer: peer(1), nonce: 1).0!
+        #expect(h.inbound(peer: peer(10), nonce: 10).1 == .accepted)
+        let (held, verdict) = h.inbound(peer: peer(1), nonce: 1)
+        #expect(verdict == nil)
+        let link = h.accept(from: peer(11))!
+        // `tell` checks the slots: with the newcomer in the evicted link's place there would be three established of two.
+        let actions = h.tell(.hello(link, Hello(isNative: true, endpoint: peer(11), nonce: 11)))
+        #expect(actions.contains(.answer(link, .accepted, isNative: true)))
+        #expect(actions.contains(.answer(held!, .full, isNative: true)))
+        #expect(actions.contains(.drain(incumbent, .evicted)))
+        #expect(h.mesh.census().establishedMasternodes == 2)
+    }
+
+    @Test("a newcomer that waits for a link which makes room for a foreign one does not take its place")
+    func foreignWhileProbed() {
+        var h = Harness { $0.maxPeers = 2; $0.reservedSlots = 1 }
+        let dials = h.tell(.connect(peer(1))) + h.wait(.milliseconds(1))
+        // Our nonce is the lower one: our dial goes on beside the link, and turns out to reach a foreign process.
+        #expect(h.inbound(peer: peer(1), nonce: .max).1 == .accepted)
+        let (held, verdict) = h.inbound(peer: peer(1), nonce: .max)
+        #expect(verdict == nil)
+        let dialled = h.dialled(peer(1), in: dials, isNative: false)
+        #expect(dialled != nil)
+        #expect(h.mesh.peer(at: peer(1), now: h.now)?.established == dialled)
+        #expect(!h.tell(.ended(held!, .remoteClosed)).contains { if case .up = $0 { true } else { false } })
+    }
+
+    @Test("sockets that say nothing have a pool of their own: so many in all, an address and a subnet (trap 33)")
     func pendingPool() {
         var h = Harness { $0.pendingLimit = 6; $0.pendingPerAddress = 2; $0.pendingPerSubnet = 3 }
         func from(_ a: UInt8, _ b: UInt8) -> Endpoint { Endpoint(IPAddress(v4: 192, 0, a, b), port: 1) }

@@ -54,7 +54,7 @@ final class FrameServer: Source {
         connection.initialize(to: Connection(socket: socket))
         do throws(SystemError) {
             connection.pointee.slot = try loop.add(descriptor, interest: .read, source: self, tag: UInt32(truncatingIfNeeded: place))
-            loop.arm(timers[place], after: idle)
+            loop.arm(timers[place], afterNow: idle)
         } catch {
             givePlace(place)
         }
@@ -158,7 +158,7 @@ final class FrameServer: Source {
 
     @inline(__always)
     private func answer(_ bytes: UnsafeMutableRawPointer, _ count: Int, _ place: Int) {
-        loop.arm(timers[place], after: idle)
+        loop.arm(timers[place], afterNow: idle)
         let span = RawSpan(_unsafeStart: UnsafeRawPointer(bytes), byteCount: count)
         switch connections[place].socket.send(span) {
         case .bytes(let sent): if sent < count { keep(bytes + sent, count - sent, place) }

@@ -65,11 +65,13 @@ extension Mesh {
 
     /// Direction, a preference with a deadline: between two masternodes of our dialect the lower endpoint dials.
     func prefersTheirDial(_ peer: Peer) -> Bool {
-        guard settings.isNativeDialect, settings.role == .masternode, peer.role == .masternode, !peer.isForeign else {
-            return false
-        }
-        guard let own = ownEndpoint else { return false }
+        guard prefersOrder(with: peer), let own = ownEndpoint else { return false }
         return own > peer.endpoint
+    }
+
+    /// Whether the rule of direction holds between us and the peer, as far as we know our own endpoint.
+    func prefersOrder(with peer: Peer) -> Bool {
+        settings.isNativeDialect && settings.role == .masternode && peer.role == .masternode && !peer.isForeign
     }
 
     /// A wait begins: the passive wait runs beside whatever backoff there is.
@@ -101,7 +103,11 @@ extension Mesh {
     /// dial; an inbound link that we refused never does.
     mutating func noteEnd(of link: Link, row: Int, _ reason: CloseReason, at now: Instant) {
         let wasEstablished = link.state == .established
-        guard wasEstablished || link.direction == .outbound else { return }
+        guard wasEstablished || link.direction == .outbound else {
+            // A held link was the row's; it may have been the last one.
+            if link.state == .held { refresh(row, at: now) }
+            return
+        }
         peers[row].lastReason = reason
         #if MESH_CANARIES
             if has(.collisionStorm), reason == .superseded, peers[row].dial < 0 { _ = startDial(row, at: now) }

@@ -113,6 +113,21 @@ public final class PeerNode: Source {
         return listener.endpoint
     }
 
+    /// Listens by a socket that was opened and bound elsewhere, by a service manager, say, and that listens already. It is given
+    /// the node's own socket options. Returns where it listens.
+    @discardableResult
+    public func listen(taking socket: consuming Socket) throws(SystemError) -> Endpoint {
+        precondition(!isEnding, "a node that ends takes no connections")
+        try socket.apply(settings.socket)
+        var options = settings.listener
+        options.options = settings.socket
+        let listener = try Listener(
+            loop: loop, taking: socket, owner: self, tag: UInt32(listeners.count), settings: options
+        )
+        listeners.append(listener)
+        return listener.endpoint
+    }
+
     /// Begins to dial: masternodes first, then the rest.
     public func start() {
         handle(.start)
@@ -148,6 +163,17 @@ public final class PeerNode: Source {
         if case .shutdown = event, !isEnding { return shutdown() }
         report(event)
     }
+
+    /// Runs on under new policies; `MeshSettings.canBecome` tells which may change. No link is closed for it. O(book + links).
+    public func apply(_ policies: MeshSettings) {
+        precondition(!isReporting, "a node must not be changed while it is being listed")
+        guard !isStopped, !isAbandoned else { return }
+        mesh.apply(policies, at: now)
+        perform()
+    }
+
+    /// The policies in force: as given, or as last applied.
+    public var policies: MeshSettings { mesh.settings }
 
     /// Hands an event to the mesh and performs its actions, unless that is going on already: then whoever performs
     /// takes these, too, in their order.

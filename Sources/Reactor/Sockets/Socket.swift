@@ -20,6 +20,13 @@ public struct Socket: ~Copyable, Sendable {
         self.init(taking: try SystemError.check(cepoll_tcp(CInt(family.rawValue)), .socket))
     }
 
+    /// Takes over a socket from outside, which somebody else opened: makes it non-blocking and CLOEXEC first. If that fails,
+    /// the descriptor stays the caller's.
+    public init(adopting descriptor: CInt) throws(SystemError) {
+        try SystemError.check(cepoll_adopt(descriptor), .adopt)
+        self.init(taking: descriptor)
+    }
+
     deinit {
         let result = cepoll_close(descriptor)
         assert(result != -CEPOLL_EBADF, "a socket's descriptor was closed behind its back")

@@ -16,6 +16,7 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
         case option = "setsockopt"
         case bind
         case listen
+        case adopt = "fcntl"
         case connect
         case accept = "accept4"
         case address = "getsockname"

@@ -33,7 +33,7 @@ final class Child: @unchecked Sendable {
     /// The end of its output was read.
     private var isDrained = false
 
-    init(_ program: String, _ arguments: [String], name: String? = nil, errors: ErrorStream = .lines) throws {
+    init(_ program: String, _ arguments: [String], name: String? = nil, errors: ErrorStream = .lines, passing passed: Int32? = nil) throws {
         self.name = name ?? (program as NSString).lastPathComponent
         var output: [Int32] = [-1, -1]
         var blocked: [Int32] = [-1, -1]
@@ -49,6 +49,8 @@ final class Child: @unchecked Sendable {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, output[1], 1)
         posix_spawn_file_actions_adddup2(&actions, errors == .blocked ? blocked[1] : output[1], 2)
+        // As the program's descriptor 3, where a service manager would put it.
+        if let passed { posix_spawn_file_actions_adddup2(&actions, passed, 3) }
         defer { posix_spawn_file_actions_destroy(&actions) }
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)

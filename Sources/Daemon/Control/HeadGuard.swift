@@ -1,0 +1,54 @@
+// Bounds a request's head before the parser sees it: so many bytes, and no more, whatever they are.
+
+import NIOCore
+
+/// Counts the bytes of each head. The connection tells when a head is over and when the next may begin.
+final class HeadGuard: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    struct TooLarge: Error {}
+
+    private let limit: Int
+    private var count = 0
+    private var isHead = true
+    private var isOver = false
+    /// The first byte of a head came.
+    var began: () -> Void = {}
+
+    init(limit: Int) {
+        self.limit = limit
+    }
+
+    func headEnded() {
+        isHead = false
+    }
+
+    func nextHead() {
+        isHead = true
+        count = 0
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isOver else { return }
+        var buffer = unwrapInboundIn(data)
+        guard isHead else { return context.fireChannelRead(data) }
+        if count == 0, buffer.readableBytes > 0 { began() }
+        // What the head may still have goes first: only if it does not end there is it too large.
+        let room = max(limit - count, 0)
+        if buffer.readableBytes > room {
+            if room > 0, let first = buffer.readSlice(length: room) {
+                count += room
+                context.fireChannelRead(wrapInboundOut(first))
+            }
+            guard !isHead else {
+                isOver = true
+                context.fireErrorCaught(TooLarge())
+                return
+            }
+        } else {
+            count += buffer.readableBytes
+        }
+        context.fireChannelRead(wrapInboundOut(buffer))
+    }
+}

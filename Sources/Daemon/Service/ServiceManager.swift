@@ -1,0 +1,94 @@
+// What a service manager is told: ready, reloading, stopping, one line of status, and that the loop still turns. The protocol
+// is sd_notify(3): one datagram of `KEY=value` lines to the socket that NOTIFY_SOCKET names. Without it nothing is opened.
+// No datagram ever waits: a manager that does not read loses lines, and the node loses nothing.
+
+import CEpoll
+import Glibc
+import Timers
+
+/// The way to the service manager that started this process. Messages may come from any thread; each is one system call.
+final class ServiceManager: Sendable {
+    /// How often the manager wants to hear of the loop; nil if it does not.
+    let watchdogInterval: Nanoseconds?
+    /// Connected to the manager; -1 if there is none.
+    private let descriptor: CInt
+
+    /// Finds the manager in the environment: NOTIFY_SOCKET (a path, or `@name` for an abstract one), WATCHDOG_USEC and
+    /// WATCHDOG_PID. A socket that cannot be reached counts as none: the manager will say so itself.
+    init(environment: (String) -> String? = ServiceManager.variable) {
+        descriptor = environment("NOTIFY_SOCKET").map(ServiceManager.connect) ?? -1
+        watchdogInterval = descriptor < 0 ? nil : ServiceManager.watchdog(environment, pid: getpid())
+    }
+
+    deinit {
+        if descriptor >= 0 { _ = cepoll_close(descriptor) }
+    }
+
+    static func variable(_ name: String) -> String? {
+        unsafe getenv(name).map { unsafe String(cString: $0) }
+    }
+
+    /// Whether anybody listens.
+    var isPresent: Bool { descriptor >= 0 }
+
+    /// The interval that the environment asks for; nil if none, or if it is meant for another process.
+    static func watchdog(_ environment: (String) -> String?, pid: pid_t) -> Nanoseconds? {
+        guard let microseconds = environment("WATCHDOG_USEC").flatMap(UInt64.init), microseconds > 0,
+            microseconds < UInt64.max / 1_000
+        else { return nil }
+        if let owner = environment("WATCHDOG_PID"), pid_t(owner) != pid { return nil }
+        return Nanoseconds(microseconds * 1_000)
+    }
+
+    /// A datagram socket connected to `path`; -1 if that fails.
+    private static func connect(to path: String) -> CInt {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let bytes = Array(path.utf8)
+        let room = MemoryLayout.size(ofValue: address.sun_path) - 1
+        guard let first = bytes.first, first == UInt8(ascii: "/") || first == UInt8(ascii: "@"), bytes.count <= room else { return -1 }
+        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: bytes) }
+        // An abstract name begins with a zero byte, and has no zero at its end.
+        let isAbstract = first == UInt8(ascii: "@")
+        if isAbstract { address.sun_path.0 = 0 }
+        let length = MemoryLayout<sa_family_t>.size + bytes.count + (isAbstract ? 0 : 1)
+        let kind = CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue)
+        let descriptor = socket(AF_UNIX, kind, 0)
+        guard descriptor >= 0 else { return -1 }
+        let result = unsafe withUnsafePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe Glibc.connect(descriptor, $0, socklen_t(length))
+            }
+        }
+        guard result == 0 else {
+            _ = cepoll_close(descriptor)
+            return -1
+        }
+        return descriptor
+    }
+
+    // MARK: What is said
+
+    /// The node listens and dials.
+    func ready(status: String) { send("READY=1\nSTATUS=\(status)") }
+
+    /// New settings are being read; `ready` tells the end.
+    func reloading() { send("RELOADING=1\nMONOTONIC_USEC=\(cepoll_monotonic() / 1_000)\nSTATUS=reading its settings anew") }
+
+    /// The node was asked to end, and drains its links.
+    func stopping(links: UInt32) { send("STOPPING=1\nSTATUS=ending: \(links) links are being drained") }
+
+    /// The loop turns.
+    func alive(status: String) { send("WATCHDOG=1\nSTATUS=\(status)") }
+
+    /// One line for people, as `systemctl status` shows it.
+    func status(_ text: String) { send("STATUS=\(text)") }
+
+    private func send(_ text: String) {
+        guard descriptor >= 0 else { return }
+        var text = text
+        text.withUTF8 { bytes in
+            _ = unsafe cepoll_send(descriptor, bytes.baseAddress, bytes.count)
+        }
+    }
+}

@@ -1,0 +1,173 @@
+// The node under a service manager: a notify socket of the test's own, a watchdog, sockets that were opened before it began.
+
+import Foundation
+import PeerMesh
+import Testing
+
+@Suite("under a service manager")
+struct ServiceTests {
+    @Test("it tells that it is ready, feeds the watchdog from its loop, and tells that it ends")
+    func notifies() async throws {
+        try await onThread {
+            let manager = try NotifySocket()
+            let endpoint = Ports.endpoint()
+            let child = try start(
+                "run --listen \(endpoint)", with: ["NOTIFY_SOCKET=\(manager.path)", "WATCHDOG_USEC=300000"]
+            )
+            defer { child.kill() }
+            let ready = try manager.wait(for: "READY=1")
+            #expect(ready.contains { $0.hasPrefix("STATUS=0 of 0 masternodes") }, "\(ready)")
+            #expect(SocketTable.isListening(endpoint), "ready was told before it listens")
+            for _ in 0..<3 { _ = try manager.wait(for: "WATCHDOG=1") }
+            child.signal(SIGTERM)
+            _ = try manager.wait(for: "STOPPING=1")
+            #expect(try child.waitForExit() == 0)
+        }
+    }
+
+    @Test("without a watchdog it tells of links that come and go, and of nothing else")
+    func status() async throws {
+        try await onThread {
+            let manager = try NotifySocket()
+            let (first, second) = (Ports.endpoint(), Ports.endpoint())
+            let child = try start("run --network time-testnet --listen \(first) --masternode \(second)", with: ["NOTIFY_SOCKET=\(manager.path)"])
+            defer { child.kill() }
+            _ = try manager.wait(for: "READY=1")
+            let other = try Node(listen: second, ["--peer", "\(first)"])
+            _ = try manager.wait(for: "STATUS=1 of 1 masternodes and 0 regular peers linked, 0 being dialled")
+            other.kill()
+            _ = try manager.wait { $0.first?.hasPrefix("STATUS=0 of 1 masternodes") == true }
+        }
+    }
+
+    @Test("a manager that does not read delays nothing")
+    func silentManager() async throws {
+        try await onThread {
+            let manager = try NotifySocket()
+            let (first, second) = (Ports.endpoint(), Ports.endpoint())
+            // A watchdog that asks for so much that the socket's queue is full at once.
+            let child = try start(
+                "run --network time-testnet --listen \(first)", with: ["NOTIFY_SOCKET=\(manager.path)", "WATCHDOG_USEC=2000"]
+            )
+            defer { child.kill() }
+            let other = try Node(listen: second, ["--peer", "\(first)"])
+            try other.waitForLink()
+            child.signal(SIGTERM)
+            #expect(try child.waitForExit() == 0)
+        }
+    }
+
+    @Test("it serves on a socket that it was given, and takes nobody else's")
+    func socketActivation() async throws {
+        try await onThread {
+            let (given, endpoint) = try listeningSocket()
+            defer { close(given) }
+            let child = try start("run --network time-testnet", with: ["LISTEN_PID=$$", "LISTEN_FDS=1"], passing: given)
+            defer { child.kill() }
+            let line = try child.wait(for: "where it listens") { $0["event"] == "listening" || $0.text.contains("listening") }
+            #expect(line.text.contains("\(endpoint)"), "\(line.text)")
+            let other = try Node(listen: Ports.endpoint(), ["--peer", "\(endpoint)"])
+            try other.waitForLink(with: endpoint)
+
+            let stranger = try start("run --listen \(Ports.endpoint())", with: ["LISTEN_PID=1", "LISTEN_FDS=1"], passing: given)
+            defer { stranger.kill() }
+            let own = try stranger.wait(for: "where it listens") { $0.text.contains("listening") }
+            #expect(!own.text.contains("\(endpoint)"))
+        }
+    }
+
+    @Test("what it is given and cannot use is refused in one line", arguments: [
+        ("LISTEN_FDS=1", "not an open socket"), ("LISTEN_FDS=many", "LISTEN_FDS is 'many'"), ("LISTEN_FDS=-1", "LISTEN_FDS is '-1'"),
+    ])
+    func badGift(count: String, word: String) async throws {
+        try await onThread {
+            let child = try start("run", with: ["LISTEN_PID=$$", count])
+            #expect(try child.waitForExit() == 78)
+            let lines = child.lines().map(\.text).filter { !$0.isEmpty }
+            #expect(lines.count == 1 && lines[0].contains(word), "\(lines)")
+        }
+    }
+
+    @Test(
+        "the unit is well-formed, and exposes little", .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/systemd-analyze"))
+    )
+    func unit() async throws {
+        try await onThread {
+            let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+            let unit = root.appendingPathComponent("packaging/systemd/reactor-node.service").path
+            let child = try Child("/usr/bin/systemd-analyze", ["security", "--offline=yes", "--threshold=30", unit])
+            #expect(try child.waitForExit(limit: 60) == 0, "\(child.lines().last?.text ?? "")")
+            let verified = try Child("/usr/bin/systemd-analyze", ["verify", "--man=no", unit])
+            _ = try verified.waitForExit(limit: 60)
+            // The program itself is installed by the package.
+            let complaints = verified.lines().map(\.text).filter { !$0.contains("/usr/bin/reactor-node is not executable") && !$0.isEmpty }
+            #expect(complaints.isEmpty, "\(complaints)")
+        }
+    }
+
+    private func start(_ arguments: String, with environment: [String], passing descriptor: Int32? = nil) throws -> Child {
+        let command = "export \(environment.joined(separator: " ")); exec '\(Node.path)' \(arguments)"
+        return try Child("/bin/sh", ["-c", command], name: "reactor-node", passing: descriptor)
+    }
+
+    /// A socket that listens on a port of the kernel's choice, and where.
+    private func listeningSocket() throws -> (Int32, Endpoint) {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let result = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { raw in
+                bind(descriptor, raw, length) == 0 && listen(descriptor, 64) == 0 && getsockname(descriptor, raw, &length) == 0
+            }
+        }
+        try #require(result)
+        return (descriptor, try #require(Endpoint("127.0.0.1:\(UInt16(bigEndian: address.sin_port))")))
+    }
+}
+
+/// A service manager's end of the notify protocol.
+private final class NotifySocket {
+    let path: String
+    private let descriptor: Int32
+
+    init() throws {
+        path = "/tmp/reactor-notify-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+        descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
+        let length = socklen_t(MemoryLayout<sockaddr_un>.size)
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) }
+        }
+        try #require(result == 0)
+    }
+
+    deinit {
+        close(descriptor)
+        unlink(path)
+    }
+
+    /// The lines of the first message that satisfies `predicate`.
+    func wait(limit: Double = 30, where predicate: ([String]) -> Bool) throws -> [String] {
+        let deadline = Clock.seconds + limit
+        var seen: [[String]] = []
+        var buffer = [UInt8](repeating: 0, count: 4_096)
+        while Clock.seconds < deadline {
+            var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            guard poll(&entry, 1, 100) > 0 else { continue }
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            guard count > 0 else { continue }
+            let lines = String(decoding: buffer[..<count], as: UTF8.self).split(separator: "\n").map(String.init)
+            if predicate(lines) { return lines }
+            seen.append(lines)
+        }
+        throw Child.Failure.timeout("the manager was not told of it; it was told \(seen)")
+    }
+
+    func wait(for line: String) throws -> [String] {
+        try wait { $0.contains(line) }
+    }
+}
