@@ -25,8 +25,8 @@ class Peer:
 
 # Ours first, then the floor, then the others as in the tables.
 PEERS = [
-    Peer("ours: loop", (str(SWIFT / "serve-loop"),), ("#c2410c", "#fb923c")),
-    Peer("ours: mesh", (str(SWIFT / "serve-mesh"),), ("#9f1239", "#fb7185")),
+    Peer("ours: loop", (str(BIN / "serve-loop"),), ("#c2410c", "#fb923c")),
+    Peer("ours: mesh", (str(BIN / "serve-mesh"),), ("#9f1239", "#fb7185")),
     Peer("raw epoll", (str(BIN / "epoll"),), ("#374151", "#d1d5db")),
     Peer("io_uring", (str(BIN / "uring"),), ("#6b7280", "#9ca3af")),
     Peer("libev", (str(BIN / "libev"),), ("#1d4ed8", "#60a5fa")),
