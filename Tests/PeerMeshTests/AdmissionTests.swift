@@ -126,6 +126,16 @@ struct AdmissionTests {
         #expect(report(two, 10)?.lastReason == .evicted)
     }
 
+    @Test("the first place of the table is evicted like any other")
+    func firstPlace() {
+        var h = Harness { ($0.maxPeers, $0.reservedSlots) = (1, 0) }
+        let victim = h.inbound(peer: peer(10), nonce: 10).0!
+        #expect(victim.slot == 0)
+        _ = h.tell(.registered(peer(1)))
+        #expect(h.inbound(peer: peer(1), nonce: 1).1 == .accepted)
+        #expect(h.mesh.link(victim)?.state == .draining)
+    }
+
     @Test("so many links drain at once; the oldest is cut for one more")
     func draining() {
         var h = Harness { $0.drainingLimit = 2 }

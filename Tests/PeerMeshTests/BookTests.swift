@@ -92,6 +92,11 @@ struct BookTests {
         let desire = h.mesh.peer(at: peer(12), now: h.now)?.desire
         _ = h.tell(.learnt(link, peer(12)))
         #expect(h.mesh.peer(at: peer(12), now: h.now)?.desire == desire)
+        var first = Harness()
+        _ = first.tell(.registered(peer(12)))
+        let other = first.inbound(peer: peer(1), nonce: 1).0!
+        _ = first.tell(.learnt(other, peer(12)))
+        #expect(first.mesh.peer(at: peer(12), now: first.now)?.desire == .registry)
         // On this machine loopback is as good as anything.
         let near = h.inbound(Hello(isNative: true, endpoint: Self.loopback(7), nonce: 9), from: Self.loopback(40_000)).0!
         _ = h.tell(.learnt(near, Self.loopback(8)))
