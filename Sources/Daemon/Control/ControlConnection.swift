@@ -219,6 +219,8 @@ final class ControlConnection: ChannelInboundHandler {
         switch error {
         case is HeadGuard.TooLarge:
             refuse(Problem(431, "Request header fields too large", "a head has at most \(ControlSettings.headLimit) bytes"))
+        case HTTPParserError.headerOverflow:
+            refuse(Problem(431, "Request header fields too large", "a head has at most \(ControlSettings.headLimit) bytes and 256 fields"))
         case let error as HTTPParserError:
             refuse(Problem.badRequest("this is not HTTP/1.1: \(error)"))
         default: close()
