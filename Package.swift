@@ -5,7 +5,12 @@ import PackageDescription
 // and it proves that embedding needs libc and nothing else.
 let coreOnly = Context.environment["REACTOR_CORE_ONLY"] == "1"
 
-let strict: [SwiftSetting] = [
+// REACTOR_FAULTS=1 puts the fault table under the loop, for tests alone (docs/Traps.md). Every importer of the C shim must
+// see it, so it is a flag of every target; a package that depends on this one cannot ask for it.
+let hasFaults = Context.environment["REACTOR_FAULTS"] == "1"
+let faults: [SwiftSetting] = hasFaults ? [.define("REACTOR_FAULTS"), .unsafeFlags(["-Xcc", "-DCEPOLL_FAULTS"])] : []
+
+let strict: [SwiftSetting] = faults + [
     .strictMemorySafety(),
     .treatAllWarnings(as: .error),
     .enableUpcomingFeature("ExistentialAny"),
@@ -16,7 +21,7 @@ let strict: [SwiftSetting] = [
 ]
 
 // Tests reach into the core on purpose and use Foundation; the memory-safety audit is for what ships.
-let testing: [SwiftSetting] = [
+let testing: [SwiftSetting] = faults + [
     .treatAllWarnings(as: .error),
     .enableUpcomingFeature("ExistentialAny"),
 ]
@@ -29,7 +34,7 @@ var products: [Product] = [
 ]
 
 var targets: [Target] = [
-    .target(name: "CEpoll"),
+    .target(name: "CEpoll", cSettings: hasFaults ? [.define("CEPOLL_FAULTS")] : []),
     .target(name: "Timers", swiftSettings: strict),
     .target(name: "PeerMesh", dependencies: ["Timers"], swiftSettings: strict),
     .target(name: "MeshChecker", dependencies: ["PeerMesh", "Timers"], swiftSettings: strict),
@@ -37,7 +42,8 @@ var targets: [Target] = [
     .target(name: "Reactor", dependencies: ["CEpoll", "Timers", "PeerMesh"], swiftSettings: strict),
     .target(name: "CReactor"),
     .target(name: "ReactorC", dependencies: ["CReactor", "Reactor", "PeerMesh", "Timers", "CEpoll"], swiftSettings: strict),
-    .target(name: "MeshSimulator", dependencies: ["PeerMesh", "Timers"], swiftSettings: strict),
+    .target(name: "CPrefetch"),
+    .target(name: "MeshSimulator", dependencies: ["PeerMesh", "Timers", "CPrefetch"], swiftSettings: strict),
     .executableTarget(name: "mesh-simulator", dependencies: ["MeshSimulator"], swiftSettings: strict),
     .testTarget(name: "TimersTests", dependencies: ["Timers"], swiftSettings: testing),
     .testTarget(name: "PeerMeshTests", dependencies: ["PeerMesh", "MeshChecker", "Timers"], swiftSettings: testing),
@@ -76,6 +82,9 @@ if !coreOnly {
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Metrics", package: "swift-metrics"),
+            ],
+            resources: [
+                .embedInCode("Dashboard/dashboard.html"), .embedInCode("Dashboard/dashboard.css"), .embedInCode("Dashboard/dashboard.js"),
             ],
             swiftSettings: strict
         ),

@@ -8,14 +8,16 @@
 int cepoll_accept(int fd, cepoll_address *remote) {
     struct sockaddr_storage raw;
     socklen_t length = sizeof raw;
-    int accepted = accept4(fd, (struct sockaddr *)&raw, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (accepted < 0) { return -errno; }
+    int accepted = (int)CEPOLL_ASK(
+        CEPOLL_CALL_ACCEPT, fd, accept4(fd, (struct sockaddr *)&raw, &length, SOCK_CLOEXEC | SOCK_NONBLOCK)
+    );
+    if (accepted < 0) { return accepted; }
     *remote = cepoll_address_unpack(&raw);
     return accepted;
 }
 
 int cepoll_reserve(void) {
-    return (int)CEPOLL_RESULT(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    return (int)CEPOLL_ASK(CEPOLL_CALL_RESERVE, -1, open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
 
 int cepoll_adopt(int fd) {

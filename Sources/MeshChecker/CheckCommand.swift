@@ -1,14 +1,31 @@
 // Runs every configuration of the model and prints what was found.
 
-public enum CheckCommand {
-    /// The configurations that the two-node check consists of.
-    public static var models: [Model] {
-        func model(_ name: String, _ change: (inout Model) -> Void = { _ in }) -> Model {
-            var model = Model(name: name)
-            change(&model)
-            return model
+/// What is searched.
+public enum CheckSpace: String, CaseIterable, Sendable {
+    /// Two nodes, each at a clock of its own.
+    case two
+    /// Three nodes at one clock.
+    case three
+    /// Two nodes whose deadlines fire in the midst of what is under way.
+    case asynchronous
+
+    /// The configurations of this space, each searched whole.
+    public var models: [Model] {
+        switch self {
+        case .two: CheckSpace.twoNodes
+        case .three: CheckSpace.threeNodes
+        case .asynchronous: CheckSpace.asynchronousNodes
         }
-        return [
+    }
+
+    private static func model(_ name: String, _ change: (inout Model) -> Void = { _ in }) -> Model {
+        var model = Model(name: name)
+        change(&model)
+        return model
+    }
+
+    private static var twoNodes: [Model] {
+        [
             model("masternodes") { $0.crashes = 2 },
             model("masternodes, one crash"),
             model("regular peers") { $0.desire = .operators },
@@ -17,27 +34,74 @@ public enum CheckCommand {
             model("A knows no endpoint of its own") { $0.stateless = [0] },
             model("B sends from another address") { $0.multihomed = [1] },
             model("A sends from another address") { $0.multihomed = [0] },
+            model("B has two addresses") { $0.roaming = [1] },
+            model("A has two addresses") { $0.roaming = [0] },
             model("the operator meddles") { $0.operatorMoves = 1 },
         ]
     }
 
-    /// Prints one line a model; 1 if anything was violated.
-    public static func run(limit: Int) -> Int32 {
+    private static var threeNodes: [Model] {
+        func three(_ name: String, crashes: Int, breaks: Int, _ change: (inout Model) -> Void = { _ in }) -> Model {
+            model("three " + name) {
+                ($0.nodes, $0.hasOneClock, $0.connections) = (3, true, 8)
+                ($0.crashes, $0.breaks) = (crashes, breaks)
+                change(&$0)
+            }
+        }
+        return [
+            three("masternodes, one crash", crashes: 1, breaks: 0),
+            three("masternodes, two broken connections", crashes: 0, breaks: 2),
+            three("regular peers, one crash", crashes: 1, breaks: 0) { $0.desire = .operators },
+            three("regular peers, one broken connection", crashes: 0, breaks: 1) { $0.desire = .operators },
+            three("masternodes, B cannot be dialled, one crash", crashes: 1, breaks: 0) { $0.walled = [1] },
+            three("masternodes, B has two addresses, one crash", crashes: 1, breaks: 0) { $0.roaming = [1] },
+        ]
+    }
+
+    private static var asynchronousNodes: [Model] {
+        func asynchronous(_ name: String, connections: Int, _ change: (inout Model) -> Void = { _ in }) -> Model {
+            model("asynchronous, " + name) {
+                ($0.isAsynchronous, $0.connections) = (true, connections)
+                ($0.crashes, $0.breaks) = (0, 0)
+                change(&$0)
+            }
+        }
+        return [
+            asynchronous("no fault", connections: 2),
+            asynchronous("one broken connection", connections: 2) { $0.breaks = 1 },
+            asynchronous("B has two addresses", connections: 3) { $0.roaming = [1] },
+            asynchronous("A has two addresses", connections: 3) { $0.roaming = [0] },
+        ]
+    }
+}
+
+public enum CheckCommand {
+    /// Prints one line a model; 1 if anything was violated: an invariant, the one link, or invariant 5's time.
+    public static func run(_ spaces: [CheckSpace], limit: Int, name: String = "") -> Int32 {
         var status: Int32 = 0
-        for model in models {
-            let clock = ContinuousClock()
-            let start = clock.now
+        for model in spaces.flatMap(\.models) where name.isEmpty || model.name == name {
+            let before = Cost.seconds
             var explorer = Explorer(model, limit: limit)
             let report = explorer.run()
-            let seconds = start.duration(to: clock.now) / .seconds(1)
-            print(
-                "\(model.name): \(report.states) states, \(report.transitions) transitions, \(report.calmStates) calm, "
-                    + "\(report.goodStates) good, \(report.unjudged) unjudged, \(report.nodeStates) node states, \(report.meshCalls) mesh calls, \(report.beyond) beyond, "
-                    + "longest \(report.longestToGood) s, \(Int(seconds)) s, \(Int(Double(report.transitions) / seconds)) a second"
-                    + (report.isWhole ? "" : " — NOT WHOLE"))
+            print(line(report, seconds: Cost.seconds - before))
             for line in report.violation { print("    \(line)") }
             if !report.violation.isEmpty { status = 1 }
+            if report.longestToGood > model.bound {
+                print("    VIOLATED: one link takes \(report.longestToGood) s, the bound is \(model.bound) s")
+                status = 1
+            }
+            Cost.flush()
         }
+        print("at most \(Cost.peakMiB) MiB")
         return status
+    }
+
+    private static func line(_ report: CheckReport, seconds: Double) -> String {
+        let rate = Int(Double(report.transitions) / max(seconds, 0.001))
+        return "\(report.model): \(report.states) states, \(report.transitions) transitions, \(report.calmStates) fault-free, "
+            + "\(report.goodStates) good, \(report.unjudged) unjudged, \(report.beyond) beyond, "
+            + "\(report.surplusStates) + \(report.calmSurplusStates) with a surplus link, "
+            + "\(report.nodeStates) states of a node, \(report.meshCalls) calls, longest \(report.longestToGood) s; "
+            + "\(Int(seconds * 10) / 10) s, \(rate) a second" + (report.isWhole ? "" : " — NOT WHOLE")
     }
 }

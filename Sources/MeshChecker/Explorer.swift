@@ -14,6 +14,9 @@ public struct CheckReport: Sendable {
     public var beyond = 0
     public var calmStates = 0
     public var goodStates = 0
+    /// States in which rule 6 of the duplicates is at work, and fault-free ones.
+    public var surplusStates = 0
+    public var calmSurplusStates = 0
     /// Fault-free states with a way beyond the model's bounds: taken for good.
     public var unjudged = 0
     /// The longest that a fault-free continuation takes to one link, in the model's seconds.
@@ -33,8 +36,8 @@ struct StateSet {
     subscript(_ index: Int) -> PackedWorld { states[index] }
 
     private func hash(_ state: PackedWorld) -> Int {
-        var h = state.a &* 0x9e37_79b9_7f4a_7c15
-        for word in 1..<8 { h = (h ^ (h >> 29) ^ state[word]) &* 0xbf58_476d_1ce4_e5b9 }
+        var h = state.words[0] &* 0x9e37_79b9_7f4a_7c15
+        for word in 1..<11 { h = (h ^ (h >> 29) ^ state.words[word]) &* 0xbf58_476d_1ce4_e5b9 }
         return Int(truncatingIfNeeded: h ^ (h >> 32))
     }
 
@@ -92,6 +95,7 @@ public struct Explorer {
         var next = 0
         while next < reached.count {
             let world = reached[next].world
+            if rules.hasSurplus(world) { report.surplusStates += 1 }
             for move in rules.moves(world) {
                 report.transitions += 1
                 let successor = rules.apply(move, to: world)
@@ -159,6 +163,7 @@ public struct Explorer {
         var next = 0
         while next < calm.count {
             let world = calm[next].world
+            if rules.hasSurplus(world) { report.calmSurplusStates += 1 }
             firstEdge.append(UInt32(edges.count))
             isGood.append(rules.isGood(world))
             var isTruncated = false

@@ -20,6 +20,8 @@ public struct Model: Hashable, Sendable {
     public var stateless: Set<Int> = []
     /// Nodes whose packets come from another address than they state.
     public var multihomed: Set<Int> = []
+    /// Nodes of two addresses: a connection comes from the one that they state or from the other, as it happens.
+    public var roaming: Set<Int> = []
     /// Nodes that cannot be dialled.
     public var walled: Set<Int> = []
     /// Kills and power losses in all.
@@ -32,6 +34,8 @@ public struct Model: Hashable, Sendable {
     public var connections = 5
     /// Any armed deadline may fire at any moment, or only when nothing is under way.
     public var isAsynchronous = false
+    /// Every node at a clock of its own, or one clock for all: the next deadline of all is the next to fire.
+    public var hasOneClock = false
 
     #if MESH_CANARIES
         /// The wrong policy that every node runs with.
@@ -53,8 +57,8 @@ public struct Model: Hashable, Sendable {
         return (silence + max(settings.backoffMax, settings.passiveWait) + settings.probeTimeout).inSeconds
     }
 
-    func source(_ node: Int) -> Endpoint {
-        multihomed.contains(node) ? Endpoint(IPAddress(v4: 10, 9, 9, UInt8(node + 1)), port: 40_000)
+    func source(_ node: Int, isAway: Bool) -> Endpoint {
+        isAway || multihomed.contains(node) ? Endpoint(IPAddress(v4: 10, 9, 9, UInt8(node + 1)), port: 40_000)
             : Endpoint(Model.endpoint(node).address, port: 40_000)
     }
 

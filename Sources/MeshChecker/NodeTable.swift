@@ -7,7 +7,7 @@ import Timers
 /// What happens to one node.
 enum LocalEvent: Hashable {
     /// A connection is accepted; its link becomes the node's `rank`-th.
-    case accept(rank: Int, from: Int)
+    case accept(rank: Int, from: Int, isAway: Bool)
     case deliver(rank: Int, Packet, from: Int)
     /// The earliest armed deadline fires, whenever that is.
     case timer
@@ -56,6 +56,8 @@ struct NodeEntry {
     var untilDue: UInt64
     /// Of this node's links: their states, for the judge.
     var states: [LinkState]
+    /// A link that merged by nonce waits for the incumbent's sign of life: rule 6 of the duplicates is at work.
+    var hasSurplus: Bool
 }
 
 /// 128 bits of a canonical state: two independent mixes. With 10^8 states a collision has a chance of about 10^-22.
@@ -126,8 +128,8 @@ struct NodeTable {
         var mesh = entry.mesh.mesh.clone()
         calls += 1
         switch event {
-        case .accept(let rank, let from):
-            mesh.handle(.accepted(ticket: UInt32(rank), from: model.source(from)), at: now)
+        case .accept(let rank, let from, let isAway):
+            mesh.handle(.accepted(ticket: UInt32(rank), from: model.source(from, isAway: isAway)), at: now)
             return finish(entry.node, mesh, now: now, links: links, acceptRank: rank)
         case .deliver(let rank, let packet, let from):
             deliver(packet, links[rank], from, &mesh, now)
@@ -216,10 +218,11 @@ struct NodeTable {
         let index = Int32(entries.count)
         let deadline = mesh.exactDeadline()
         let states = links.map { mesh.link($0)?.state ?? .closed }
+        let hasSurplus = mesh.hasSurplusUnderProbe
         entries.append(
             NodeEntry(
                 node: node, mesh: FrozenMesh(mesh), now: now, links: links,
-                untilDue: deadline == .never ? .max : (deadline - now).count, states: states
+                untilDue: deadline == .never ? .max : (deadline - now).count, states: states, hasSurplus: hasSurplus
             ))
         known[print] = index
         return index

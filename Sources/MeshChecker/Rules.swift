@@ -6,6 +6,8 @@ import Timers
 /// One move, in the words of a trace.
 enum Move: Hashable {
     case deliver(connection: Int, side: Int)
+    /// A connect arrives from the opener's other address.
+    case deliverAway(connection: Int)
     case timer(Int)
     case elapse(Nanoseconds)
     case silence(Int)
@@ -59,7 +61,7 @@ struct Rules {
                 moves.append(.restart(node))
                 continue
             }
-            let mayFire = model.isAsynchronous ? !isCrowded(node, world) : isQuiet
+            let mayFire = model.isAsynchronous ? !isCrowded(node, world) : isQuiet && !model.hasOneClock
             if table[world.nodes[node]].untilDue != .max, mayFire { moves.append(.timer(node)) }
             if world.crashes < model.crashes {
                 moves.append(.kill(node))
@@ -67,6 +69,7 @@ struct Rules {
             }
             if world.operatorMoves < model.operatorMoves { operatorMoves(node, world, &moves) }
         }
+        if model.hasOneClock, isQuiet { passTime(world, &moves) }
         if world.breaks < model.breaks {
             for index in world.connections.indices where !world.connections[index].isSilent {
                 moves.append(.silence(index))
@@ -95,23 +98,30 @@ struct Rules {
     func calmMoves(_ world: World) -> [Move] {
         let deliveries = deliveries(world)
         if !deliveries.isEmpty { return deliveries }
+        for node in 0..<model.nodes where !world.isUp[node] { return [.restart(node)] }
+        var moves: [Move] = []
+        passTime(world, &moves)
+        return moves
+    }
+
+    /// One clock: what is due fires, in any order; if nothing is, time goes to the next deadline.
+    private func passTime(_ world: World, _ moves: inout [Move]) {
         var next = UInt64.max
-        var due: [Move] = []
-        for node in 0..<model.nodes {
-            if !world.isUp[node] { return [.restart(node)] }
-            let left = table[world.nodes[node]].untilDue
-            if left == 0 { due.append(.timer(node)) }
-            next = min(next, left)
+        for node in 0..<model.nodes where world.isUp[node] { next = min(next, table[world.nodes[node]].untilDue) }
+        if next == 0 {
+            for node in 0..<model.nodes where world.isUp[node] && table[world.nodes[node]].untilDue == 0 { moves.append(.timer(node)) }
+        } else if next != .max {
+            moves.append(.elapse(Nanoseconds(next)))
         }
-        if !due.isEmpty { return due }
-        return next == .max ? [] : [.elapse(Nanoseconds(next))]
     }
 
     private func deliveries(_ world: World) -> [Move] {
         var moves: [Move] = []
         for index in world.connections.indices where !world.connections[index].isSilent {
-            for side in 0..<2 where !world.connections[index].queues[side].isEmpty {
+            let it = world.connections[index]
+            for side in 0..<2 where !it.queues[side].isEmpty {
                 moves.append(.deliver(connection: index, side: side))
+                if side == 1, it.queues[1][0] == .syn, model.roaming.contains(it.opener) { moves.append(.deliverAway(connection: index)) }
             }
         }
         return moves
@@ -125,7 +135,8 @@ struct Rules {
         isBeyond = false
         violation = nil
         switch move {
-        case .deliver(let connection, let side): deliver(connection, side, &next)
+        case .deliver(let connection, let side): deliver(connection, side, isAway: false, &next)
+        case .deliverAway(let connection): deliver(connection, 1, isAway: true, &next)
         case .timer(let node): local(.timer, at: node, &next)
         case .elapse(let span):
             for node in 0..<model.nodes where next.isUp[node] { local(.elapse(span), at: node, &next) }
@@ -214,12 +225,12 @@ struct Rules {
         }
     }
 
-    private mutating func deliver(_ index: Int, _ side: Int, _ world: inout World) {
+    private mutating func deliver(_ index: Int, _ side: Int, isAway: Bool, _ world: inout World) {
         let packet = world.connections[index].queues[side].removeFirst()
         let node = world.connections[index].node(side)
         let other = world.connections[index].node(1 - side)
         if case .syn = packet {
-            connect(index, at: node, from: other, &world)
+            connect(index, at: node, from: other, isAway: isAway, &world)
             return
         }
         guard world.isUp[node], world.connections[index].isOpen[side] else {
@@ -234,7 +245,7 @@ struct Rules {
         local(.deliver(rank: rank, packet, from: other), at: node, &world)
     }
 
-    private mutating func connect(_ index: Int, at node: Int, from other: Int, _ world: inout World) {
+    private mutating func connect(_ index: Int, at node: Int, from other: Int, isAway: Bool, _ world: inout World) {
         guard world.isUp[node], !model.walled.contains(node) else {
             if world.isUp[node] { world.connections[index].isSilent = true } else { send(.refused, on: index, toSide: 0, &world) }
             return
@@ -243,7 +254,7 @@ struct Rules {
         // The dialler may have given the socket up meanwhile: its end of stream, or a reset, is behind the connect.
         var rank = 0
         for earlier in 0..<index where world.hasLink(earlier, node) { rank += 1 }
-        local(.accept(rank: rank, from: other), at: node, accepting: index, &world)
+        local(.accept(rank: rank, from: other, isAway: isAway), at: node, accepting: index, &world)
     }
 
     private mutating func crash(_ node: Int, isSilent: Bool, _ world: inout World) {
@@ -270,6 +281,12 @@ struct Rules {
 
     // Judging.
 
+    /// Rule 6 of the duplicates is at work somewhere.
+    func hasSurplus(_ world: World) -> Bool {
+        for node in world.nodes where node >= 0 && table[node].hasSurplus { return true }
+        return false
+    }
+
     /// One link a pair, established at both ends, nothing else open, nothing under way.
     func isGood(_ world: World) -> Bool {
         guard world.isUp.allSatisfy({ $0 }) else { return false }
@@ -295,6 +312,9 @@ struct Rules {
         case .deliver(let index, let side):
             let it = world.connections[index]
             return "\(name(it.node(side))) receives \(it.queues[side][0].words) on connection \(index) (opened by \(name(it.opener)))"
+        case .deliverAway(let index):
+            let it = world.connections[index]
+            return "\(name(it.acceptor)) receives connect on connection \(index), from \(name(it.opener))'s other address"
         case .timer(let node): return "\(name(node))'s next deadline fires, after \(Double(table[world.nodes[node]].untilDue) / 1e9) s of its clock"
         case .elapse(let span): return "\(span.inSeconds) s pass"
         case .silence(let index): return "connection \(index) dies silently"

@@ -1,5 +1,5 @@
 // A state of the whole model: which state each node is in, every connection with what is under way on it, and what the
-// environment may still do. Packed into 64 bytes for the table of states.
+// environment may still do. Packed into 88 bytes for the table of states.
 
 /// One TCP connection. Side 0 dialled, side 1 accepted.
 struct Connection: Hashable {
@@ -29,9 +29,9 @@ struct World: Hashable {
     /// An operator took back a desire that the registry does not restore.
     var isUnwanted = false
 
-    /// A packet more than fits in 64 bytes: the model's bound on what is under way.
+    /// A packet more does not fit into a word: the model's bound on what is under way.
     static let queueLimit = 5
-    static let connectionLimit = 5
+    static let connectionLimit = 8
 
     /// The rank of `connection` among the links of `node`.
     func rank(of connection: Int, at node: Int) -> Int {
@@ -53,42 +53,19 @@ struct World: Hashable {
     func side(_ connection: Int, of node: Int) -> Int { connections[connection].opener == node ? 0 : 1 }
 }
 
-/// 64 bytes.
-struct PackedWorld: Hashable {
-    var a: UInt64 = 0, b: UInt64 = 0, c: UInt64 = 0, d: UInt64 = 0
-    var e: UInt64 = 0, f: UInt64 = 0, g: UInt64 = 0, h: UInt64 = 0
+/// 88 bytes.
+struct PackedWorld: Equatable {
+    private(set) var words = [11 of UInt64](repeating: 0)
 
-    subscript(_ word: Int) -> UInt64 {
-        get {
-            switch word {
-            case 0: a
-            case 1: b
-            case 2: c
-            case 3: d
-            case 4: e
-            case 5: f
-            case 6: g
-            default: h
-            }
-        }
-        set {
-            switch word {
-            case 0: a = newValue
-            case 1: b = newValue
-            case 2: c = newValue
-            case 3: d = newValue
-            case 4: e = newValue
-            case 5: f = newValue
-            case 6: g = newValue
-            default: h = newValue
-            }
-        }
+    static func == (one: PackedWorld, other: PackedWorld) -> Bool {
+        for index in 0..<11 where one.words[index] != other.words[index] { return false }
+        return true
     }
 
-    /// Words 0 and 1: nodes; word 2: flags and budgets; words 3 to 7: one connection each.
+    /// Words 0 and 1: nodes; word 2: flags and budgets; words 3 to 10: one connection each.
     init(_ world: World) {
         for (index, node) in world.nodes.enumerated() {
-            self[index / 2] |= UInt64(UInt32(bitPattern: node)) << UInt64(index % 2 * 32)
+            words[index / 2] |= UInt64(UInt32(bitPattern: node)) << UInt64(index % 2 * 32)
         }
         var flags: UInt64 = UInt64(world.nodes.count)
         for index in world.nodes.indices {
@@ -97,8 +74,8 @@ struct PackedWorld: Hashable {
         }
         flags |= (world.isUnwanted ? 1 : 0) << 28 | UInt64(world.crashes) << 32 | UInt64(world.breaks) << 40
         flags |= UInt64(world.operatorMoves) << 48
-        c = flags
-        for (index, connection) in world.connections.enumerated() { self[3 + index] = PackedWorld.pack(connection) }
+        words[2] = flags
+        for (index, connection) in world.connections.enumerated() { words[3 + index] = PackedWorld.pack(connection) }
     }
 
     private static func pack(_ it: Connection) -> UInt64 {
@@ -114,10 +91,11 @@ struct PackedWorld: Hashable {
     }
 
     var world: World {
+        let c = words[2]
         let count = Int(c & 0xf)
         var world = World(nodes: [], isUp: [], incarnations: [], bans: [])
         for index in 0..<count {
-            world.nodes.append(Int32(bitPattern: UInt32(truncatingIfNeeded: self[index / 2] >> UInt64(index % 2 * 32))))
+            world.nodes.append(Int32(bitPattern: UInt32(truncatingIfNeeded: words[index / 2] >> UInt64(index % 2 * 32))))
             world.isUp.append(c >> UInt64(4 + index) & 1 == 1)
             world.incarnations.append(Int(c >> UInt64(8 + 4 * index) & 0xf))
             world.bans.append(c >> UInt64(24 + index) & 1 == 1)
@@ -126,8 +104,8 @@ struct PackedWorld: Hashable {
         world.crashes = Int(c >> 32 & 0xff)
         world.breaks = Int(c >> 40 & 0xff)
         world.operatorMoves = Int(c >> 48 & 0xff)
-        for index in 0..<World.connectionLimit where self[3 + index] != 0 {
-            world.connections.append(PackedWorld.unpack(self[3 + index]))
+        for index in 0..<World.connectionLimit where words[3 + index] != 0 {
+            world.connections.append(PackedWorld.unpack(words[3 + index]))
         }
         return world
     }

@@ -67,7 +67,7 @@ struct ReactorNode: ParsableCommand {
             CommandGroup(
                 name: "Ask a running node",
                 subcommands: [
-                    StatusCommand.self, PeersCommand.self, WhyCommand.self, MasternodesCommand.self, SlotsCommand.self, BansCommand.self,
+                    TopCommand.self, StatusCommand.self, PeersCommand.self, WhyCommand.self, MasternodesCommand.self, SlotsCommand.self, BansCommand.self,
                     EventsCommand.self, HealthCommand.self, MetricsCommand.self, LoopCommand.self,
                 ]),
             CommandGroup(

@@ -24,7 +24,7 @@ struct SimulateCommand: ParsableCommand {
 struct CheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
-        abstract: "Checks every interleaving of two nodes, with bounded faults, over the connection rules that this program runs.",
+        abstract: "Checks every interleaving of two or three nodes, with bounded faults, over the connection rules that this program runs.",
         discussion: """
             One line for each configuration: states, transitions, the longest time to one link. A violation prints the shortest \
             trace to it, in words, and ends with status 1.
@@ -41,8 +41,18 @@ struct CheckCommand: ParsableCommand {
         }
     ) var limit = 50_000_000
 
+    @Option(
+        help: ArgumentHelp("Which space: two, three (nodes), or asynchronous (deadlines in the midst of deliveries)", valueName: "space"),
+        transform: { text in
+            guard let space = CheckSpace(rawValue: text) else {
+                throw OptionError(value: text, accepted: CheckSpace.allCases.map(\.rawValue).joined(separator: ", "))
+            }
+            return space
+        }
+    ) var space = CheckSpace.two
+
     func run() throws {
-        let status = MeshChecker.CheckCommand.run(limit: limit)
+        let status = MeshChecker.CheckCommand.run([space], limit: limit)
         if status != 0 { Glibc.exit(status) }
     }
 }

@@ -46,7 +46,7 @@
         }
 
         private static var models: [Model] {
-            CheckCommand.models.filter { $0.crashes < 2 }
+            CheckSpace.two.models.filter { $0.crashes < 2 }
         }
 
         // A world of masternodes, random faults, then peace.

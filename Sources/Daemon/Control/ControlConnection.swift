@@ -174,6 +174,9 @@ final class ControlConnection: ChannelInboundHandler {
         phase = .answering
         hasAnswered = true
         var headers = HTTPHeaders([("content-type", answer.type), ("content-length", String(answer.body.utf8.count)), ("cache-control", "no-store")])
+        // What a browser shows may come from this node alone.
+        headers.add(name: "content-security-policy", value: "default-src 'self'; img-src data:; frame-ancestors 'none'")
+        headers.add(name: "x-content-type-options", value: "nosniff")
         if let allow = answer.allow { headers.add(name: "allow", value: allow) }
         if !head.isKeepAlive { headers.add(name: "connection", value: "close") }
         context.write(wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: answer.status, headers: headers))), promise: nil)

@@ -45,7 +45,8 @@ extension ControlDesk {
         case .logLevel:
             guard let level = request.text("level").flatMap(LogLevel.init) else { preconditionFailure("a required value was not asked for") }
             return .logLevel(level)
-        case .index, .openapi, .status, .peers, .peer, .why, .masternodes, .slots, .bans, .loop, .metrics, .live, .ready, .events, .reload:
+        case .index, .openapi, .dashboard, .dashboardStyle, .dashboardScript, .status, .peers, .peer, .why, .masternodes, .slots, .bans,
+            .loop, .metrics, .live, .ready, .events, .reload:
             preconditionFailure("\(request.operation) changes nothing")
         }
     }

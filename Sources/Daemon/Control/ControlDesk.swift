@@ -68,6 +68,9 @@ final class ControlDesk {
         switch request.operation {
         case .index: return .json(Operation.list)
         case .openapi: return Answer(type: Route.Content.yaml.rawValue, body: OpenAPI.page)
+        case .dashboard: return Dashboard.page
+        case .dashboardStyle: return Dashboard.style
+        case .dashboardScript: return Dashboard.script
         case .status: return .json(try status())
         case .peers: return .json(try peers(request))
         case .peer: return .json(try peer(request))

@@ -76,7 +76,7 @@ enum OpenAPI {
         case .peer: "{$ref: \"#/components/schemas/Peer\"}"
         case .why: "{$ref: \"#/components/schemas/Why\"}"
         case .live, .ready: "{$ref: \"#/components/schemas/Health\"}"
-        case .openapi, .metrics, .events: "{type: string}"
+        case .openapi, .dashboard, .dashboardStyle, .dashboardScript, .metrics, .events: "{type: string}"
         case .status, .slots, .loop: "{type: object}"
         case .connect, .disconnect, .redial, .ban, .unban, .trust, .untrust, .addMasternode, .removeMasternode, .drain, .reload, .logLevel:
             "{$ref: \"#/components/schemas/Done\"}"

@@ -2,7 +2,7 @@
 
 /// One thing that a client may ask for.
 enum Operation: String, Hashable, Sendable, CaseIterable {
-    case index, openapi, status, peers, peer, why, masternodes, slots, bans, loop, metrics, live, ready, events
+    case index, openapi, dashboard, dashboardStyle, dashboardScript, status, peers, peer, why, masternodes, slots, bans, loop, metrics, live, ready, events
     case connect, disconnect, redial, ban, unban, trust, untrust, addMasternode, removeMasternode, drain, reload, logLevel
 }
 
@@ -46,6 +46,9 @@ struct Route: Sendable {
         case metrics = "text/plain; version=0.0.4; charset=utf-8"
         case events = "text/event-stream"
         case yaml = "application/yaml"
+        case html = "text/html; charset=utf-8"
+        case css = "text/css; charset=utf-8"
+        case javascript = "text/javascript; charset=utf-8"
     }
 
     let method: Method
@@ -85,6 +88,9 @@ extension Operation {
         switch self {
         case .index: Route(.get, "/", "What this API can do")
         case .openapi: Route(.get, "/openapi.yaml", "This page", [], .yaml)
+        case .dashboard: Route(.get, "/dashboard", "The node as a page for a browser", [], .html)
+        case .dashboardStyle: Route(.get, "/dashboard.css", "The page's style", [], .css)
+        case .dashboardScript: Route(.get, "/dashboard.js", "The page's script", [], .javascript)
         case .status: Route(.get, "/status", "The node in one object: who it is, how it is reached, how many links it holds")
         case .peers:
             Route(

@@ -49,10 +49,12 @@ extension Mesh {
         }
         let link = links[slot]
         var flags: UInt64 = 1 | UInt64(link.state.rawValue) << 8 | UInt64(link.identity.rawValue) << 16
-        flags |= (link.isNative ? 1 : 0) << 24 | (link.isVerifying ? 1 : 0) << 25 | (link.keepalive.isOutstanding ? 1 : 0) << 26
-        flags |= (link.keepalive.takenAt != nil ? 1 : 0) << 27 | (link.stated != nil ? 1 : 0) << 28
+        flags |= (link.isNative ? 1 : 0) << 24 | (link.keepalive.isOutstanding ? 1 : 0) << 26
+        flags |= (link.keepalive.takenAt != nil ? 1 : 0) << 27
         flags |= (link.lastByte > link.keepalive.queuedAt ? 1 : 0) << 29 | UInt64(link.keepalive.misses) << 32
         sink.feed(flags)
+        sink.feed(Endpoint(link.remote.address, port: 0).stableHash)
+        sink.feed(link.stated.map { $0.stableHash } ?? 0)
         sink.feed(link.row >= 0 ? peers[Int(link.row)].endpoint.stableHash : 0)
         sink.feed(number(link.rival, linkNumber))
         sink.feed(link.nonce.map(nonceNumber) ?? .max)
@@ -60,7 +62,7 @@ extension Mesh {
         switch link.state {
         case .established:
             sink.feed(age(link.establishedAt, at: now, upTo: settings.dialTimeout + settings.greetingTimeout))
-            sink.feed(left(keepaliveDeadline(of: link), at: now))
+            sink.feed(left(keepaliveDeadline(ofLink: slot), at: now))
             sink.feed(left(link.probeUntil, at: now))
             if link.row >= 0 {
                 // Whether the session counts as long, and how much is missing.
@@ -71,6 +73,15 @@ extension Mesh {
         case .closed, .connecting, .securing, .greeting, .held, .draining:
             sink.feed(left(deadline(ofLink: slot), at: now))
         }
+    }
+
+    /// Whether rule 6 of the duplicates is at work: an established link waits for another one's sign of life. O(links).
+    package var hasSurplusUnderProbe: Bool {
+        for slot in 0..<links.count where links[slot].state == .established {
+            let rival = Int(links[slot].rival)
+            if rival >= 0, links[rival].state == .established { return true }
+        }
+        return false
     }
 
     private borrowing func number(_ slot: Int32, _ linkNumber: (LinkID) -> UInt64) -> UInt64 {

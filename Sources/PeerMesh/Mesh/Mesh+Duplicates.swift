@@ -134,6 +134,14 @@ extension Mesh {
         if held >= 0, links[held].state == .held { refuse(held, .duplicate, .duplicate, at: now) }
     }
 
+    /// The incumbent's slot goes to another peer: the newcomer that waits for its end must not take it instead.
+    mutating func turnAwayHeld(of incumbent: Int, at now: Instant) {
+        guard links[incumbent].probeUntil != .never else { return }
+        let held = Int(links[incumbent].rival)
+        endProbe(of: incumbent)
+        if held >= 0, links[held].state == .held { refuse(held, .full, .full, at: now) }
+    }
+
     /// The incumbent lives: the newcomer is one too many. If both claim one endpoint, a verifying dial settles it.
     mutating func probeAnswered(_ incumbent: Int, at now: Instant) {
         let newcomer = Int(links[incumbent].rival)
@@ -152,7 +160,7 @@ extension Mesh {
         let newcomer = Int(links[incumbent].rival)
         assert(newcomer >= 0, "a probe has a newcomer")
         endProbe(of: incumbent)
-        succeed(newcomer, incumbent, at: now)
+        succeed(newcomer, inRow: Int(links[incumbent].row), at: now)
         close(incumbent, .superseded, at: now)
     }
 
@@ -163,15 +171,15 @@ extension Mesh {
         links[rival].rival = -1
         if ended.probeUntil != .never {
             links[slot].probeUntil = .never
-            succeed(rival, slot, at: now)
+            succeed(rival, inRow: Int(ended.row), at: now)
         } else {
             links[rival].probeUntil = .never
             armLink(rival)
         }
     }
 
-    /// The held newcomer, or the merged surplus link, takes the place of a dead incumbent.
-    private mutating func succeed(_ newcomer: Int, _ incumbent: Int, at now: Instant) {
+    /// The held newcomer, or the merged surplus link, takes the place of a dead incumbent, whose row it was.
+    private mutating func succeed(_ newcomer: Int, inRow row: Int, at now: Instant) {
         switch links[newcomer].state {
         case .held:
             // What ended the incumbent may be a reason against the newcomer, too.
@@ -183,12 +191,16 @@ extension Mesh {
                 establish(newcomer, at: now)
             }
         case .established:
-            let row = Int(links[incumbent].row)
-            if row >= 0 {
-                links[newcomer].identity = .proven
-                attach(newcomer, to: row, at: now)
-                relist(newcomer)
+            guard row >= 0 else { return }
+            // The incumbent's end was the row's: the operator took the peer back.
+            guard peers[row].isUsed else {
+                close(newcomer, .operator, at: now)
+                return
             }
+            links[newcomer].identity = .proven
+            attach(newcomer, to: row, at: now)
+            relist(newcomer)
+            if banLeft(for: peers[row].endpoint.address, at: now) != nil { close(newcomer, .banned, at: now) }
         case .closed, .connecting, .securing, .greeting, .draining: assertionFailure("no newcomer")
         }
     }
@@ -238,6 +250,7 @@ extension Mesh {
             if peers[row].established == Int32(incumbent) { peers[row].established = -1 }
             relist(incumbent)
         } else {
+            turnAwayHeld(of: incumbent, at: now)
             close(incumbent, .full, at: now)
         }
         establish(newcomer, at: now)
@@ -248,7 +261,6 @@ extension Mesh {
         if let last = peers[row].lastVerify, now - last < settings.verifyInterval { return }
         guard peers[row].dial < 0, !isStopping, dialBudget(at: now) == nil else { return }
         peers[row].lastVerify = now
-        let slot = startDial(row, at: now)
-        if slot >= 0 { links[slot].isVerifying = true }
+        _ = startDial(row, at: now)
     }
 }

@@ -103,7 +103,11 @@ extension Mesh {
     /// dial; an inbound link that we refused never does.
     mutating func noteEnd(of link: Link, row: Int, _ reason: CloseReason, at now: Instant) {
         let wasEstablished = link.state == .established
-        guard wasEstablished || link.direction == .outbound else { return }
+        guard wasEstablished || link.direction == .outbound else {
+            // A held link was the row's; it may have been the last one.
+            if link.state == .held { refresh(row, at: now) }
+            return
+        }
         peers[row].lastReason = reason
         #if MESH_CANARIES
             if has(.collisionStorm), reason == .superseded, peers[row].dial < 0 { _ = startDial(row, at: now) }

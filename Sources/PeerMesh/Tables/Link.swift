@@ -19,7 +19,7 @@ public enum LinkIdentity: UInt8, Hashable, Sendable, BitwiseCopyable {
 }
 
 struct Link: BitwiseCopyable {
-    // What a ping, a pong and a byte touch stands together: three cache lines of seven.
+    // What a ping, a pong and a byte touch stands together: two cache lines of four.
     var generation: UInt32 = 0
     var state: LinkState = .closed
     var direction: Direction = .inbound
@@ -36,8 +36,6 @@ struct Link: BitwiseCopyable {
     /// Until when the link must show life for a newcomer's sake; `.never` if nobody asks.
     var probeUntil: Instant = .never
     var framePartial: UInt32 = 0
-    /// A dial beside a live link, to settle who answers at the peer's endpoint.
-    var isVerifying = false
     /// Whether we have asked this link for peers, and when we last answered such a question.
     var hasAsked = false
     var keepalive = Keepalive()

@@ -5,7 +5,7 @@ import CEpoll
 
 extension EventLoop {
     /// Registers a descriptor, which stays its owner's: it must be non-blocking, and open until `remove`. Connect or
-    /// listen first: an unconnected socket hangs up at once (gotcha 10).
+    /// listen first: an unconnected socket hangs up at once (trap 10).
     public func add(
         _ descriptor: CInt, interest: Interest, source: Source, tag: UInt32
     ) throws(SystemError) -> SlotID {
@@ -22,6 +22,7 @@ extension EventLoop {
         try SystemError.check(result, .control)
     }
 
+    @inline(__always)
     func add(
         _ descriptor: CInt, interest: Interest, source: Source, tag: UInt32, kind: SlotKind
     ) throws(SystemError) -> SlotID {
@@ -61,7 +62,7 @@ extension EventLoop {
 
     /// Ends the registration: no event of this descriptor is delivered any more, not even one that is already taken.
     /// The owner closes the descriptor next, which takes it out of epoll; one that lives on, here or in another process
-    /// (gotcha 2), says so with `staysOpen`.
+    /// (trap 2), says so with `staysOpen`.
     public func remove(_ id: SlotID, staysOpen: Bool = false) {
         assertOnThread()
         guard state.slots.holds(id) else {
@@ -129,8 +130,9 @@ extension EventLoop {
         }
     }
 
-    /// ERR and HUP cannot be declined: with no interest they would wake every wait (gotchas 5 and 6). The descriptor is
+    /// ERR and HUP cannot be declined: with no interest they would wake every wait (traps 5 and 6). The descriptor is
     /// taken out; being asked for again puts it back, and the kernel then tells the hangup anew.
+    @inline(never)
     func latchHangup(_ index: Int) {
         assert(state.slots[index].wanted.isEmpty && state.slots[index].isRegistered)
         state.counts.latchedHangups &+= 1

@@ -24,7 +24,7 @@ public final class EventLoop {
     /// Makes a loop with its epoll and its eventfd. Nothing else of the process is touched.
     public init(_ configuration: Configuration = Configuration()) throws(SystemError) {
         precondition(configuration.eventsPerIteration > 0 && configuration.jobsPerIteration > 0)
-        precondition(configuration.timersPerIteration > 0)
+        precondition(configuration.timersPerIteration > 0 && configuration.timePerIteration > .zero)
         let mailbox = try Mailbox(capacity: configuration.mailboxCapacity)
         let epoll = try SystemError.check(cepoll_create(), .createEpoll)
         self.configuration = configuration
@@ -75,8 +75,9 @@ public final class EventLoop {
 
     /// Runs until `stop`. A stop asked for before is honoured after one iteration that does not wait.
     public func run() {
+        var reading: Instant?
         repeat {
-            runOnce(.wait)
+            reading = iterate(.wait, reading)
         } while !state.isStopping && !mailbox.isStopRequested
         state.isStopping = false
         mailbox.forgetStop()
@@ -98,20 +99,28 @@ public final class EventLoop {
 
     /// One iteration, its phases in order.
     public func runOnce(_ mode: WaitMode = .wait) {
+        _ = iterate(mode, nil)
+    }
+
+    /// One iteration. Takes the time, if the caller has just read the clock, and returns it as of its own end.
+    private func iterate(_ mode: WaitMode, _ reading: Instant?) -> Instant {
         bindThread()
         precondition(!state.isInIteration, "an iteration was started from within one")
         state.isInIteration = true
         applyInterests()
-        let count = wait(mode)
+        wait(mode, reading)
         state.clock = Instant(nanoseconds: cepoll_monotonic())
         state.counts.iterations &+= 1
-        deliverReadiness(count)
+        deliverReadiness()
         deliverJobs()
         fireTimers()
         flushWritten()
         closeCondemned()
         applyInterests()
         state.isInIteration = false
+        let end = Instant(nanoseconds: cepoll_monotonic())
+        state.counts.callbackTime.add(end - state.clock)
+        return end
     }
 
     /// The thread of the first run owns the loop from then on.

@@ -15,6 +15,15 @@ struct LoopState: ~Copyable {
     /// When this iteration's wait ended.
     var clock: Instant
     var counts = LoopCounters()
+    /// Events `nextEvent ..< eventCount` of the batch are still to be delivered.
+    var nextEvent = 0
+    var eventCount = 0
+    /// Calls of a phase after which the clock is looked at.
+    var sliceEnd = 0
+    /// Bytes that calls said they moved, since they last made up a slice.
+    var charged = 0
+    /// When the first of the fired timers that wait for their turn was due.
+    var dueSince: Instant?
     /// The first slot whose interest is not yet the kernel's; -1 if none.
     var firstChanged: Int32 = -1
     var flushList = SourceList(.flush)

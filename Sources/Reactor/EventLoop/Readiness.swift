@@ -20,6 +20,14 @@ public struct Interest: OptionSet, Hashable, Sendable, BitwiseCopyable {
 
     /// The kernel's mask. ERR and HUP need no asking, and cannot be declined.
     var mask: UInt32 {
+        #if REACTOR_FAULTS
+            if isLeftOut(7) { return plainMask | CEPOLL_RDHUP }
+            if isLeftOut(15) { return plainMask | CEPOLL_ET }
+        #endif
+        return plainMask
+    }
+
+    private var plainMask: UInt32 {
         (contains(.read) ? CEPOLL_IN : 0) | (contains(.write) ? CEPOLL_OUT : 0)
     }
 }
@@ -49,6 +57,13 @@ public struct Readiness: OptionSet, Hashable, Sendable, BitwiseCopyable {
     /// A failure sets what was wanted, so that whoever reads or writes finds out by doing so.
     init(events: UInt32, wanted: Interest) {
         var bits = UInt8(truncatingIfNeeded: events & CEPOLL_IN) | UInt8(truncatingIfNeeded: (events & CEPOLL_OUT) >> 1)
+        #if REACTOR_FAULTS
+            if isLeftOut(11) {
+                rawValue = bits
+                return
+            }
+            if isLeftOut(7), events & CEPOLL_RDHUP != 0 { bits |= 4 }
+        #endif
         if events & (CEPOLL_ERR | CEPOLL_HUP) != 0 {
             bits |= wanted.rawValue
             if events & CEPOLL_HUP != 0 { bits |= 4 }

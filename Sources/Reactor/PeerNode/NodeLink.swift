@@ -74,6 +74,10 @@ final class NodeLink {
     }
 
     var interest: Interest {
+        #if REACTOR_FAULTS
+            if isLeftOut(25), phase == .draining { return isBlocked ? .write : [] }
+            if isLeftOut(26), hasEnded { return [] }
+        #endif
         var interest: Interest = wantsBytes ? .read : []
         if phase == .connecting || isBlocked && phase != .condemned { interest.insert(.write) }
         return interest

@@ -6,8 +6,11 @@ import PeerMesh
 extension PeerNode {
     func becameReady(_ readiness: Readiness, slot: Int) {
         guard let link = links[slot] else { return }
+        #if REACTOR_FAULTS
+            if isLeftOut(8), readiness.contains(.hangup) { return ended(link, .remoteClosed) }
+        #endif
         if link.phase == .connecting {
-            finishDial(link)
+            finishDial(link, readiness)
             return
         }
         if readiness.contains(.readable) { read(link) }
@@ -39,6 +42,8 @@ extension PeerNode {
             if stream.hasRoom { break }
         }
         stream.endReading()
+        loop.charge(bytes: settings.readBudget &- budget)
+        if budget <= 0 { loop.state.counts.exhausted.reads &+= 1 }
         guard link.phase != .condemned else { return }
         switch outcome {
         case .bytes, .wouldBlock: break
@@ -69,7 +74,10 @@ extension PeerNode {
 
     private func discard(_ link: NodeLink) {
         switch link.stream.discard(budget: settings.readBudget) {
-        case .bytes, .wouldBlock, .overLimit, .noMemory: break
+        case .bytes(let count):
+            loop.charge(bytes: count)
+            loop.state.counts.exhausted.reads &+= 1
+        case .wouldBlock, .overLimit, .noMemory: break
         case .ended:
             link.hasEnded = true
             applyInterest(link)

@@ -130,7 +130,12 @@ extension PeerNode {
         guard link.phase != .condemned else { return }
         switch written.outcome {
         case .empty: emptied(link)
-        case .blocked, .budget: block(link)
+        case .blocked:
+            loop.state.counts.shortWrites &+= 1
+            block(link)
+        case .budget:
+            loop.state.counts.exhausted.writes &+= 1
+            block(link)
         case .failed(let error): ended(link, Self.reason(error))
         }
         if link.phase == .up, link.stream.hasSunk() {

@@ -163,9 +163,16 @@ public final class Listener: Source {
     }
 
     public override func ready(_ readiness: Readiness, tag: UInt32) {
+        let before = state.counters.accepted
+        acceptBurst()
+        loop.state.counts.accepts.accepted &+= state.counters.accepted &- before
+    }
+
+    private func acceptBurst() {
         var taken = 0
         var failures = 0
-        while taken &+ failures < state.expected {
+        // A connection that failed before it was ours is off the queue: the next one may be asked for.
+        while taken < state.expected, failures < settings.burst {
             var remote = cepoll_address()
             state.counters.calls &+= 1
             let result = unsafe cepoll_accept(descriptor, &remote)
@@ -177,13 +184,16 @@ public final class Listener: Source {
             }
             switch AcceptClass(-result) {
             case .drained:
+                loop.state.counts.accepts.drained &+= 1
                 state.expected = max(1, taken)
                 state.fullBursts = 0
                 return
             case .retry:
                 state.counters.retries &+= 1
+                loop.state.counts.accepts.retried &+= 1
                 failures += 1
             case .pause:
+                loop.state.counts.accepts.paused &+= 1
                 shed()
                 rest(after: -result)
                 return
@@ -192,6 +202,7 @@ public final class Listener: Source {
                 return
             }
         }
+        if state.expected == settings.burst { loop.state.counts.exhausted.accepts &+= 1 }
         // A burst of nothing but errors must not become a spin.
         taken == 0 ? rest(after: CEPOLL_ECONNABORTED) : grow()
     }
@@ -229,6 +240,7 @@ public final class Listener: Source {
             guard result >= 0 else { break }
             _ = cepoll_close(result)
             state.counters.shed &+= 1
+            loop.state.counts.accepts.shed &+= 1
         }
         // If another thread was faster, the place is lost until the rest is over.
         state.reserve = cepoll_reserve()
@@ -241,6 +253,7 @@ public final class Listener: Source {
 
     private func restAfterFatal(_ error: Int32) {
         state.counters.fatal &+= 1
+        loop.state.counts.accepts.fatal &+= 1
         begin(rest: state.nextFatalRest, after: error)
         state.nextFatalRest = min(state.nextFatalRest * 2, settings.longestFatalRest)
     }

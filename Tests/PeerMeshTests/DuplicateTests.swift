@@ -1,0 +1,374 @@
+// Never two: every branch of the duplicate rules by hand. The model checker runs them in every order; here each one is named.
+
+import Testing
+import Timers
+
+@testable import PeerMesh
+
+@Suite("Duplicates")
+struct DuplicateTests {
+    private func report(_ h: borrowing Harness, _ index: Int) -> PeerReport? { h.mesh.peer(at: peer(index), now: h.now) }
+    private func state(_ h: borrowing Harness, _ link: LinkID) -> LinkState? { h.mesh.link(link)?.state }
+    private static func away(_ index: Int) -> Endpoint { Endpoint(IPAddress(v4: 10, 9, 9, UInt8(index)), port: 40_000) }
+
+    /// A harness that dials peer 1 and has its TCP connection: its subject.
+    private func dialling(own: Int? = 5, _ configure: (inout MeshSettings) -> Void = { _ in }) -> Harness {
+        var h = Harness(own: own.map(peer), configure: configure)
+        _ = h.tell(.connect(peer(1)))
+        h.subject = report(h, 1)!.dial
+        _ = h.tell(.connected(h.subject!))
+        return h
+    }
+
+    private func answer(_ h: inout Harness, nonce: UInt64 = 1, isNative: Bool = true, _ verdict: Verdict = .accepted) -> [Action] {
+        h.tell(.hello(h.subject!, Hello(isNative: isNative, endpoint: peer(1), nonce: nonce, verdict: verdict)))
+    }
+
+    /// A further inbound link of peer 1, from its own address or from another.
+    private func call(_ h: inout Harness, nonce: UInt64 = 1, isNative: Bool = true, from remote: Endpoint? = nil, states: Int? = 1) -> (LinkID, [Action]) {
+        let link = h.accept(from: remote ?? Endpoint(peer(1).address, port: 41_000))!
+        return (link, h.tell(.hello(link, Hello(isNative: isNative, endpoint: states.map(peer), nonce: nonce))))
+    }
+
+    // Rules 3 and 4.
+
+    @Test("over our dial in flight an inbound link wins if its opener is lower, and stands until the dial's answer if not", arguments: [0, 5])
+    func overDial(own: Int) {
+        var h = dialling(own: own)
+        let (link, actions) = call(&h)
+        #expect(actions.contains(.answer(link, .accepted, isNative: true)))
+        #expect(state(h, link) == .established)
+        // Peer 1 is lower than 5 and higher than 0.
+        #expect(state(h, h.subject!) == (own == 5 ? .draining : .greeting))
+        if own == 5 { return }
+        let after = answer(&h)
+        #expect(after.contains(.drain(link, .superseded)))
+        #expect(state(h, h.subject!) == .established)
+        #expect(report(h, 1)?.established == h.subject)
+    }
+
+    @Test("if one states no endpoint the lower nonce's link wins", arguments: [(1, true), (0x5eed, false), (0x6000, false)] as [(UInt64, Bool)])
+    func byNonce(theirs: UInt64, theyWin: Bool) {
+        if theirs == Harness.nonce { return }
+        var h = dialling(own: nil)
+        let (link, _) = call(&h, nonce: theirs)
+        #expect(state(h, link) == .established)
+        #expect((state(h, h.subject!) == .draining) == theyWin)
+    }
+
+    @Test("a young incumbent gives way to a newcomer that wins by order; an old one is asked for life", arguments: [24_999, 25_000] as [UInt64])
+    func young(age: UInt64) {
+        var h = dialling { $0.pingInterval = .seconds(200) }
+        _ = answer(&h)
+        _ = h.wait(.milliseconds(age))
+        let (link, _) = call(&h)
+        #expect(state(h, link) == (age < 25_000 ? .established : .held))
+        #expect(state(h, h.subject!) == (age < 25_000 ? .draining : .established))
+    }
+
+    @Test("a young incumbent is asked for life by a newcomer that loses by order, or that has the same opener")
+    func youngButStronger() {
+        var h = dialling(own: 0)
+        _ = answer(&h)
+        let (link, _) = call(&h)
+        #expect(state(h, link) == .held)
+        var same = Harness(own: peer(5))
+        let first = call(&same).0
+        let second = call(&same).0
+        #expect(state(same, first) == .established)
+        #expect(state(same, second) == .held)
+        #expect(report(same, 1)?.held == second)
+    }
+
+    // Rule 5.
+
+    @Test("a newer newcomer replaces the held one and does not prolong the probe")
+    func newerNewcomer() {
+        var h = Harness(own: peer(5))
+        let first = call(&h).0
+        _ = h.wait(.seconds(26))
+        let (second, asked) = call(&h)
+        #expect(asked.filter { if case .ping(first, _) = $0 { true } else { false } }.count == 1)
+        _ = h.wait(.seconds(3))
+        let (third, actions) = call(&h)
+        #expect(actions.contains(.answer(second, .duplicate, isNative: true)))
+        #expect(!actions.contains { if case .ping = $0 { true } else { false } })
+        #expect(state(h, third) == .held)
+        #expect(state(h, second) == .draining)
+        let end = h.wait(.milliseconds(1_999))
+        #expect(!end.contains(.answer(third, .accepted, isNative: true)))
+        #expect(h.wait(.milliseconds(1)).contains(.answer(third, .accepted, isNative: true)))
+        #expect(state(h, first) == .draining)
+        #expect(report(h, 1)?.established == third)
+        #expect(report(h, 1)?.held == nil)
+    }
+
+    @Test("the incumbent's own end lets the held newcomer in; the newcomer's end lets the incumbent be")
+    func oneOfThePairEnds() {
+        var h = Harness(own: peer(5))
+        let first = call(&h).0
+        _ = h.wait(.seconds(26))
+        let second = call(&h).0
+        _ = h.tell(.ended(second, .remoteClosed))
+        #expect(state(h, first) == .established)
+        #expect(h.mesh.link(first)?.deadline != h.now + .seconds(5))
+        _ = h.wait(.seconds(6))
+        #expect(state(h, first) == .established)
+        let third = call(&h).0
+        let actions = h.tell(.ended(first, .remoteClosed))
+        #expect(actions.contains(.answer(third, .accepted, isNative: true)))
+        #expect(report(h, 1)?.established == third)
+    }
+
+    /// The row's schedule stayed at "linked" when both were gone: nobody would have dialled again.
+    @Test("a held newcomer whose address is banned meanwhile does not take the place, and the peer is dialled when the ban ends")
+    func notAnyMore() {
+        var h = Harness(own: peer(5))
+        let first = call(&h).0
+        _ = h.wait(.seconds(26))
+        let held = call(&h).0
+        _ = h.tell(.registered(peer(1)))
+        _ = h.tell(.ban(Subnet(peer(1).address), until: h.now + .seconds(100), by: .automatic))
+        let actions = h.tell(.ended(first, .remoteClosed))
+        #expect(actions.contains(.answer(held, .banned(for: .seconds(100)), isNative: true)))
+        #expect(state(h, held) == .draining)
+        #expect(report(h, 1)?.schedule == .off(.banned))
+        #expect(h.dials(h.wait(.seconds(100))) == [peer(1)])
+    }
+
+    @Test("two nonces that claim one endpoint are settled by one verifying dial a minute")
+    func verifying() {
+        var h = Harness(own: peer(5))
+        let first = call(&h, nonce: 1).0
+        func rival(_ h: inout Harness, after span: Nanoseconds) -> [Endpoint] {
+            let end = h.now + span
+            while h.now < end {
+                _ = h.wait(min(.seconds(5), end - h.now))
+                _ = h.tell(.received(first, frames: 1, partial: 0))
+            }
+            let rival = call(&h, nonce: 2).0
+            #expect(state(h, rival) == .held)
+            let actions = h.tell(.received(first, frames: 1, partial: 0))
+            #expect(actions.contains(.answer(rival, .duplicate, isNative: true)))
+            return h.dials(actions)
+        }
+        #expect(rival(&h, after: .seconds(26)) == [peer(1)])
+        // Nothing follows from a second rival while that dial is in flight, nor within the minute.
+        #expect(rival(&h, after: .seconds(1)) == [])
+        _ = h.tell(.dialFailed(report(h, 1)!.dial!, .refused))
+        #expect(state(h, first) == .established)
+        #expect(rival(&h, after: .milliseconds(58_999)) == [])
+        #expect(rival(&h, after: .milliseconds(1)) == [peer(1)])
+        // The same process twice is no rival.
+        _ = h.tell(.dialFailed(report(h, 1)!.dial!, .refused))
+        _ = h.wait(.seconds(25))
+        _ = h.tell(.received(first, frames: 1, partial: 0))
+        _ = h.wait(.seconds(25))
+        _ = h.tell(.received(first, frames: 1, partial: 0))
+        _ = h.wait(.seconds(15))
+        _ = call(&h, nonce: 1)
+        #expect(h.dials(h.tell(.received(first, frames: 1, partial: 0))) == [])
+    }
+
+    @Test("the verifying dial's answer proves the incumbent of that nonce, and makes one of another nonce nobody's", arguments: [1, 2] as [UInt64])
+    func verified(answering: UInt64) {
+        var h = Harness(own: peer(5))
+        let first = call(&h, nonce: 1).0
+        _ = h.wait(.seconds(26))
+        _ = call(&h, nonce: 2)
+        _ = h.tell(.received(first, frames: 1, partial: 0))
+        h.subject = report(h, 1)!.dial
+        _ = h.tell(.connected(h.subject!))
+        _ = answer(&h, nonce: answering, answering == 1 ? .duplicate : .accepted)
+        if answering == 1 {
+            #expect(h.mesh.link(first)?.identity == .proven)
+            #expect(report(h, 1)?.established == first)
+            #expect(state(h, h.subject!) == .draining)
+        } else {
+            #expect(h.mesh.link(first)?.identity == .anonymous)
+            #expect(state(h, first) == .established)
+            #expect(report(h, 1)?.established == h.subject)
+        }
+    }
+
+    @Test("a disowned link without a regular slot goes")
+    func disownedWithoutSlot() {
+        var h = Harness(own: peer(5)) { ($0.maxPeers, $0.reservedSlots) = (2, 2) }
+        _ = h.tell(.registered(peer(1)))
+        let first = call(&h, nonce: 1).0
+        h.subject = report(h, 1)!.dial
+        #expect(h.subject == nil)
+        _ = h.wait(.seconds(26))
+        _ = call(&h, nonce: 2)
+        _ = h.tell(.received(first, frames: 1, partial: 0))
+        h.subject = report(h, 1)!.dial
+        _ = h.tell(.connected(h.subject!))
+        _ = answer(&h, nonce: 2)
+        #expect(state(h, first) == .draining)
+        #expect(state(h, h.subject!) == .established)
+    }
+
+    // Rule 6.
+
+    /// Our dial is in flight; the peer's process calls twice: from its own address, and from another one, which is nobody's.
+    private func surplus() -> Harness {
+        dialling(own: 0)
+    }
+
+    @Test("a surplus link of a proven process is put to the incumbent: an answer ends the surplus one")
+    func surplusGoes() {
+        var h = surplus()
+        let (home, _) = call(&h)
+        let (other, _) = call(&h, from: Self.away(1))
+        #expect(h.mesh.link(home)?.identity == .claimed)
+        #expect(h.mesh.link(other)?.identity == .anonymous)
+        let actions = answer(&h)
+        // Our dial wins over the young claim, and is asked for life for the surplus one's sake.
+        #expect(actions.contains(.drain(home, .superseded)))
+        #expect(actions.contains { if case .ping(h.subject!, _) = $0 { true } else { false } })
+        #expect(h.mesh.hasSurplusUnderProbe == true)
+        #expect(state(h, other) == .established)
+        let after = h.tell(.received(h.subject!, frames: 1, partial: 0))
+        #expect(after.contains(.drain(other, .duplicate)))
+        #expect(h.mesh.hasSurplusUnderProbe == false)
+        #expect(report(h, 1)?.established == h.subject)
+    }
+
+    @Test("if the incumbent is silent the surplus link takes its place")
+    func surplusStays() {
+        var h = surplus()
+        _ = call(&h)
+        let (other, _) = call(&h, from: Self.away(1))
+        _ = answer(&h)
+        _ = h.wait(.milliseconds(4_999))
+        #expect(report(h, 1)?.established == h.subject)
+        let actions = h.wait(.milliseconds(1))
+        #expect(actions.contains(.drain(h.subject!, .superseded)))
+        #expect(report(h, 1)?.established == other)
+        #expect(h.mesh.link(other)?.identity == .proven)
+        #expect(h.mesh.census().establishedRegular == 1)
+    }
+
+    /// The surplus link was left as nobody's: linked, and shown as unlinked, until a dial of ours met it.
+    @Test("if the incumbent ends by itself the surplus link takes its place at once; if the surplus one ends the incumbent stays")
+    func surplusPairEnds() {
+        for incumbentEnds in [true, false] {
+            var h = surplus()
+            _ = call(&h)
+            let (other, _) = call(&h, from: Self.away(1))
+            _ = answer(&h)
+            _ = h.tell(.ended(incumbentEnds ? h.subject! : other, .remoteClosed))
+            #expect(report(h, 1)?.established == (incumbentEnds ? other : h.subject))
+            #expect(h.mesh.hasSurplusUnderProbe == false)
+        }
+    }
+
+    @Test("a disconnect or a ban of the peer ends the surplus link that would take the place, too")
+    func surplusIsThePeers() {
+        for event in [Event.disconnect(peer(1)), .ban(Subnet(peer(1).address), until: .never, by: .operator)] {
+            var h = surplus()
+            _ = call(&h)
+            let (other, _) = call(&h, from: Self.away(1))
+            _ = answer(&h)
+            _ = h.tell(event)
+            #expect(state(h, other) == .draining)
+            #expect(report(h, 1)?.established == nil)
+        }
+    }
+
+    @Test("while a surplus link waits, a newcomer of the peer takes the probe over and the surplus one stays in use")
+    func surplusAndNewcomer() {
+        var h = surplus()
+        _ = call(&h)
+        let (other, _) = call(&h, from: Self.away(1))
+        _ = answer(&h)
+        let (third, _) = call(&h)
+        #expect(state(h, third) == .held)
+        #expect(state(h, other) == .established)
+        _ = h.tell(.received(h.subject!, frames: 1, partial: 0))
+        #expect(state(h, third) == .draining)
+        // Its turn comes after the newcomer's.
+        #expect(h.mesh.hasSurplusUnderProbe == true)
+        _ = h.tell(.received(h.subject!, frames: 1, partial: 0))
+        #expect(state(h, other) == .draining)
+    }
+
+    @Test("a dialled hello gives its peer the nobody's link of the same process, and no other")
+    func merges() {
+        var h = dialling(own: 5)
+        let (stranger, _) = call(&h, nonce: 7, from: Self.away(2), states: nil)
+        let (other, _) = call(&h, nonce: 1, from: Self.away(1), states: nil)
+        #expect(report(h, 1)?.established == nil)
+        _ = answer(&h, .duplicate)
+        #expect(report(h, 1)?.established == other)
+        #expect(h.mesh.link(other)?.identity == .proven)
+        #expect(h.mesh.link(stranger)?.identity == .anonymous)
+        #expect(report(h, 1)?.linkedSince == h.now)
+        #expect(h.mesh.census().establishedRegular == 2)
+        // From here on the process is known: its next link is the peer's, wherever it comes from.
+        let (next, _) = call(&h, nonce: 1, from: Self.away(3), states: nil)
+        #expect(h.mesh.link(next)?.identity == .proven)
+        #expect(state(h, next) == .held)
+    }
+
+    @Test("two links of one process that is nobody's: the older is asked for life")
+    func strangersTwice() {
+        var h = Harness(own: peer(5))
+        let first = call(&h, nonce: 7, from: Self.away(1), states: nil).0
+        let second = call(&h, nonce: 7, from: Self.away(1), states: nil).0
+        let third = call(&h, nonce: 8, from: Self.away(1), states: nil).0
+        #expect(state(h, second) == .held)
+        #expect(state(h, third) == .established)
+        #expect(h.tell(.received(first, frames: 1, partial: 0)).contains(.answer(second, .duplicate, isNative: true)))
+        #expect(h.mesh.peerCount == 0)
+        var silent = Harness(own: peer(5))
+        let older = call(&silent, nonce: 7, from: Self.away(1), states: nil).0
+        let newer = call(&silent, nonce: 7, from: Self.away(1), states: nil).0
+        let actions = silent.wait(.seconds(5))
+        #expect(actions.contains(.answer(newer, .accepted, isNative: true)))
+        #expect(actions.contains(.drain(older, .superseded)))
+    }
+
+    // Rule 7.
+
+    @Test("a foreign peer's further link goes on as nobody's, beside the one that we dialled")
+    func foreignInbound() {
+        var h = dialling()
+        _ = answer(&h, isNative: false)
+        let (link, actions) = call(&h, nonce: 9, isNative: false)
+        #expect(actions.contains(.answer(link, .accepted, isNative: false)))
+        #expect(h.mesh.link(link)?.identity == .anonymous)
+        #expect(report(h, 1)?.established == h.subject)
+    }
+
+    @Test("of two links that a foreign peer dialled the newest is the row's, and the older goes on as nobody's")
+    func foreignTwice() {
+        var h = Harness(own: peer(5))
+        let first = call(&h, nonce: 8, isNative: false).0
+        let second = call(&h, nonce: 9, isNative: false).0
+        #expect(report(h, 1)?.established == second)
+        #expect(h.mesh.link(first)?.identity == .anonymous)
+        #expect(state(h, first) == .established)
+        // A native one stays.
+        var other = Harness(own: peer(5))
+        let native = call(&other, nonce: 8).0
+        let foreign = call(&other, nonce: 9, isNative: false).0
+        #expect(report(other, 1)?.established == native)
+        #expect(other.mesh.link(foreign)?.identity == .anonymous)
+    }
+
+    @Test("without room for both a foreign peer's further link is told so, and our own dial takes the place of its link")
+    func foreignWithoutRoom() {
+        var h = dialling { ($0.maxPeers, $0.reservedSlots) = (2, 1) }
+        _ = answer(&h, isNative: false)
+        let (link, actions) = call(&h, nonce: 9, isNative: false)
+        #expect(actions.contains(.answer(link, .full, isNative: false)))
+        #expect(state(h, link) == .draining)
+        var other = dialling { ($0.maxPeers, $0.reservedSlots) = (2, 1) }
+        let first = call(&other, nonce: 9, isNative: false).0
+        #expect(state(other, first) == .established)
+        _ = answer(&other, isNative: false)
+        #expect(state(other, first) == .draining)
+        #expect(report(other, 1)?.established == other.subject)
+    }
+}

@@ -1,0 +1,217 @@
+// The keepalive, each rule at its boundary: what answers a ping, what is a miss, what excuses one, and what ends a link.
+
+import Testing
+import Timers
+
+@testable import PeerMesh
+
+@Suite("The keepalive")
+struct KeepaliveTests {
+    private func pings(_ actions: [Action]) -> [UInt64] {
+        actions.compactMap { if case .ping(_, let nonce) = $0 { nonce } else { nil } }
+    }
+
+    private func closes(_ actions: [Action]) -> [CloseReason] {
+        actions.compactMap { if case .close(_, let reason) = $0 { reason } else { nil } }
+    }
+
+    /// A harness whose subject is a linked peer in the table's first places.
+    private func linked(_ role: Role = .regular, _ configure: (inout MeshSettings) -> Void = { _ in }) -> Harness {
+        var h = Harness(configure: configure)
+        if role == .masternode { _ = h.tell(.registered(peer(1))) }
+        h.subject = h.inbound(peer: peer(1), nonce: 1).0
+        return h
+    }
+
+    @Test("a regular peer is closed at its third miss, a masternode at its sixth, to the millisecond", arguments: [Role.regular, .masternode])
+    func misses(role: Role) {
+        var h = linked(role)
+        let limit: UInt64 = role == .regular ? 3 : 6
+        let before = h.wait(.milliseconds(30_000 + limit * 10_000 - 1))
+        #expect(pings(before).count == Int(limit))
+        #expect(Set(pings(before)).count == Int(limit))
+        #expect(h.mesh.link(h.subject!)?.misses == UInt32(limit) - 1)
+        let after = h.wait(.milliseconds(1))
+        #expect(closes(after) == [.keepaliveTimeout])
+        #expect(h.mesh.link(h.subject!) == nil)
+    }
+
+    @Test("a link that is nobody's has a regular peer's misses")
+    func anonymous() {
+        var h = Harness()
+        // The masternode in the first row is another one.
+        _ = h.tell(.registered(peer(1)))
+        let link = h.inbound(Hello(isNative: true, nonce: 5), from: peer(9)).0!
+        _ = h.wait(.milliseconds(59_999))
+        #expect(h.mesh.link(link)?.misses == 2)
+        _ = h.wait(.milliseconds(1))
+        #expect(h.mesh.link(link) == nil)
+    }
+
+    @Test("any byte after the ping answers it, one that came with it or before does not")
+    func life() {
+        var h = linked()
+        let link = h.subject!
+        _ = h.wait(.milliseconds(29_999))
+        _ = h.tell(.received(link, frames: 1, partial: 0))
+        #expect(pings(h.wait(.milliseconds(1))).count == 1)
+        _ = h.tell(.received(link, frames: 1, partial: 0))
+        // The byte of the ping's own instant was under way before it.
+        #expect(pings(h.wait(.seconds(10))).count == 1)
+        #expect(h.mesh.link(link)?.misses == 1)
+        _ = h.wait(.milliseconds(1))
+        _ = h.tell(.received(link, frames: 0, partial: 7))
+        _ = h.tell(.received(link, frames: 1, partial: 0))
+        #expect(pings(h.wait(.milliseconds(9_999))).count == 0)
+        #expect(h.mesh.link(link)?.misses == 0)
+        // The next one is due an interval after the one that was answered.
+        #expect(pings(h.wait(.milliseconds(9_999))).count == 0)
+        #expect(pings(h.wait(.milliseconds(1))).count == 1)
+    }
+
+    @Test("a pong with the ping's own nonce dates the round trip and ends the wait; any other pong does not")
+    func pong() {
+        var h = linked()
+        let link = h.subject!
+        _ = h.tell(.pong(link, nonce: 0))
+        #expect(h.mesh.link(link)?.roundTrip == .zero)
+        let nonce = pings(h.wait(.seconds(30)))[0]
+        _ = h.wait(.milliseconds(250))
+        _ = h.tell(.pong(link, nonce: nonce &+ 1))
+        #expect(h.mesh.link(link)?.roundTrip == .zero)
+        _ = h.tell(.pong(link, nonce: nonce))
+        #expect(h.mesh.link(link)?.roundTrip == .milliseconds(250))
+        #expect(h.mesh.link(link)?.deadline == h.now + .milliseconds(29_750))
+        _ = h.wait(.milliseconds(250))
+        // A second pong for the same ping is an echo.
+        _ = h.tell(.pong(link, nonce: nonce))
+        #expect(h.mesh.link(link)?.roundTrip == .milliseconds(250))
+    }
+
+    @Test("a ping counts from when the kernel took its last byte, once, and one not taken yet is not sent a second time")
+    func taken() {
+        var h = linked()
+        let link = h.subject!
+        h.kernelTakesPings = false
+        _ = h.tell(.sent(link, bytes: 1, controlEmpty: true))
+        #expect(pings(h.wait(.seconds(30))).count == 1)
+        _ = h.wait(.seconds(4))
+        _ = h.tell(.sent(link, bytes: 10, controlEmpty: false))
+        #expect(h.mesh.link(link)?.deadline == h.now + .seconds(6))
+        _ = h.tell(.sent(link, bytes: 33, controlEmpty: true))
+        let took = h.now
+        _ = h.wait(.seconds(3))
+        _ = h.tell(.sent(link, bytes: 5, controlEmpty: true))
+        #expect(pings(h.wait(.milliseconds(6_999))).count == 0)
+        #expect(h.mesh.link(link)?.misses == 0)
+        #expect(pings(h.wait(.milliseconds(1))).count == 1)
+        #expect(h.now == took + .seconds(10))
+        #expect(h.mesh.link(link)?.misses == 1)
+        // This one is never taken: misses go on, without a further ping.
+        #expect(pings(h.wait(.seconds(10))).count == 0)
+        #expect(h.mesh.link(link)?.misses == 2)
+        #expect(closes(h.wait(.seconds(10))) == [.keepaliveTimeout])
+    }
+
+    @Test("4,096 bytes taken in a pong's time excuse a miss, 4,095 do not; after five minutes nothing does")
+    func progress() {
+        var h = linked { $0.progressGrace = .seconds(30) }
+        let link = h.subject!
+        h.kernelTakesPings = false
+        _ = h.wait(.seconds(30))
+        _ = h.tell(.sent(link, bytes: 4_096, controlEmpty: false))
+        _ = h.wait(.seconds(10))
+        #expect(h.mesh.link(link)?.misses == 0)
+        _ = h.tell(.sent(link, bytes: 4_095, controlEmpty: false))
+        _ = h.wait(.seconds(10))
+        #expect(h.mesh.link(link)?.misses == 1)
+        for misses in [1, 2] as [UInt32] {
+            _ = h.tell(.sent(link, bytes: 5_000, controlEmpty: false))
+            _ = h.wait(.seconds(10))
+            // The grace of 30 s began at the first excuse: it is over at its end, not after it.
+            #expect(h.mesh.link(link)?.misses == misses)
+        }
+    }
+
+    @Test("only the probe's answer keeps a probed link, and a byte ends the probe at once")
+    func probe() {
+        var h = linked()
+        let link = h.subject!
+        _ = h.wait(.seconds(26))
+        let newcomer = h.accept(from: Endpoint(peer(1).address, port: 41_000))!
+        #expect(pings(h.tell(.hello(newcomer, Hello(isNative: true, endpoint: peer(1), nonce: 1)))).count == 1)
+        #expect(h.mesh.link(newcomer)?.state == .held)
+        #expect(h.mesh.link(newcomer)?.deadline == nil)
+        #expect(h.mesh.link(link)?.deadline == h.now + .seconds(5))
+        _ = h.wait(.milliseconds(4_999))
+        let actions = h.tell(.received(link, frames: 0, partial: 1))
+        #expect(actions.contains(.answer(newcomer, .duplicate, isNative: true)))
+        _ = h.wait(.seconds(1))
+        #expect(h.mesh.link(link)?.state == .established)
+    }
+
+    @Test("a frame's time runs from its first byte, begins anew with each frame, and ends with it")
+    func frames() {
+        var h = linked { ($0.frameTimeout, $0.frameMinimumRate) = (.seconds(2), 1_000) }
+        let link = h.subject!
+        _ = h.tell(.received(link, frames: 0, partial: 10))
+        _ = h.wait(.milliseconds(1_500))
+        _ = h.tell(.received(link, frames: 0, partial: 20))
+        #expect(h.mesh.link(link)?.deadline == h.now + .milliseconds(500))
+        // The frame ends and another begins in one read.
+        _ = h.tell(.received(link, frames: 1, partial: 20))
+        _ = h.wait(.milliseconds(1_999))
+        #expect(h.mesh.link(link)?.state == .established)
+        _ = h.tell(.received(link, frames: 1, partial: 0))
+        _ = h.wait(.seconds(5))
+        #expect(h.mesh.link(link)?.state == .established)
+        // 3,000 bytes at 1,000 a second have earned three seconds.
+        _ = h.tell(.received(link, frames: 0, partial: 3_000))
+        _ = h.wait(.milliseconds(2_999))
+        #expect(h.mesh.link(link)?.state == .established)
+        #expect(closes(h.wait(.milliseconds(1))) == [.frameTimeout])
+    }
+
+    @Test("a frame without a minimum rate has its time and one second a byte")
+    func noMinimumRate() {
+        var h = linked { ($0.frameTimeout, $0.frameMinimumRate) = (.seconds(2), 0) }
+        _ = h.tell(.received(h.subject!, frames: 0, partial: 4))
+        #expect(closes(h.wait(.milliseconds(3_999))) == [])
+        #expect(closes(h.wait(.milliseconds(1))) == [.frameTimeout])
+    }
+
+    @Test("a frame that begins before the hello is over does not shorten the greeting")
+    func frameInGreeting() {
+        var h = Harness { $0.frameTimeout = .seconds(2) }
+        let link = h.accept(from: peer(1))!
+        _ = h.tell(.received(link, frames: 0, partial: 5))
+        #expect(h.mesh.link(link)?.deadline == h.now + .seconds(15))
+        #expect(closes(h.wait(.milliseconds(14_999))) == [])
+        #expect(closes(h.wait(.milliseconds(1))) == [.greetingTimeout])
+    }
+
+    @Test("failures are cleared in the midst of a link once its last byte is 60 s after its begin", arguments: [59_999, 60_000] as [UInt64])
+    func stability(lastByte: UInt64) {
+        var h = linked { $0.pingInterval = .seconds(100) }
+        _ = h.tell(.ended(h.subject!, .remoteClosed))
+        #expect(h.failures(peer(1)) == 1)
+        let link = h.inbound(peer: peer(1), nonce: 1).0!
+        _ = h.wait(.milliseconds(lastByte))
+        _ = h.tell(.received(link, frames: 1, partial: 0))
+        // The ping looks at it.
+        _ = h.wait(.seconds(45))
+        #expect(h.mesh.link(link)?.state == .established)
+        #expect(h.failures(peer(1)) == (lastByte < 60_000 ? 1 : 0))
+    }
+
+    @Test("a ping is answered on a held link and on an established one, not before the hello and not while draining")
+    func pinged() {
+        var h = linked()
+        let link = h.subject!
+        #expect(h.tell(.ping(link, nonce: 3)) == [.pong(link, nonce: 3)])
+        let pending = h.accept(from: peer(9))!
+        #expect(h.tell(.ping(pending, nonce: 3)) == [])
+        _ = h.tell(.disconnect(peer(1)))
+        #expect(h.tell(.ping(link, nonce: 3)) == [])
+    }
+}
