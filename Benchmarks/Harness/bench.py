@@ -12,6 +12,7 @@ from pathlib import Path
 
 import conformance
 import links
+import measure
 import report
 import servers
 import suites
@@ -45,6 +46,7 @@ def machine():
             "cc": output("cc", "--version").splitlines()[0], "go": output("go", "version"), "rustc": output("rustc", "--version"),
         },
         "packages": versions, "swift-nio": "2.101.2", "commit": output("git", "rev-parse", "--short", "HEAD"),
+        "cpu_governor": output("cat", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "not visible",
         "load_average_before": os.getloadavg(),
     }
 
@@ -63,6 +65,12 @@ def parse():
     return options
 
 
+def earlier(folder):
+    """What the same folder holds of other suites stays."""
+    path = folder / "results.json"
+    return json.loads(path.read_text())["suites"] if path.exists() else {}
+
+
 def chosen_peers(text):
     wanted = [name.strip() for name in text.split(",") if name.strip()]
     unknown = set(wanted) - {peer.name for peer in servers.PEERS}
@@ -78,7 +86,7 @@ def main():
     folder = Path(arguments.output) if arguments.output else servers.ROOT / "results" / (date + ("-quick" if arguments.quick else ""))
     folder.mkdir(parents=True, exist_ok=True)
     peers = chosen_peers(arguments.peers)
-    data = {"date": date, "quick": arguments.quick, "machine": machine(), "suites": {}}
+    data = {"date": date, "quick": arguments.quick, "machine": machine(), "suites": earlier(folder)}
     if COMPARED & set(names):
         print("conformance", flush=True)
         passing = [peer for peer in peers if conformance.conforms(peer)]
@@ -92,6 +100,7 @@ def main():
     for name in names:
         print(name, flush=True)
         began = time.monotonic()
+        measure.Patience.left = 12 if arguments.quick else 200
         data["suites"][name] = SUITES[name](options)
         data["suites"][name]["took_seconds"] = time.monotonic() - began
         show(name, data["suites"][name], folder)

@@ -118,6 +118,12 @@ def timed(peer, load_arguments, **options):
     return result
 
 
+class Patience:
+    """How often a suite may repeat what others disturbed: on a machine that is never calm, it must come to an end."""
+
+    left = 0
+
+
 def calm(run, limit=0.2, tries=3):
     """Repeats a run that others disturbed; the calmest counts."""
     best = None
@@ -125,8 +131,9 @@ def calm(run, limit=0.2, tries=3):
         result = run()
         if best is None or result["foreign"] < best["foreign"]:
             best = result
-        if best["foreign"] <= limit:
+        if best["foreign"] <= limit or Patience.left <= 0:
             break
+        Patience.left -= 1
         time.sleep(0.5 * attempt)
     best["calm"] = best["foreign"] <= limit
     return best

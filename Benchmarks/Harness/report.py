@@ -9,11 +9,15 @@ COUNTED = [
 ]
 
 
+class Text(str):
+    """A cell that is read, not compared: not aligned to its column."""
+
+
 def table(title, header, rows):
     widths = [max(len(str(row[column])) for row in [header, *rows]) for column in range(len(header))]
     lines = ["", f"### {title}", ""]
     for index, row in enumerate([header, *rows]):
-        cells = [str(cell).ljust(width) if column == 0 else str(cell).rjust(width) for column, (cell, width) in enumerate(zip(row, widths))]
+        cells = [str(cell) if isinstance(cell, Text) else str(cell).ljust(width) if column == 0 else str(cell).rjust(width) for column, (cell, width) in enumerate(zip(row, widths))]
         lines.append("| " + " | ".join(cells) + " |")
         if index == 0:
             lines.append("|" + "|".join("-" * (width + 2) if column == 0 else "-" * (width + 1) + ":" for column, width in enumerate(widths)) + "|")
@@ -50,7 +54,9 @@ def churn(data):
     rows = []
     for name, row in counts.items():
         rows.append([name, *[charts.number(row[key]) if key in row else "–" for key, _ in COUNTED]])
-    calls = [[name, ", ".join(f"{call} {value:.2f}" for call, value in row["calls_by_name"].items())] for name, row in counts.items()]
+    calls = [
+        [name, Text(", ".join(f"{call} {value:.2f}" for call, value in row["calls_by_name"].items()))] for name, row in counts.items()
+    ]
     text = [
         table("churn: counted, a cycle", ["", *[text for _, text in COUNTED]], rows),
         table("churn: system calls by name", ["", "calls a cycle"], calls),
@@ -58,12 +64,14 @@ def churn(data):
         spread_table("churn: of that in user mode, µs (in ticks of the kernel's accounting)", data["user_us"]),
         spread_table("churn: cycles a second", data["per_second"]),
     ]
-    missing = "not measurable: callgrind does not know its calls"
+    def missing(name):
+        return "not countable: callgrind does not know its calls" if name == "io_uring" else "not counted: the run failed"
+
     chart = [
         ("churn-instructions", charts.bars(
             "User instructions of one connection's life", "accept, hello, ping, close, idle timer; counted, the kernel's not included",
             "instructions a cycle (callgrind)",
-            [(name, row.get("instructions"), None, None, None if "instructions" in row else missing) for name, row in counts.items()],
+            [(name, row.get("instructions"), None, None, None if "instructions" in row else missing(name)) for name, row in counts.items()],
         )),
         ("churn-calls", charts.bars(
             "System calls of one connection's life", "counted by strace, 64 connections a wave", "calls a cycle",

@@ -25,8 +25,8 @@ class Peer:
 
 # Ours first, then the floor, then the others as in the tables.
 PEERS = [
-    Peer("ours: loop", (str(SWIFT / "serve-loop"),), ("#c2410c", "#fb923c")),
-    Peer("ours: mesh", (str(SWIFT / "serve-mesh"),), ("#9f1239", "#fb7185")),
+    Peer("ours: loop", (str(BIN / "serve-loop"),), ("#c2410c", "#fb923c")),
+    Peer("ours: mesh", (str(BIN / "serve-mesh"),), ("#9f1239", "#fb7185")),
     Peer("raw epoll", (str(BIN / "epoll"),), ("#374151", "#d1d5db")),
     Peer("io_uring", (str(BIN / "uring"),), ("#6b7280", "#9ca3af")),
     Peer("libev", (str(BIN / "libev"),), ("#1d4ed8", "#60a5fa")),
@@ -61,13 +61,17 @@ def free_port():
                     continue
 
 
+# For all alike: blocks of large frames stay with the allocator instead of being new pages each time.
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(16 << 20), "MALLOC_TRIM_THRESHOLD_": str(128 << 20)}
+
+
 class Server:
     """One running server. `prefix` goes before its command: taskset, valgrind, strace."""
 
     def __init__(self, peer, idle_ms=120_000, prefix=(), environment=None, arguments=None, port=None):
         self.port = port or free_port()
         tail = arguments if arguments is not None else [str(self.port), str(idle_ms)]
-        full = dict(os.environ, **peer.environment, **(environment or {}))
+        full = dict(os.environ, **ALLOCATOR, **peer.environment, **(environment or {}))
         self.process = subprocess.Popen(
             [*prefix, *peer.command, *tail], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=full
         )

@@ -45,7 +45,7 @@ private:
     }
 
     void read() {
-        if (bytes_.size() == filled_) { bytes_.resize(filled_ == 0 ? initial : std::min(needed_, 2 * filled_) + 1024); }
+        if (bytes_.size() == filled_) { bytes_.resize(filled_ == 0 ? initial : std::max(std::min(needed_, 2 * filled_), filled_ + 1024)); }
         socket_.async_read_some(
             asio::buffer(bytes_.data() + filled_, bytes_.size() - filled_),
             [self = shared_from_this()](const asio::error_code &error, std::size_t count) {
@@ -78,12 +78,7 @@ private:
     void consume(std::size_t done) {
         filled_ -= done;
         std::memmove(bytes_.data(), bytes_.data() + done, filled_);
-        if (bytes_.size() > (256u << 10) && filled_ == 0) {
-            bytes_.clear();
-            bytes_.shrink_to_fit();
-        } else if (done + filled_ == bytes_.size() && bytes_.size() < (64u << 10)) {
-            bytes_.resize(2 * bytes_.size());
-        }
+        if (done + filled_ == bytes_.size() && bytes_.size() < (256u << 10)) { bytes_.resize(2 * bytes_.size()); }
     }
 
     tcp::socket socket_;

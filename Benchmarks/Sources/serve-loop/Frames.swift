@@ -42,18 +42,34 @@ enum Frames {
     }
 }
 
-/// Bytes in memory of their own. Whoever holds the value frees it.
+/// Bytes in memory of their own, behind a head that says how many: one pointer, as nearly all connections have none.
+/// Whoever holds the value frees it.
 struct Bytes {
-    private(set) var base: UnsafeMutableRawPointer
-    private(set) var capacity: Int
-    var start = 0
-    var count: Int
+    private struct Head {
+        var capacity: Int
+        var start: Int
+        var count: Int
+    }
+
+    private let head: UnsafeMutablePointer<Head>
 
     init(copying bytes: UnsafeMutableRawPointer, _ count: Int, room: Int) {
-        capacity = max(room, count)
-        base = .allocate(byteCount: capacity, alignment: 16)
+        let capacity = max(room, count)
+        let block = UnsafeMutableRawPointer.allocate(byteCount: MemoryLayout<Head>.stride + capacity, alignment: 16)
+        head = block.bindMemory(to: Head.self, capacity: 1)
+        head.initialize(to: Head(capacity: capacity, start: 0, count: count))
         base.copyMemory(from: bytes, byteCount: count)
-        self.count = count
+    }
+
+    var base: UnsafeMutableRawPointer { UnsafeMutableRawPointer(head) + MemoryLayout<Head>.stride }
+    var capacity: Int { head.pointee.capacity }
+    var start: Int {
+        get { head.pointee.start }
+        nonmutating set { head.pointee.start = newValue }
+    }
+    var count: Int {
+        get { head.pointee.count }
+        nonmutating set { head.pointee.count = newValue }
     }
 
     /// Room for a frame of `needed` bytes of which `count` came: grows with what really came, not with what was announced.
@@ -61,13 +77,14 @@ struct Bytes {
         max(count + 1, min(needed, 2 * count + 4_096))
     }
 
-    mutating func grow(room: Int) {
+    /// The same bytes with more room; these are freed.
+    consuming func grown(room: Int) -> Bytes {
         let larger = Bytes(copying: base, count, room: room)
         free()
-        self = larger
+        return larger
     }
 
     func free() {
-        base.deallocate()
+        UnsafeMutableRawPointer(head).deallocate()
     }
 }
