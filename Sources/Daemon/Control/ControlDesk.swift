@@ -221,6 +221,7 @@ final class ControlDesk {
             ("answerSeconds", Moments.seconds(view.lag)), ("iterations", .count(loop.iterations)), ("events", .count(loop.events)),
             ("wakes", .count(loop.wakes)), ("jobs", .count(loop.jobs)), ("timers", .count(loop.timers)),
             ("controls", .count(loop.controls)), ("carriedOver", .count(loop.carriedOver)),
+            ("lag", ControlDesk.quantiles(loop.lag)), ("callbacks", ControlDesk.quantiles(loop.callbackTime)),
             ("cannotHappen", .members(
                 ("staleEvents", .count(loop.staleEvents)), ("staleJobs", .count(loop.staleJobs)), ("staleIDs", .count(loop.staleIDs)),
                 ("failedControls", .count(loop.failedControls)), ("latchedHangups", .count(loop.latchedHangups)),
@@ -234,6 +235,14 @@ final class ControlDesk {
             ("control", .members(
                 ("connections", .count(connections)), ("limit", .count(ControlSettings.connectionLimit)), ("followers", .count(followers)),
                 ("lostRecords", .count(chronicle.counts.lost))))
+        )
+    }
+
+    /// What a histogram of spans says, since the node's start.
+    private static func quantiles(_ spans: TimeHistogram) -> JSON {
+        .members(
+            ("count", .count(spans.count)), ("p50Seconds", Moments.seconds(spans.quantile(0.5))),
+            ("p99Seconds", Moments.seconds(spans.quantile(0.99))), ("longestSeconds", Moments.seconds(spans.longest))
         )
     }
 

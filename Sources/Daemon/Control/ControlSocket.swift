@@ -33,6 +33,8 @@ struct ControlSocket: ~Copyable {
         if isBound {
             _ = unsafe unlink(path)
             if socket >= 0 { close(socket) }
+            // Still locked: whoever has it open by now finds that it is no longer the path's, and opens the new one.
+            _ = unsafe unlink(path + ".lock")
         }
         close(lock)
     }
@@ -68,7 +70,12 @@ struct ControlSocket: ~Copyable {
         var range = flock()
         range.l_type = Int16(F_WRLCK)
         range.l_whence = Int16(SEEK_SET)
-        if unsafe fcntl(lock, F_SETLK, &range) == 0 { return lock }
+        if unsafe fcntl(lock, F_SETLK, &range) == 0 {
+            if isStill(lock, at: path + ".lock") { return lock }
+            // A node that ended took its file along in between.
+            close(lock)
+            return try takeLock(path)
+        }
         let code = errno
         let holder = unsafe fcntl(lock, F_GETLK, &range) == 0 && range.l_type != Int16(F_UNLCK) ? range.l_pid : 0
         close(lock)
@@ -77,6 +84,12 @@ struct ControlSocket: ~Copyable {
             .unavailable,
             "the control socket \(path) is held by \(processText(holder)): end that node first, or give this one another --control-socket"
         )
+    }
+
+    /// Whether the open file is the one that lies at `path`.
+    private static func isStill(_ descriptor: CInt, at path: String) -> Bool {
+        var (open, named) = (stat(), stat())
+        return unsafe fstat(descriptor, &open) == 0 && lstat(path, &named) == 0 && open.st_ino == named.st_ino && open.st_dev == named.st_dev
     }
 
     private static func processText(_ pid: pid_t) -> String {

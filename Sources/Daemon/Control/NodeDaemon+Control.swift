@@ -23,9 +23,10 @@ final class ControlPlane {
 
     /// Ends both threads.
     func stop() {
-        server.stop()
+        // The diary first: followers hear how it ended.
         chronicle.stop()
         _ = diarist.wait(milliseconds: 1_000)
+        server.stop()
     }
 }
 

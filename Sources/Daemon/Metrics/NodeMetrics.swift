@@ -96,6 +96,8 @@ final class NodeMetrics {
         follow("reactor_wire_errors_total", [], node.wireErrors)
         follow("reactor_memory_pauses_total", [], node.memoryPauses)
         registry.histogram("reactor_round_trip_seconds").follow(node.roundTrips)
+        registry.histogram("reactor_loop_lag_seconds").follow(loop.lag)
+        registry.histogram("reactor_loop_callback_seconds").follow(loop.callbackTime)
         set("reactor_buffer_bytes", [], Double(snapshot.memoryInUse))
         set("reactor_buffer_limit_bytes", [], Double(snapshot.memoryLimit))
         follow("reactor_loop_iterations_total", [], loop.iterations)
@@ -191,6 +193,8 @@ final class NodeMetrics {
         ("reactor_open_descriptors", "Descriptors that are open."),
         ("reactor_max_descriptors", "Descriptors that the process may have."),
         ("reactor_free_descriptors", "Descriptors that are left."),
+        ("reactor_loop_lag_seconds", "How late the loop's timers were."),
+        ("reactor_loop_callback_seconds", "How long the loop was away from the kernel, for each iteration."),
         ("reactor_loop_answer_seconds", "How long the loop took to answer the control thread."),
         ("reactor_loop_iterations_total", "Iterations of the loop."),
         ("reactor_loop_events_total", "Events that the loop took from the kernel."),

@@ -159,7 +159,9 @@ final class ExposedGauge: RecorderHandler, Exposed {
 
 /// Spans by size. Others' recorders are taken for seconds, as their names should say.
 final class ExposedHistogram: TimerHandler, RecorderHandler, Exposed {
-    private let spans = Mutex(SpanHistogram())
+    private let spans = Mutex(TimeHistogram())
+    /// A series costs whoever keeps it: powers of two from 16 µs to 17 s are shown.
+    private static let shown = 12...52
 
     func recordNanoseconds(_ duration: Int64) {
         spans.withLock { $0.add(Nanoseconds(UInt64(max(duration, 0)))) }
@@ -172,19 +174,20 @@ final class ExposedHistogram: TimerHandler, RecorderHandler, Exposed {
     }
 
     /// Follows a histogram that is kept elsewhere, and only grows.
-    func follow(_ other: SpanHistogram) {
+    func follow(_ other: TimeHistogram) {
         spans.withLock { $0 = other }
     }
 
     func write(_ name: String, _ labels: String, into text: inout String) {
         let spans = spans.withLock { $0 }
         var sum: UInt64 = 0
-        for index in 0..<SpanHistogram.bucketCount {
+        let separator = labels.isEmpty ? "" : ","
+        for index in 0..<TimeHistogram.bucketCount {
             sum &+= spans[index]
-            let bound = SpanHistogram.bound(of: index).map { String(Double($0.count) / 1e9) } ?? "+Inf"
-            let separator = labels.isEmpty ? "" : ","
-            text += "\(name)_bucket{\(labels)\(separator)le=\"\(bound)\"} \(sum)\n"
+            guard ExposedHistogram.shown.contains(index), index % 2 == 0, let bound = TimeHistogram.bound(of: index) else { continue }
+            text += "\(name)_bucket{\(labels)\(separator)le=\"\(Double(bound.count) / 1e9)\"} \(sum)\n"
         }
+        text += "\(name)_bucket{\(labels)\(separator)le=\"+Inf\"} \(sum)\n"
         text += line(name + "_sum", labels, String(Double(spans.sum) / 1e9))
         text += line(name + "_count", labels, String(sum))
     }

@@ -67,7 +67,7 @@ public struct NodeCounters: Hashable, Sendable, BitwiseCopyable {
     /// Pings queued.
     public var pingsOut: UInt64 = 0
     /// Round trips that pongs measured.
-    public var roundTrips = SpanHistogram()
+    public var roundTrips = TimeHistogram()
     /// Pongs queued.
     public var pongsOut: UInt64 = 0
     /// Streams that broke their dialect's rules.
