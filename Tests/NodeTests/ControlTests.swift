@@ -28,7 +28,8 @@ struct ControlTests {
                 let stands = try Clock.poll(limit: 40, every: 0.2) {
                     try Node.ask(folder.socket, "GET", "/peers/\(peer)").json()["state"]?.text == state
                 }
-                #expect(stands, "\(peer) never was \(state): \(try Node.ask(folder.socket, "GET", "/peers/\(peer)/why").body)")
+                let why = try Node.ask(folder.socket, "GET", "/peers/\(peer)/why").body
+                #expect(stands, "\(peer) never was \(state): \(why)")
             }
 
             let watcher = try Child(Node.path, ["events", "--peer", peer, "--socket", folder.socket])

@@ -100,7 +100,7 @@ struct BudgetTests {
         withExtendedLifetime(pairs) {}
     }
 
-    @Test("a descriptor that is closed while its event is left over hears nothing, nor does the one in its place (gotcha 1)")
+    @Test("a descriptor that is closed while its event is left over hears nothing, nor does the one in its place (trap 1)")
     func leftOverEventsGoStale() throws {
         let loop = try hastyLoop()
         let (first, second) = (Diary(), Diary())

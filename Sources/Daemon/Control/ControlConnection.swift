@@ -209,22 +209,21 @@ final class ControlConnection: ChannelInboundHandler {
         phase = .closing
         guard !hasAnswered || head == nil, !isFollowing else { return close() }
         let body = problem.json.page
-        let headers = HTTPHeaders([
-            ("content-type", "application/problem+json"), ("content-length", String(body.utf8.count)), ("connection", "close"),
-        ])
         let status = HTTPResponseStatus(statusCode: Int(problem.status))
-        context.write(wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: status, headers: headers))), promise: nil)
-        context.write(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(string: body)))), promise: nil)
-        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        headGuard.refuse(
+            "HTTP/1.1 \(problem.status) \(status.reasonPhrase)\r\ncontent-type: application/problem+json\r\n"
+                + "content-length: \(body.utf8.count)\r\nconnection: close\r\n\r\n\(body)")
         // A close while the client still sends would reset the connection, and the words be lost: it is given a moment to read.
         timer?.cancel()
-        timer = context.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(200)) { [weak self] in self?.close() }
+        timer = context.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(500)) { [weak self] in self?.close() }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         switch error {
         case is HeadGuard.TooLarge:
             refuse(Problem(431, "Request header fields too large", "a head has at most \(ControlSettings.headLimit) bytes"))
+        case HTTPParserError.headerOverflow:
+            refuse(Problem(431, "Request header fields too large", "a head has at most \(ControlSettings.headLimit) bytes and 256 fields"))
         case let error as HTTPParserError:
             refuse(Problem.badRequest("this is not HTTP/1.1: \(error)"))
         default: close()

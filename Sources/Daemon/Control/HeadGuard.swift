@@ -4,6 +4,7 @@ import NIOCore
 
 /// Counts the bytes of each head. The connection tells when a head is over and when the next may begin.
 final class HeadGuard: ChannelInboundHandler {
+    typealias OutboundOut = ByteBuffer
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
 
@@ -16,8 +17,25 @@ final class HeadGuard: ChannelInboundHandler {
     /// The first byte of a head came.
     var began: () -> Void = {}
 
+    private var context: ChannelHandlerContext?
+
     init(limit: Int) {
         self.limit = limit
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+    }
+
+    /// Sends bytes past the HTTP handlers: the answer to what was no request, of which those handlers know nothing. From now on
+    /// what the client sends is read and dropped.
+    func refuse(_ text: String) {
+        isOver = true
+        context?.writeAndFlush(wrapOutboundOut(ByteBuffer(string: text)), promise: nil)
     }
 
     func headEnded() {

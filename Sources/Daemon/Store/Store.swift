@@ -102,6 +102,8 @@ final class Store: OperatorJournal {
 
     func record(_ action: OperatorAction, at time: WallTime) throws(JournalError) {
         let trouble: String? = core.withLock { core in
+            // What was learnt goes along: an operator who is never silent must not keep it waiting.
+            take(into: &core, Moment())
             core.apply(action, at: time)
             return core.write() ? nil : core.trouble
         }
@@ -219,6 +221,7 @@ final class Store: OperatorJournal {
         }
     }
 
+    /// Empties the rings. Under the lock: whoever holds it is their one reader.
     private func take(into core: inout StoreCore, _ moment: Moment) {
         while let record = told.pop() { core.book.heard(record.endpoint, from: record.source, at: moment.wall) }
         while let record = records.pop() {
