@@ -48,7 +48,10 @@ var targets: [Target] = [
     .testTarget(name: "TimersTests", dependencies: ["Timers"], swiftSettings: testing),
     .testTarget(name: "PeerMeshTests", dependencies: ["PeerMesh", "MeshChecker", "Timers"], swiftSettings: testing),
     .testTarget(name: "MeshSimulatorTests", dependencies: ["MeshSimulator", "PeerMesh", "Timers"], swiftSettings: testing),
-    .testTarget(name: "ReactorTests", dependencies: ["Reactor", "PeerMesh", "Timers", "CEpoll"], swiftSettings: testing),
+    .target(name: "CTestSupport", path: "Tests/CTestSupport"),
+    .testTarget(
+        name: "ReactorTests", dependencies: ["Reactor", "PeerMesh", "Timers", "CEpoll", "CTestSupport"], swiftSettings: testing
+    ),
 ]
 
 var dependencies: [Package.Dependency] = []

@@ -65,6 +65,12 @@ def parse():
     return options
 
 
+def earlier(folder):
+    """What the same folder holds of other suites stays."""
+    path = folder / "results.json"
+    return json.loads(path.read_text())["suites"] if path.exists() else {}
+
+
 def chosen_peers(text):
     wanted = [name.strip() for name in text.split(",") if name.strip()]
     unknown = set(wanted) - {peer.name for peer in servers.PEERS}
@@ -80,7 +86,7 @@ def main():
     folder = Path(arguments.output) if arguments.output else servers.ROOT / "results" / (date + ("-quick" if arguments.quick else ""))
     folder.mkdir(parents=True, exist_ok=True)
     peers = chosen_peers(arguments.peers)
-    data = {"date": date, "quick": arguments.quick, "machine": machine(), "suites": {}}
+    data = {"date": date, "quick": arguments.quick, "machine": machine(), "suites": earlier(folder)}
     if COMPARED & set(names):
         print("conformance", flush=True)
         passing = [peer for peer in peers if conformance.conforms(peer)]

@@ -14,7 +14,7 @@ class Text(str):
 
 
 def table(title, header, rows):
-    widths = [max(len(str(row[column])) for row in [header, *rows]) for column in range(len(header))]
+    widths = [max(len(str(row[column])) for row in [header, *rows] if not isinstance(row[column], Text)) for column in range(len(header))]
     lines = ["", f"### {title}", ""]
     for index, row in enumerate([header, *rows]):
         cells = [str(cell) if isinstance(cell, Text) else str(cell).ljust(width) if column == 0 else str(cell).rjust(width) for column, (cell, width) in enumerate(zip(row, widths))]

@@ -214,13 +214,30 @@ static int64_t run_cycles(int64_t cycles, int concurrent) {
 
 // MARK: waves
 
+/// Waits until the server has nothing left to do: its first thread sleeps. A runtime that never does has 200 ms.
+static void wait_until_asleep(int pid) {
+    char path[64], line[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    int asleep = 0;
+    for (int tries = 0; tries < 200 && asleep < 3; tries++) {
+        usleep(1000);
+        FILE *file = fopen(path, "r");
+        if (file == NULL) { fail("the server is gone"); }
+        size_t n = fread(line, 1, sizeof line - 1, file);
+        fclose(file);
+        line[n] = 0;
+        const char *end = strrchr(line, ')');
+        asleep = end != NULL && end[2] == 'S' ? asleep + 1 : 0;
+    }
+}
+
 /// The server sees every step of a wave at once: what it does then depends on nothing but its code.
 static int64_t run_waves(int64_t cycles, int concurrent, int pid) {
     int64_t done = 0;
     while (done < cycles) {
         int wave = cycles - done < concurrent ? (int)(cycles - done) : concurrent;
         for (int step = 0; step <= step_count; step++) {
-            usleep(3000);
+            wait_until_asleep(pid);
             kill(pid, SIGSTOP);
             for (int i = 0; i < wave; i++) {
                 struct client *c = &clients[i];

@@ -1,5 +1,5 @@
 // swift-tools-version: 6.1
-// Distributions of time for the parts that run per message: `swift package --package-path Benchmarks/Micro benchmark`. A package
+// Distributions of time for the parts that run per message: `REACTOR_CORE_ONLY=1 swift package --disable-sandbox benchmark`. A package
 // of its own, because the tool that runs it brings much along and wants these traits off.
 import PackageDescription
 

@@ -7,26 +7,30 @@ import Daemon
 extension Option where Value == String? {
     /// An option for one entry of the table.
     init(_ name: String) {
-        let setting = Setting.named(name)
-        precondition(!setting.isList, "\(name) takes several values")
-        self.init(name: .customLong(name), help: ArgumentHelp(setting: setting))
+        self.init(name: .customLong(name), help: SettingHelp.of(name, isList: false))
     }
 }
 
 extension Option where Value == [String] {
     /// An option for an entry of the table that takes several values.
     init(wrappedValue: [String], several name: String, parsing: ArrayParsingStrategy) {
-        let setting = Setting.named(name)
-        precondition(setting.isList, "\(name) takes one value")
-        self.init(wrappedValue: wrappedValue, name: .customLong(name), parsing: parsing, help: ArgumentHelp(setting: setting))
+        self.init(wrappedValue: wrappedValue, name: .customLong(name), parsing: parsing, help: SettingHelp.of(name, isList: true))
     }
 }
 
-extension ArgumentHelp {
-    fileprivate init(setting: Setting) {
+/// The words of each option, made once: the parser makes its options anew for every command that it looks at.
+private enum SettingHelp {
+    private static let words = Dictionary(uniqueKeysWithValues: Setting.all.map { ($0.name, ($0.isList, help($0))) })
+
+    static func of(_ name: String, isList: Bool) -> ArgumentHelp {
+        guard let (takesSeveral, help) = words[name] else { preconditionFailure("no setting is named \(name)") }
+        precondition(takesSeveral == isList, "\(name) is declared for the wrong number of values")
+        return help
+    }
+
+    private static func help(_ setting: Setting) -> ArgumentHelp {
         let fallback = setting.defaultText
-        let shown = fallback.isEmpty ? "" : " (default: \(fallback))"
-        self.init("\(setting.summary)\(shown)", valueName: setting.placeholder)
+        return ArgumentHelp("\(setting.summary)\(fallback.isEmpty ? "" : " (default: \(fallback))")", valueName: setting.placeholder)
     }
 }
 

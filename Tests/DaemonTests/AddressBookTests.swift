@@ -44,6 +44,22 @@ struct AddressBookTests {
         #expect(book.count - told > 150)
     }
 
+    @Test("one source fills a quarter of the running book at once, and one row a minute then, however many links it opens")
+    func gate() {
+        var gate = IntakeGate(key: 7, capacity: 4_096)
+        var now = Instant(nanoseconds: 1_000_000_000_000)
+        func taken(_ count: Int) -> Int {
+            var taken = 0
+            for index in 0..<count where gate.admits(IPAddress(v4: 203 << 24 | 7 << 16 | UInt32(index & 0xffff)), at: now) { taken += 1 }
+            return taken
+        }
+        #expect(taken(20_000) == 1_024)
+        now = now + .seconds(600)
+        #expect(taken(100) == 10)
+        let isOtherHeldBack = !gate.admits(IPAddress(v4: 198 << 24), at: now)
+        #expect(!isOtherHeldBack)
+    }
+
     @Test("working addresses of one group take eight of 64 buckets at most")
     func triedGroup() {
         var book = AddressBook(key: key)

@@ -90,6 +90,25 @@ struct AdmissionTests {
         #expect(h.mesh.link(again)?.state == .held)
     }
 
+    @Test("a second link of the peer in the first place needs no slot, either")
+    func secondLink() {
+        var h = Harness { ($0.maxPeers, $0.reservedSlots) = (2, 1) }
+        let first = h.inbound(peer: peer(1), nonce: 1).0!
+        #expect(first.slot == 0)
+        #expect(h.inbound(peer: peer(2), nonce: 2).1 == .full)
+        let again = h.accept(from: Endpoint(peer(1).address, port: 5))!
+        _ = h.tell(.hello(again, Hello(isNative: true, endpoint: peer(1), nonce: 1)))
+        #expect(h.mesh.link(again)?.state == .held)
+    }
+
+    @Test("nobody speaks our dialect's extension where the dialect has none")
+    func noExtension() {
+        var h = Harness { $0.isNativeDialect = false }
+        let link = call(&h, Hello(isNative: true, endpoint: peer(1), nonce: 1), from: Endpoint(peer(1).address, port: 4))
+        #expect(link?.info.isNative == false)
+        #expect(link?.state == .established)
+    }
+
     @Test("a table full of masternodes holds no regular slot, whatever the reserve says")
     func noSlotBeyondTheTable() {
         var h = Harness { ($0.maxPeers, $0.reservedSlots) = (3, 0) }
@@ -191,6 +210,9 @@ struct AdmissionTests {
         _ = two.tell(.registered(at(8)))
         _ = two.tell(.registered(at(9)))
         #expect(call(&two, hello, from: at(50_001))?.identity == .anonymous)
+        var stranger = Harness()
+        _ = stranger.tell(.registered(at(8)))
+        #expect(call(&stranger, Hello(isNative: true, nonce: 10), from: at(50_002))?.identity == .anonymous)
         // In our own dialect a foreign peer of the first row has that place, too.
         var native = Harness()
         _ = native.tell(.registered(at(8)))

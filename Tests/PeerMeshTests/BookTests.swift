@@ -74,6 +74,34 @@ struct BookTests {
         #expect(waiting <= 1)
     }
 
+    @Test("a chosen peer whose long session ends keeps its place, though another waits for one")
+    func keepsItsPlace() {
+        var h = teller { ($0.maxPeers, $0.reservedSlots) = (3, 1) }
+        let link = h.subject!
+        _ = h.tell(.learnt(link, peer(10)))
+        let chosen = h.dialled(peer(10), in: h.wait(.milliseconds(150)))!
+        _ = h.tell(.learnt(link, peer(11)))
+        for _ in 0..<13 {
+            stay(&h, .seconds(5))
+            _ = h.tell(.received(chosen, frames: 1, partial: 0))
+        }
+        _ = h.tell(.ended(chosen, .remoteClosed))
+        #expect(h.mesh.peer(at: peer(10), now: h.now)?.schedule == .wait(until: h.now + .seconds(5), .backoff))
+        #expect(h.mesh.peer(at: peer(11), now: h.now)?.schedule == .off(.notChosen))
+    }
+
+    @Test("a free row is taken before anybody is put out of the book")
+    func freeRowFirst() {
+        var h = Harness(started: false) { $0.bookCapacity = 2 }
+        _ = h.tell(.start)
+        _ = h.tell(.connect(peer(1)))
+        let (second, _) = h.inbound(peer: peer(2), nonce: 2)
+        _ = h.tell(.ended(second!, .remoteClosed))
+        _ = h.tell(.disconnect(peer(1)))
+        _ = h.tell(.connect(peer(3)))
+        #expect(known(h, 1...3) == [2, 3])
+    }
+
     @Test("only a linked peer tells, only what can be dialled, never ourselves, never what is known")
     func intake() {
         var h = teller()

@@ -115,9 +115,34 @@ struct DuplicateTests {
         _ = h.wait(.seconds(6))
         #expect(state(h, first) == .established)
         let third = call(&h).0
+        let since = report(h, 1)?.linkedSince
         let actions = h.tell(.ended(first, .remoteClosed))
         #expect(actions.contains(.answer(third, .accepted, isNative: true)))
         #expect(report(h, 1)?.established == third)
+        // Without a gap it is one session, and no failure.
+        #expect(report(h, 1)?.linkedSince == since)
+        #expect(h.failures(peer(1)) == 0)
+    }
+
+    @Test("without dial budget, or beside a dial of ours, nothing is verified")
+    func notVerified() {
+        var h = Harness(own: peer(5)) { $0.dialLimit = 1 }
+        _ = h.tell(.connect(peer(9)))
+        #expect(report(h, 9)?.dial != nil)
+        let first = call(&h, nonce: 1).0
+        _ = call(&h, nonce: 2)
+        #expect(h.dials(h.tell(.received(first, frames: 1, partial: 0))) == [])
+        var slow = Harness(own: peer(5)) { $0.dialTimeout = .seconds(1_000) }
+        let second = call(&slow, nonce: 1).0
+        for round in 0..<2 {
+            let rival = call(&slow, nonce: 2).0
+            #expect(state(slow, rival) == .held)
+            #expect(slow.dials(slow.tell(.received(second, frames: 1, partial: 0))) == (round == 0 ? [peer(1)] : []))
+            for _ in 0..<7 {
+                _ = slow.wait(.seconds(10))
+                _ = slow.tell(.received(second, frames: 1, partial: 0))
+            }
+        }
     }
 
     /// The row's schedule stayed at "linked" when both were gone: nobody would have dialled again.

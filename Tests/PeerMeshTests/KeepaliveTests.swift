@@ -133,6 +133,23 @@ struct KeepaliveTests {
         }
     }
 
+    @Test("the five minutes begin with the first excuse, not with the first miss")
+    func graceBegins() {
+        var h = linked { $0.progressGrace = .seconds(30) }
+        let link = h.subject!
+        h.kernelTakesPings = false
+        _ = h.wait(.seconds(40))
+        #expect(h.mesh.link(link)?.misses == 1)
+        for _ in 0..<3 {
+            _ = h.tell(.sent(link, bytes: 5_000, controlEmpty: false))
+            _ = h.wait(.seconds(10))
+            #expect(h.mesh.link(link)?.misses == 1)
+        }
+        _ = h.tell(.sent(link, bytes: 5_000, controlEmpty: false))
+        _ = h.wait(.seconds(10))
+        #expect(h.mesh.link(link)?.misses == 2)
+    }
+
     @Test("only the probe's answer keeps a probed link, and a byte ends the probe at once")
     func probe() {
         var h = linked()

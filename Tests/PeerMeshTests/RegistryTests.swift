@@ -165,6 +165,31 @@ struct RegistryTests {
         #expect(schedule(h, 4) == wait)
     }
 
+    @Test("moving onto a linked peer leaves its count and its link as they are")
+    func movedOntoLinked() {
+        var h = Harness()
+        _ = h.tell(.connect(peer(1)))
+        _ = h.tell(.dialFailed(report(h, 1)!.dial!, .refused))
+        let link = h.inbound(peer: peer(2), nonce: 2).0!
+        _ = h.tell(.moved(from: peer(1), to: peer(2)))
+        #expect(h.failures(peer(2)) == 0)
+        #expect(report(h, 2)?.established == link)
+        #expect(report(h, 2)?.desire == [.operator, .learnt])
+    }
+
+    @Test("a linked masternode is no rescue of the discovery")
+    func noRescue() {
+        var h = Harness()
+        _ = h.tell(.registered(peer(1)))
+        let link = h.inbound(peer: peer(1), nonce: 1).0!
+        for _ in 0..<20 {
+            _ = h.wait(.seconds(20))
+            _ = h.tell(.received(link, frames: 1, partial: 0))
+        }
+        #expect(h.mesh.rescues == 0)
+        #expect(h.mesh.link(link)?.state == .established)
+    }
+
     @Test("moving back onto one that failed more keeps the more")
     func movedOntoWorse() {
         var h = Harness()

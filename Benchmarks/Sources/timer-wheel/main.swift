@@ -125,25 +125,30 @@ if arguments.count == 3 {
     }
     exit(0)
 }
-// Small sizes are repeated: a pass must be longer than the clock is coarse.
-let passes = max(1, 1_000_000 / size)
-var sums: [String: Double] = [:]
+// The best pass counts: what else runs on the machine takes its time from single passes, and never gives any.
+let passes = max(5, 1_000_000 / size)
+var best: [String: Double] = [:]
+
+func note(_ operation: String, _ nanoseconds: Double, in best: inout [String: Double]) {
+    best[operation] = min(best[operation] ?? .infinity, nanoseconds)
+}
+
 for _ in 0..<passes {
     var bench = Bench(size: size)
     // Touched once, so that no page is new.
     bench.arm()
     bench.cancel()
-    sums["arm", default: 0] += timed(size) { bench.arm() }
-    sums["move", default: 0] += timed(size) { bench.move() }
-    sums["cancel", default: 0] += timed(size) { bench.cancel() }
+    note("arm", timed(size) { bench.arm() }, in: &best)
+    note("move", timed(size) { bench.move() }, in: &best)
+    note("cancel", timed(size) { bench.cancel() }, in: &best)
     bench.arm()
-    sums["extend", default: 0] += timed(size) { bench.extend() }
+    note("extend", timed(size) { bench.extend() }, in: &best)
     bench.cancel()
     bench.arm()
-    sums["expire", default: 0] += timed(size) { bench.expire() }
+    note("expire", timed(size) { bench.expire() }, in: &best)
     bench.delays.deallocate()
     bench.others.deallocate()
     bench.order.deallocate()
 }
-let fields = sums.map { "\"\($0.key)\": \($0.value / Double(passes))" }.sorted()
+let fields = best.map { "\"\($0.key)\": \($0.value)" }.sorted()
 print("{\(fields.joined(separator: ", "))}")

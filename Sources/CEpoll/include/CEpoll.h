@@ -369,6 +369,9 @@ int cepoll_reserve(void);
 /// the open file: whoever shares it sees the change.
 int cepoll_adopt(int fd);
 
+/// Makes the number `fd` mean what `replacement` means, CLOEXEC, and closes `replacement`. Returns 0 or -errno.
+int cepoll_replace(int fd, int replacement);
+
 /// Whether the descriptor is closed on exec: 1 or 0, or -errno.
 int cepoll_is_close_on_exec(int fd);
 
@@ -412,6 +415,11 @@ static inline int cepoll_set_descriptor_limit(uint64_t soft) {
     return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? 0 : -errno;
 }
 
+/// A word of a page of its own that reads 1 here and 0 in a child made by fork: the kernel wipes the page there. NULL if
+/// there is no memory. On a kernel that cannot wipe (before 4.14) it reads 1 in the child, too.
+uint32_t *cepoll_fork_mark(void);
+void cepoll_fork_mark_free(uint32_t *mark);
+
 /// A number that differs between the threads alive in this process; never 0.
 uintptr_t cepoll_thread(void);
 
@@ -452,6 +460,7 @@ static const int32_t CEPOLL_ECONNREFUSED = ECONNREFUSED;
 static const int32_t CEPOLL_ETIMEDOUT = ETIMEDOUT;
 static const int32_t CEPOLL_EINPROGRESS = EINPROGRESS;
 static const int32_t CEPOLL_EALREADY = EALREADY;
+static const int32_t CEPOLL_ECANCELED = ECANCELED;
 static const int32_t CEPOLL_EADDRINUSE = EADDRINUSE;
 static const int32_t CEPOLL_EADDRNOTAVAIL = EADDRNOTAVAIL;
 static const int32_t CEPOLL_EAFNOSUPPORT = EAFNOSUPPORT;

@@ -15,6 +15,7 @@ extension NodeDaemon {
         let store: Store?
         private var names: NamedPeers
         var wanted = WantedPeers()
+        private var gate: IntakeGate
         /// Where the node really listens.
         var bound: [Endpoint] = []
         private var timer: TimerID?
@@ -31,6 +32,7 @@ extension NodeDaemon {
             self.resolver = resolver
             self.names = names
             self.custodian = custodian
+            gate = IntakeGate(key: node.policies.seed, capacity: node.policies.bookCapacity)
             self.store = store
             self.service = service
         }
@@ -108,10 +110,13 @@ extension NodeDaemon {
             for name in 0..<names.count where names.stands(name, for: transition.endpoint) { resolver.request(name) }
         }
 
-        /// A peer named another.
-        func learnt(_ endpoint: Endpoint, from source: IPAddress) {
-            guard endpoint.isDialable, !endpoint.address.isLoopback || source.isLoopback else { return }
+        /// A peer named another. Whether the mesh is to hear of it.
+        func learnt(_ endpoint: Endpoint, from source: IPAddress) -> Bool {
+            // Nobody far away knows our loopback addresses.
+            guard endpoint.isDialable, !endpoint.address.isLoopback || source.isLoopback else { return false }
+            guard gate.admits(source, at: node.loop.now) else { return false }
             store?.note(told: endpoint, by: source)
+            return true
         }
 
         override func signalled(_ signal: CInt) {

@@ -184,8 +184,8 @@ final class DaemonHandler: PeerHandler {
         keeper?.changed(transition)
     }
 
-    override func learnt(_ endpoint: Endpoint, from source: IPAddress) {
-        keeper?.learnt(endpoint, from: source)
+    override func learnt(_ endpoint: Endpoint, from source: IPAddress) -> Bool {
+        keeper?.learnt(endpoint, from: source) ?? true
     }
 
     override func stopped() {

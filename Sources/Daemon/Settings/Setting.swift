@@ -188,9 +188,11 @@ public struct Setting: Sendable {
 extension Setting {
     /// The setting with this name; the name is the programmer's, so it must exist.
     public static func named(_ name: String) -> Setting {
-        guard let found = all.first(where: { $0.name == name }) else { preconditionFailure("no setting is named \(name)") }
+        guard let found = byName[name] else { preconditionFailure("no setting is named \(name)") }
         return found
     }
+
+    private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
 
     /// The mesh's numbers.
     public static let mesh = all.filter(\.section.isMesh)

@@ -6,7 +6,7 @@ import Timers
 
 extension EventLoop {
     /// So many calls are made between two looks at the clock: one each would cost as much as the loop's own work for it.
-    private static let callsPerSlice = 64
+    static let callsPerSlice = 64
     /// Bytes that count as much as so many calls.
     private static let bytesPerSlice = 256 << 10
 
@@ -16,7 +16,7 @@ extension EventLoop {
     /// Whether the next iteration has something to do already.
     var hasCarriedWork: Bool {
         state.wheel.hasFired || mailbox.hasJobs || !state.flushList.isEmpty || !state.reapList.isEmpty || state.slots.hasRemoved
-            || state.timers.hasRemoved || hasEvents
+            || state.timers.hasRemoved || hasEvents || hasTaskJobs
     }
 
     /// Whether events of the last batch are still to be delivered.
@@ -29,7 +29,7 @@ extension EventLoop {
             return 0
         }
         if mode == .noWait || state.isStopping || mailbox.isStopRequested { return 0 }
-        guard let wake = state.wheel.nextWake else { return -1 }
+        guard let wake = nextWake else { return -1 }
         // Not `clock`, which is as old as the work of the last iteration (trap 20).
         let left = wake - (reading ?? Instant(nanoseconds: cepoll_monotonic()))
         #if REACTOR_FAULTS
@@ -70,7 +70,7 @@ extension EventLoop {
     }
 
     /// Whether a phase that is to go on must leave its rest to the next iteration. Asked after each slice.
-    private func isTimeUp() -> Bool {
+    func isTimeUp() -> Bool {
         guard Instant(nanoseconds: cepoll_monotonic()) >= state.clock + configuration.timePerIteration else { return false }
         state.counts.exhausted.time &+= 1
         return true
@@ -116,6 +116,7 @@ extension EventLoop {
         switch state.slots[index].kind {
         case .source: unsafe source._withUnsafeGuaranteedRef { $0.ready(readiness, tag: tag) }
         case .mailbox: acknowledgeWake()
+        case .tasks: unsafe deliverEdge(event.events, tag: tag, to: source)
         case .signals: unsafe deliverSignals(state.slots[index].descriptor, to: source)
         }
     }

@@ -18,6 +18,11 @@ extension EventLoop {
         let descriptor = mailbox.eventDescriptor
         let id = state.slots.open(descriptor, interest: .read, source: nobody, tag: 0, kind: .mailbox)
         guard let id else { throw SystemError(.slotTable, CEPOLL_ENOSPC) }
+        try registerMailbox(id)
+    }
+
+    func registerMailbox(_ id: SlotID) throws(SystemError) {
+        let descriptor = mailbox.eventDescriptor
         let result = cepoll_control(epoll, CEPOLL_ADD, descriptor, CEPOLL_IN | CEPOLL_ET, id.index, id.generation)
         try SystemError.check(result, .control)
     }
@@ -142,6 +147,7 @@ extension EventLoop {
     }
 
     private func control(_ index: Int, _ operation: CInt, _ interest: Interest) -> CInt {
+        checkNotForked()
         state.counts.controls &+= 1
         return cepoll_control(
             epoll, operation, state.slots[index].descriptor, interest.mask, UInt32(truncatingIfNeeded: index),

@@ -32,8 +32,7 @@ extension EventLoop {
     }
 
     /// The same, `span` after this call. Reads the clock: an iteration's `now` is as old as its work so far, and a span
-    /// counted from there would be short by that much (trap 20). Whoever counts from what this iteration brought, an idle timeout
-    /// above all, says `at: now + span` and saves the reading.
+    /// counted from there would be short by that much (trap 20).
     public func arm(_ id: TimerID, after span: Nanoseconds) {
         #if REACTOR_FAULTS
             if isLeftOut(20) { return arm(id, at: state.clock + span) }

@@ -13,7 +13,7 @@ extension EventLoop {
         public var mailboxCapacity = 4_096
         /// Readiness events taken in one iteration. What is left stays ready in the kernel.
         public var eventsPerIteration = 256
-        /// Posted jobs delivered in one iteration. What is left stays in the ring.
+        /// Posted jobs delivered in one iteration, and as many of tasks. What is left stays in the ring.
         public var jobsPerIteration = 1_024
         /// Timers fired in one iteration. What is left stays in the wheel's fired list.
         public var timersPerIteration = 1_024

@@ -18,6 +18,8 @@ public struct LoopCounters: Hashable, Sendable, BitwiseCopyable {
     public var jobs: UInt64 = 0
     /// Jobs whose handle had been withdrawn: dropped.
     public var staleJobs: UInt64 = 0
+    /// Jobs of tasks run: a task has one for each time that it starts or goes on.
+    public var taskJobs: UInt64 = 0
     /// Timers fired.
     public var timers: UInt64 = 0
     /// Uses of a timer's or descriptor's id that was over: ignored.

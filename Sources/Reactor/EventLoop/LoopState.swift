@@ -8,6 +8,7 @@ import CEpoll
 import Timers
 
 /// The loop's tables, lists and numbers. One thread touches them.
+@safe
 struct LoopState: ~Copyable {
     var slots: SlotTable
     var timers: TimerTable
@@ -31,6 +32,10 @@ struct LoopState: ~Copyable {
     var handles: [HandleEntry] = []
     /// The signalfds, which the loop owns.
     var signalDescriptors: [CInt] = []
+    /// What runs tasks here; nil until somebody asks for it. Retained.
+    var tasks: Unmanaged<LoopExecutor>?
+    /// When `run(until:)` is to end, while it runs.
+    var runLimit: Instant?
     var isStopping = false
     var isInIteration = false
     /// The thread that runs the loop; 0 before the first run.

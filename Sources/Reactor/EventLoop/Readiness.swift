@@ -18,6 +18,10 @@ public struct Interest: OptionSet, Hashable, Sendable, BitwiseCopyable {
     @inlinable
     public static var write: Interest { Interest(rawValue: 2) }
 
+    /// Told once for each change instead of as long as it lasts, and of the peer's end, too: for the tasks' own slots,
+    /// where nobody may be waiting when something comes.
+    static var edge: Interest { Interest(rawValue: 4) }
+
     /// The kernel's mask. ERR and HUP need no asking, and cannot be declined.
     var mask: UInt32 {
         #if REACTOR_FAULTS
@@ -28,7 +32,7 @@ public struct Interest: OptionSet, Hashable, Sendable, BitwiseCopyable {
     }
 
     private var plainMask: UInt32 {
-        (contains(.read) ? CEPOLL_IN : 0) | (contains(.write) ? CEPOLL_OUT : 0)
+        (contains(.read) ? CEPOLL_IN : 0) | (contains(.write) ? CEPOLL_OUT : 0) | (contains(.edge) ? CEPOLL_ET | CEPOLL_RDHUP : 0)
     }
 }
 

@@ -15,6 +15,8 @@ public struct SlotID: Hashable, Sendable, BitwiseCopyable {
 enum SlotKind: UInt8, BitwiseCopyable {
     case source
     case signals
+    /// A descriptor that tasks wait for: its source is the executor's `AsyncDriver`.
+    case tasks
     /// The mailbox's eventfd: always slot 0.
     case mailbox
 }

@@ -149,8 +149,8 @@ extension PeerNode {
         case .ask: report(.asked(id))
         case .peers:
             for index in 0..<told.count {
+                guard link.phase == .up, handler.learnt(told[index], from: link.remote.address) else { continue }
                 report(.learnt(id, told[index]))
-                if link.phase == .up { handler.learnt(told[index], from: link.remote.address) }
             }
         case .housekeeping: break
         case .application: assertionFailure("application frames go to the handler")

@@ -70,6 +70,8 @@ public final class Listener: Source {
         var fullBursts = 0
         var nextRest: Nanoseconds
         var nextFatalRest: Nanoseconds
+        /// Its owner wants no connection now.
+        var isPaused = false
         /// Whether the rests are longer than at first.
         var hasRested = false
 
@@ -155,6 +157,20 @@ public final class Listener: Source {
         let owner = unsafe state.owner
         unsafe state.owner = nil
         unsafe owner?.release()
+    }
+
+    /// Takes no connections until `resume`: they wait in the kernel's backlog. A burst under way may bring a few more.
+    public func pause() {
+        guard let slot = state.slot, !state.isPaused else { return }
+        state.isPaused = true
+        loop.setInterest(slot, [])
+    }
+
+    /// Takes connections again, once a rest is over that has begun meanwhile.
+    public func resume() {
+        guard let slot = state.slot, state.isPaused else { return }
+        state.isPaused = false
+        if !isResting { loop.setInterest(slot, .read) }
     }
 
     /// Whether it rests on its timer.
@@ -280,6 +296,6 @@ public final class Listener: Source {
     public override func timerFired(tag: UInt32) {
         guard let slot = state.slot else { return }
         if state.reserve < 0 { state.reserve = cepoll_reserve() }
-        loop.setInterest(slot, .read)
+        if !state.isPaused { loop.setInterest(slot, .read) }
     }
 }
