@@ -95,10 +95,10 @@ struct ControlBadInputTests {
             deaf.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             #expect(try Clock.poll(limit: 20) { try stage.ask("GET", "/loop").json()["control"]?["followers"]?.whole == 1 })
             // More events than the socket's buffers and the server's queue hold together.
-            for round in 0..<40 {
+            for round in 0..<8 {
                 for index in 1...60 { _ = try stage.ask("POST", "/connect", "{\"peer\":\"127.0.95.\(index):9\"}") }
                 for index in 1...60 { _ = try stage.ask("POST", "/disconnect?peer=127.0.95.\(index):9") }
-                if round % 10 == 9 { #expect(try stage.ask("GET", "/status").status == 200) }
+                if round % 4 == 3 { #expect(try stage.ask("GET", "/status").status == 200) }
             }
             stage.check()
             // It is closed for not reading, or told what it missed when it reads at last.
