@@ -5,7 +5,12 @@ import PackageDescription
 // and it proves that embedding needs libc and nothing else.
 let coreOnly = Context.environment["REACTOR_CORE_ONLY"] == "1"
 
-let strict: [SwiftSetting] = [
+// REACTOR_FAULTS=1 puts the fault table under the loop, for tests alone (docs/Traps.md). Every importer of the C shim must
+// see it, so it is a flag of every target; a package that depends on this one cannot ask for it.
+let hasFaults = Context.environment["REACTOR_FAULTS"] == "1"
+let faults: [SwiftSetting] = hasFaults ? [.define("REACTOR_FAULTS"), .unsafeFlags(["-Xcc", "-DCEPOLL_FAULTS"])] : []
+
+let strict: [SwiftSetting] = faults + [
     .strictMemorySafety(),
     .treatAllWarnings(as: .error),
     .enableUpcomingFeature("ExistentialAny"),
@@ -16,7 +21,7 @@ let strict: [SwiftSetting] = [
 ]
 
 // Tests reach into the core on purpose and use Foundation; the memory-safety audit is for what ships.
-let testing: [SwiftSetting] = [
+let testing: [SwiftSetting] = faults + [
     .treatAllWarnings(as: .error),
     .enableUpcomingFeature("ExistentialAny"),
 ]
@@ -29,7 +34,7 @@ var products: [Product] = [
 ]
 
 var targets: [Target] = [
-    .target(name: "CEpoll"),
+    .target(name: "CEpoll", cSettings: hasFaults ? [.define("CEPOLL_FAULTS")] : []),
     .target(name: "Timers", swiftSettings: strict),
     .target(name: "PeerMesh", dependencies: ["Timers"], swiftSettings: strict),
     .target(name: "MeshChecker", dependencies: ["PeerMesh", "Timers"], swiftSettings: strict),
@@ -37,12 +42,16 @@ var targets: [Target] = [
     .target(name: "Reactor", dependencies: ["CEpoll", "Timers", "PeerMesh"], swiftSettings: strict),
     .target(name: "CReactor"),
     .target(name: "ReactorC", dependencies: ["CReactor", "Reactor", "PeerMesh", "Timers", "CEpoll"], swiftSettings: strict),
-    .target(name: "MeshSimulator", dependencies: ["PeerMesh", "Timers"], swiftSettings: strict),
+    .target(name: "CPrefetch"),
+    .target(name: "MeshSimulator", dependencies: ["PeerMesh", "Timers", "CPrefetch"], swiftSettings: strict),
     .executableTarget(name: "mesh-simulator", dependencies: ["MeshSimulator"], swiftSettings: strict),
     .testTarget(name: "TimersTests", dependencies: ["Timers"], swiftSettings: testing),
     .testTarget(name: "PeerMeshTests", dependencies: ["PeerMesh", "MeshChecker", "Timers"], swiftSettings: testing),
     .testTarget(name: "MeshSimulatorTests", dependencies: ["MeshSimulator", "PeerMesh", "Timers"], swiftSettings: testing),
-    .testTarget(name: "ReactorTests", dependencies: ["Reactor", "PeerMesh", "Timers", "CEpoll"], swiftSettings: testing),
+    .target(name: "CTestSupport", path: "Tests/CTestSupport"),
+    .testTarget(
+        name: "ReactorTests", dependencies: ["Reactor", "PeerMesh", "Timers", "CEpoll", "CTestSupport"], swiftSettings: testing
+    ),
 ]
 
 var dependencies: [Package.Dependency] = []
@@ -50,6 +59,12 @@ var dependencies: [Package.Dependency] = []
 if !coreOnly {
     dependencies = [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        // No trait: files are parsed here, with the line of each mistake.
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     ]
     products += [
         .library(name: "BitcoinWire", targets: ["BitcoinWire"]),
@@ -60,7 +75,20 @@ if !coreOnly {
         .target(name: "BitcoinWire", dependencies: ["Reactor", "PeerMesh", "Timers", "COpenSSL"], swiftSettings: strict),
         .target(
             name: "Daemon",
-            dependencies: ["Reactor", "PeerMesh", "Timers", "CEpoll", "BitcoinWire"],
+            dependencies: [
+                "Reactor", "PeerMesh", "Timers", "CEpoll", "BitcoinWire",
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "Yams", package: "Yams"),
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "CoreMetrics", package: "swift-metrics"),
+                .product(name: "Metrics", package: "swift-metrics"),
+            ],
+            resources: [
+                .embedInCode("Dashboard/dashboard.html"), .embedInCode("Dashboard/dashboard.css"), .embedInCode("Dashboard/dashboard.js"),
+            ],
             swiftSettings: strict
         ),
         .executableTarget(
@@ -76,9 +104,10 @@ if !coreOnly {
         ),
         .testTarget(
             name: "DaemonTests",
-            dependencies: ["Daemon", "reactor-node", "Reactor", "PeerMesh", "Timers", "CEpoll", "BitcoinWire"], swiftSettings: testing
+            dependencies: ["Daemon", "reactor-node", "Reactor", "PeerMesh", "Timers", "CEpoll", "BitcoinWire", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: testing
         ),
-        .testTarget(name: "NodeTests", dependencies: ["reactor-node", "Reactor", "PeerMesh", "Timers"], swiftSettings: testing),
+        .testTarget(name: "NodeTests", dependencies: ["reactor-node", "Daemon", "Reactor", "PeerMesh", "Timers"], swiftSettings: testing),
     ]
 }
 

@@ -4,24 +4,46 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 int cepoll_accept(int fd, cepoll_address *remote) {
     struct sockaddr_storage raw;
     socklen_t length = sizeof raw;
-    int accepted = accept4(fd, (struct sockaddr *)&raw, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (accepted < 0) { return -errno; }
+    int accepted = (int)CEPOLL_ASK(
+        CEPOLL_CALL_ACCEPT, fd, accept4(fd, (struct sockaddr *)&raw, &length, SOCK_CLOEXEC | SOCK_NONBLOCK)
+    );
+    if (accepted < 0) { return accepted; }
     *remote = cepoll_address_unpack(&raw);
     return accepted;
 }
 
 int cepoll_reserve(void) {
-    return (int)CEPOLL_RESULT(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    return (int)CEPOLL_ASK(CEPOLL_CALL_RESERVE, -1, open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
 
 int cepoll_adopt(int fd) {
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) { return -errno; }
     return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
+}
+
+int cepoll_replace(int fd, int replacement) {
+    int result = dup3(replacement, fd, O_CLOEXEC) < 0 ? -errno : 0;
+    close(replacement);
+    return result;
+}
+
+uint32_t *cepoll_fork_mark(void) {
+    long size = sysconf(_SC_PAGESIZE);
+    uint32_t *mark = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mark == MAP_FAILED) { return NULL; }
+    (void)madvise(mark, (size_t)size, MADV_WIPEONFORK);
+    *mark = 1;
+    return mark;
+}
+
+void cepoll_fork_mark_free(uint32_t *mark) {
+    munmap(mark, (size_t)sysconf(_SC_PAGESIZE));
 }
 
 int cepoll_is_close_on_exec(int fd) {

@@ -52,12 +52,24 @@ public enum Event: Hashable, Sendable, BitwiseCopyable {
     /// Trust an address or a range: automatic bans do not hold there.
     case trust(Subnet)
     case untrust(Subnet)
+    /// A peer that this node knew in an earlier life. Before `start`, those that were linked then are dialled first.
+    case recalled(Endpoint, Recollection)
     /// Our own advertised endpoint became known or changed.
     case ownEndpoint(Endpoint?)
     /// Begin: phase 1 and 2.
     case start
     /// Drain every link, dial nobody any more.
     case shutdown
+}
+
+/// What was kept of a peer.
+public enum Recollection: Hashable, Sendable, BitwiseCopyable {
+    /// It is known.
+    case known
+    /// A link to it stood at the end.
+    case linked
+    /// It failed too often, and is not to be learnt again yet.
+    case forgotten(until: Instant)
 }
 
 /// A range of addresses: one address and how many of its leading bits count.

@@ -4,6 +4,19 @@ public import Timers
 
 /// The configuration of a `Mesh`. All spans are at least one millisecond in effect: the wheel's tick.
 public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
+    // Keepalive. First, as every ping looks at it.
+
+    public var pingInterval: Nanoseconds = .seconds(30)
+    public var pongTimeout: Nanoseconds = .seconds(10)
+    public var regularMisses: UInt32 = 3
+    public var masternodeMisses: UInt32 = 6
+    /// While the peer takes at least this many bytes in one `pongTimeout`, no miss counts…
+    public var progressBytes: UInt32 = 4_096
+    /// …for this long at most.
+    public var progressGrace: Nanoseconds = .seconds(300)
+    /// Intervals and waits are spread by this many percent, waits both ways: 0 ... 50.
+    public var jitterPercent: UInt32 = 20
+
     // Who we are.
 
     /// Our own role; the direction rule applies only between masternodes.
@@ -48,23 +61,10 @@ public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
     /// Bytes a second.
     public var frameMinimumRate: UInt32 = 1_024
 
-    // Keepalive.
-
-    public var pingInterval: Nanoseconds = .seconds(30)
-    public var pongTimeout: Nanoseconds = .seconds(10)
-    public var regularMisses: UInt32 = 3
-    public var masternodeMisses: UInt32 = 6
-    /// While the peer takes at least this many bytes in one `pongTimeout`, no miss counts…
-    public var progressBytes: UInt32 = 4_096
-    /// …for this long at most.
-    public var progressGrace: Nanoseconds = .seconds(300)
-
     // Schedule.
 
     public var backoffInitial: Nanoseconds = .seconds(5)
     public var backoffMax: Nanoseconds = .seconds(300)
-    /// Waits are spread by this many percent both ways: 0 ... 50.
-    public var jitterPercent: UInt32 = 20
     /// A continuous link of this length clears the failures.
     public var stableAfter: Nanoseconds = .seconds(60)
     /// The higher side of two masternodes does not dial before this.

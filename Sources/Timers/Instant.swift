@@ -1,5 +1,5 @@
 // Points in time and spans of it, in whole nanoseconds. Nothing here reads a clock: whoever owns the thread reads it
-// once and hands it down. All arithmetic saturates, so that a far deadline is "never", not a crash (gotcha 18).
+// once and hands it down. All arithmetic saturates, so that a far deadline is "never", not a crash (trap 18).
 
 /// A point on a monotonic clock, in nanoseconds since that clock's own start.
 public struct Instant: Hashable, Comparable, Sendable, BitwiseCopyable {
@@ -29,6 +29,15 @@ public struct Instant: Hashable, Comparable, Sendable, BitwiseCopyable {
     public static func + (point: Instant, span: Nanoseconds) -> Instant {
         let (sum, overflow) = point.nanoseconds.addingReportingOverflow(span.count)
         return Instant(nanoseconds: overflow ? .max : sum)
+    }
+
+    /// The next tick of something periodic that was last due at this point: the first one after `now` that is a whole number
+    /// of periods away from it. The work of one tick does not shift the next, and ticks that were missed are skipped, not
+    /// replayed (trap 21). `period` must not be zero. O(1).
+    @inlinable
+    public func next(every period: Nanoseconds, after now: Instant) -> Instant {
+        precondition(period.count > 0, "a period takes time")
+        return self + period * ((now - self).count / period.count + 1)
     }
 
     /// The time from `earlier` to `later`; zero if `earlier` is not earlier.

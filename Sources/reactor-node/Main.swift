@@ -8,13 +8,17 @@ import Glibc
 @main
 enum Main {
     static func main() {
+        // A reader that has enough closes its pipe: that is no reason to die (`peers | head`).
+        _ = signal(SIGPIPE, SIG_IGN)
         do {
             var command = try ReactorNode.parseAsRoot()
             try command.run()
         } catch let error as DaemonError {
             fail(error.description, status: error.status.rawValue)
-        } catch let error as OptionConflict {
-            fail(error.description, status: DaemonError.Status.usage.rawValue)
+        } catch let error as CommandFailure {
+            fail(error.description, status: error.status)
+        } catch let mistake as SettingsMistake {
+            fail(mistake.description, status: mistake.status.rawValue)
         } catch {
             let status = ReactorNode.exitCode(for: error)
             // Help and version are asked for, not failures: the parser prints them as they are.
@@ -25,7 +29,7 @@ enum Main {
 
     /// Tells where the accepted forms are, where the parser's own words do not.
     private static func complete(_ message: String) -> String {
-        message.contains(": give ") ? message : "\(message); `reactor-node run --help` lists what is accepted"
+        message.contains(": give ") ? message : "\(message); `reactor-node --help` lists the commands, and a command's --help what it accepts"
     }
 
     /// Says why in one line on stderr, and ends.
@@ -58,6 +62,20 @@ struct ReactorNode: ParsableCommand {
             on a private network on this machine; it says what to type next.
             """,
         version: Version.text,
-        subcommands: [RunCommand.self, DemoCommand.self, SimulateCommand.self, CheckCommand.self]
+        subcommands: [RunCommand.self, ConfigCommand.self, DemoCommand.self, SimulateCommand.self, CheckCommand.self, ManualCommand.self],
+        groupedSubcommands: [
+            CommandGroup(
+                name: "Ask a running node",
+                subcommands: [
+                    TopCommand.self, StatusCommand.self, PeersCommand.self, WhyCommand.self, MasternodesCommand.self, SlotsCommand.self, BansCommand.self,
+                    EventsCommand.self, HealthCommand.self, MetricsCommand.self, LoopCommand.self,
+                ]),
+            CommandGroup(
+                name: "Change a running node",
+                subcommands: [
+                    ConnectCommand.self, DisconnectCommand.self, RedialCommand.self, BanCommand.self, UnbanCommand.self, TrustCommand.self,
+                    UntrustCommand.self, ReloadCommand.self, LogLevelCommand.self, DrainCommand.self,
+                ]),
+        ]
     )
 }

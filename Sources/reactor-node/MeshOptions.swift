@@ -1,105 +1,58 @@
-// Every timing and limit as an option. Names, ranges, defaults and words come from the table in `Daemon.Setting`; this file
-// only lends them to the parser. A test holds that no entry of the table is missing here.
+// Every timing and limit as an option. A test holds that no entry of the table is missing here.
 
 import ArgumentParser
 import Daemon
-import PeerMesh
 
-extension Option {
-    /// An option for one entry of the settings table.
-    init(setting name: String) where Value == Setting.Choice? {
-        let setting = Setting.named(name)
-        let fallback = setting.text(in: MeshSettings(nonce: 0, seed: 0))
-        self.init(
-            name: .customLong(name),
-            help: ArgumentHelp("\(setting.summary) (default: \(fallback))", valueName: setting.isSpan ? "span" : "n"),
-            transform: { try setting.read($0) }
-        )
-    }
+struct SlotOptions: SettingOptions {
+    @Option("max-peers") var maxPeers: String?
+    @Option("reserve") var reserve: String?
+    @Option("pending-limit") var pendingLimit: String?
+    @Option("pending-per-address") var pendingPerAddress: String?
+    @Option("pending-per-subnet") var pendingPerSubnet: String?
+    @Option("draining-limit") var drainingLimit: String?
+    @Option("book-capacity") var bookCapacity: String?
+    @Option("ban-capacity") var banCapacity: String?
 }
 
-struct SlotOptions: ParsableArguments {
-    @Option(setting: "max-peers") var maxPeers
-    @Option(
-        name: .customLong("reserve"),
-        help: ArgumentHelp("Slots that only masternodes take (default: 40 % of max-peers, 20 to 30)", valueName: "n"),
-        transform: { text in
-            guard let count = UInt32(text), count <= 100_000 else {
-                throw OptionError(value: text, accepted: "a whole number from 0 to 100000")
-            }
-            return count
-        }
-    ) var reserve: UInt32?
-    @Option(setting: "pending-limit") var pendingLimit
-    @Option(setting: "pending-per-address") var pendingPerAddress
-    @Option(setting: "pending-per-subnet") var pendingPerSubnet
-    @Option(setting: "draining-limit") var drainingLimit
-    @Option(setting: "book-capacity") var bookCapacity
-    @Option(setting: "ban-capacity") var banCapacity
-
-    var choices: [Setting.Choice?] {
-        [maxPeers, pendingLimit, pendingPerAddress, pendingPerSubnet, drainingLimit, bookCapacity, banCapacity]
-    }
+struct DialOptions: SettingOptions {
+    @Option("dial-limit") var dialLimit: String?
+    @Option("dial-rate") var dialRate: String?
+    @Option("dial-burst") var dialBurst: String?
+    @Option("dial-timeout") var dialTimeout: String?
+    @Option("greeting-timeout") var greetingTimeout: String?
+    @Option("probe-timeout") var probeTimeout: String?
+    @Option("drain-timeout") var drainTimeout: String?
+    @Option("frame-timeout") var frameTimeout: String?
+    @Option("frame-minimum-rate") var frameMinimumRate: String?
 }
 
-struct DialOptions: ParsableArguments {
-    @Option(setting: "dial-limit") var dialLimit
-    @Option(setting: "dial-rate") var dialRate
-    @Option(setting: "dial-burst") var dialBurst
-    @Option(setting: "dial-timeout") var dialTimeout
-    @Option(setting: "greeting-timeout") var greetingTimeout
-    @Option(setting: "probe-timeout") var probeTimeout
-    @Option(setting: "drain-timeout") var drainTimeout
-    @Option(setting: "frame-timeout") var frameTimeout
-    @Option(setting: "frame-minimum-rate") var frameMinimumRate
-
-    var choices: [Setting.Choice?] {
-        [
-            dialLimit, dialRate, dialBurst, dialTimeout, greetingTimeout, probeTimeout, drainTimeout, frameTimeout,
-            frameMinimumRate,
-        ]
-    }
+struct KeepaliveOptions: SettingOptions {
+    @Option("ping-interval") var pingInterval: String?
+    @Option("pong-timeout") var pongTimeout: String?
+    @Option("regular-misses") var regularMisses: String?
+    @Option("masternode-misses") var masternodeMisses: String?
+    @Option("progress-bytes") var progressBytes: String?
+    @Option("progress-grace") var progressGrace: String?
 }
 
-struct KeepaliveOptions: ParsableArguments {
-    @Option(setting: "ping-interval") var pingInterval
-    @Option(setting: "pong-timeout") var pongTimeout
-    @Option(setting: "regular-misses") var regularMisses
-    @Option(setting: "masternode-misses") var masternodeMisses
-    @Option(setting: "progress-bytes") var progressBytes
-    @Option(setting: "progress-grace") var progressGrace
-
-    var choices: [Setting.Choice?] {
-        [pingInterval, pongTimeout, regularMisses, masternodeMisses, progressBytes, progressGrace]
-    }
-}
-
-struct ScheduleOptions: ParsableArguments {
-    @Option(setting: "backoff-initial") var backoffInitial
-    @Option(setting: "backoff-max") var backoffMax
-    @Option(setting: "jitter-percent") var jitterPercent
-    @Option(setting: "stable-after") var stableAfter
-    @Option(setting: "passive-wait") var passiveWait
-    @Option(setting: "masternode-failures") var masternodeFailures
-    @Option(setting: "regular-failures") var regularFailures
-    @Option(setting: "life-window") var lifeWindow
-    @Option(setting: "tombstone-time") var tombstoneTime
-    @Option(setting: "book-floor") var bookFloor
-    @Option(setting: "demotion-delay") var demotionDelay
-    @Option(setting: "self-memory") var selfMemory
-    @Option(setting: "verify-interval") var verifyInterval
-    @Option(setting: "ban-score") var banScore
-    @Option(setting: "ban-time") var banTime
-    @Option(setting: "discovery-interval") var discoveryInterval
-    @Option(setting: "share-limit") var shareLimit
-    @Option(setting: "intake-burst") var intakeBurst
-    @Option(setting: "intake-period") var intakePeriod
-
-    var choices: [Setting.Choice?] {
-        [
-            backoffInitial, backoffMax, jitterPercent, stableAfter, passiveWait, masternodeFailures, regularFailures,
-            lifeWindow, tombstoneTime, bookFloor, demotionDelay, selfMemory, verifyInterval, banScore, banTime,
-            discoveryInterval, shareLimit, intakeBurst, intakePeriod,
-        ]
-    }
+struct ScheduleOptions: SettingOptions {
+    @Option("backoff-initial") var backoffInitial: String?
+    @Option("backoff-max") var backoffMax: String?
+    @Option("jitter-percent") var jitterPercent: String?
+    @Option("stable-after") var stableAfter: String?
+    @Option("passive-wait") var passiveWait: String?
+    @Option("masternode-failures") var masternodeFailures: String?
+    @Option("regular-failures") var regularFailures: String?
+    @Option("life-window") var lifeWindow: String?
+    @Option("tombstone-time") var tombstoneTime: String?
+    @Option("book-floor") var bookFloor: String?
+    @Option("demotion-delay") var demotionDelay: String?
+    @Option("self-memory") var selfMemory: String?
+    @Option("verify-interval") var verifyInterval: String?
+    @Option("ban-score") var banScore: String?
+    @Option("ban-time") var banTime: String?
+    @Option("discovery-interval") var discoveryInterval: String?
+    @Option("share-limit") var shareLimit: String?
+    @Option("intake-burst") var intakeBurst: String?
+    @Option("intake-period") var intakePeriod: String?
 }

@@ -48,7 +48,7 @@ struct KeeperTests {
         }
         let keeper = NodeDaemon.Keeper(node: here, log: log, resolver: resolver, names: NamedPeers([.peer], pinned: []))
         handler.keeper = keeper
-        try keeper.begin()
+        try keeper.begin(OperatorDesk(mailbox: loop.mailbox))
         here.start()
 
         let limit = Limit()

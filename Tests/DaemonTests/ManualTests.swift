@@ -13,17 +13,6 @@ struct ManualTests {
         manual = try String(contentsOf: root.appendingPathComponent("docs/Operating.md"), encoding: .utf8)
     }
 
-    @Test("every setting is in the table of options, with its default, range and summary", arguments: Setting.all)
-    func options(setting: Setting) {
-        let range =
-            switch setting.field {
-            case .span(_, let range): "\(range.lowerBound.span) … \(range.upperBound.span)"
-            case .count(_, let range): "\(range.lowerBound) … \(range.upperBound)"
-            }
-        let fallback = setting.text(in: MeshSettings(nonce: 0, seed: 0))
-        #expect(manual.contains("| `--\(setting.name)` | \(fallback) | \(range) | \(setting.summary) |"))
-    }
-
     @Test("every close reason is explained")
     func reasons() {
         let reasons: [CloseReason] = [
@@ -33,5 +22,18 @@ struct ManualTests {
         ]
         for reason in reasons { #expect(manual.contains("| `\(reason.name)` |"), "\(reason.name)") }
         #expect(manual.contains("| `io(errno)` |"))
+    }
+}
+
+@Suite("docs/Settings.md")
+struct SettingsManualTests {
+    @Test("the page is what the table of settings makes of itself")
+    func page() throws {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let page = root.appendingPathComponent("docs/Settings.md")
+        if ProcessInfo.processInfo.environment["REACTOR_WRITE_DOCS"] != nil {
+            try SettingsText.manual.write(to: page, atomically: true, encoding: .utf8)
+        }
+        #expect(try String(contentsOf: page, encoding: .utf8) == SettingsText.manual)
     }
 }

@@ -7,34 +7,43 @@ import Timers
 
 @Suite("The options of `run`")
 struct OptionTests {
+    private func resolve(_ arguments: [String]) throws -> ResolvedSettings {
+        try RunCommand.parse(arguments + ["--config", "/dev/null"]).options.layers(environment: [:]).resolve()
+    }
+
     private func configuration(_ arguments: String...) throws -> NodeConfiguration {
-        try RunCommand.parse(arguments).nodeConfiguration()
+        let resolved = try resolve(arguments)
+        try #require(resolved.mistakes.isEmpty, "\(resolved.mistakes)")
+        return resolved.configuration
     }
 
-    @Test("every setting is an option that reaches the mesh", arguments: Setting.all)
+    @Test("every setting is an option that reaches the configuration", arguments: Setting.all)
     func everySetting(setting: Setting) throws {
-        // In range of every entry, and different from every default; its neighbours keep the rules between them.
-        let value = setting.isSpan ? (setting.name == "greeting-timeout" ? "11s" : setting.name == "backoff-max" ? "6s" : "3s") : "41"
-        let mesh = try configuration("--\(setting.name)", value).mesh
-        #expect(setting.text(in: mesh) == value)
-        let defaults = MeshSettings(nonce: 0, seed: 0)
-        for other in Setting.all where other.name != setting.name {
-            #expect(other.text(in: mesh) == other.text(in: defaults), "\(other.name)")
+        // Different from every default; its neighbours keep the rules between them.
+        let value =
+            switch setting.name {
+            case "greeting-timeout": "11s"
+            case "backoff-max": "6s"
+            case "probe-timeout": "3s"
+            default: SettingsTests.otherValue(of: setting)
+            }
+        let set = try configuration("--\(setting.name)", value)
+        #expect(setting.text(in: set) == value)
+        let defaults = try configuration()
+        let touched: Set = setting.name == "network" ? ["network", "listen"] : [setting.name]
+        for other in Setting.all where !touched.contains(other.name) {
+            #expect(other.text(in: set) == other.text(in: defaults), "\(other.name)")
         }
     }
 
-    @Test("every setting's wrong value is one line with option, value and accepted form", arguments: Setting.all)
-    func everyWrongSetting(setting: Setting) {
+    @Test("every setting's wrong value is one line with option, value and accepted form", arguments: Setting.mesh)
+    func everyWrongSetting(setting: Setting) throws {
         let wrong = setting.isSpan ? "7parsecs" : "minus"
-        do {
-            _ = try configuration("--\(setting.name)", wrong)
-            Issue.record("\(wrong) was accepted")
-        } catch {
-            let line = RunCommand.message(for: error)
-            #expect(!line.contains("\n"))
-            #expect(line.contains("--\(setting.name)") && line.contains(wrong) && line.contains(setting.acceptedForm))
-            #expect(RunCommand.exitCode(for: error).rawValue == 64)
-        }
+        let mistakes = try resolve(["--\(setting.name)", wrong]).mistakes
+        let line = try #require(mistakes.first?.description)
+        #expect(mistakes.count == 1 && mistakes.first?.status == .usage)
+        #expect(!line.contains("\n"))
+        #expect(line.contains("--\(setting.name)") && line.contains(wrong) && line.contains(setting.acceptedForm))
     }
 
     @Test("without options the node is a private one on loopback")
@@ -75,10 +84,11 @@ struct OptionTests {
             (["--book-capacity", "16", "--peer"] + (1...17).map { "127.0.0.\($0):5" }, "--book-capacity"),
         ]
     )
-    func conflicts(arguments: [String], option: String) {
-        let error = #expect(throws: OptionConflict.self) { try RunCommand.parse(arguments).nodeConfiguration() }
-        #expect("--" + (error?.option ?? "") == option)
-        #expect(error?.description.contains("\n") == false)
+    func conflicts(arguments: [String], option: String) throws {
+        let mistakes = try resolve(arguments).mistakes
+        #expect(mistakes.count == 1)
+        #expect(mistakes.first?.description.contains("'\(option)'") == true, "\(mistakes)")
+        #expect(mistakes.first?.description.contains("\n") == false)
     }
 
     @Test("the demo takes what its help says, and nothing else")

@@ -50,6 +50,13 @@ struct ScenarioTests {
         #expect(options.scenario.masternodes == 30 && options.scenario.duration == 7_200_000 && options.isJSON)
     }
 
+    @Test("a named scenario runs to its end, however few hours are asked for")
+    func fewHours() throws {
+        let options = try SimulatorCommand.parse(["--scenario", "datacentre-lost", "--hours", "0.1"])
+        #expect(options.scenario.duration == 35 * 60_000)
+        #expect(try SimulatorCommand.parse(["--scenario", "cold-start", "--hours", "0.1"]).scenario.duration == 360_000)
+    }
+
     @Test("a failing scenario is shrunk to at most five nodes and still fails")
     func shrinks() {
         var scenario = Scenario()

@@ -55,6 +55,23 @@ struct WorldTests {
         #expect(all.traceHash == few.traceHash && all.checks > few.checks)
     }
 
+    @Test("reading ahead changes nothing: large worlds have the trace of small ones", arguments: ["thundering-return", "one-way-walls", "flapping"])
+    func readingAheadChangesNothing(name: String) {
+        func trace(ahead: Bool) -> UInt64 {
+            var scenario = Scenario()
+            let isKnown = scenario.become(name)
+            #expect(isKnown)
+            scenario.nodes = isDebug ? 8 : 40
+            scenario.masternodes = 6
+            scenario.checkEvery = 1_000
+            var world = World(scenario)
+            world.readsAhead = ahead
+            world.run()
+            return world.report.traceHash
+        }
+        #expect(trace(ahead: true) == trace(ahead: false))
+    }
+
     @Test("debug and release have one trace")
     func goldenTrace() {
         let report = report("rolling-restart", nodes: 6, masternodes: 4, seed: 11) { $0.duration = 1_500_000 }

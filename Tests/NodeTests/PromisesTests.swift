@@ -1,15 +1,24 @@
-// docs/Promises.md names the test of each promise; a name that no test has is a promise that nobody keeps.
+// docs/Promises.md names the test of each promise, docs/Traps.md that of each trap; a name that no test has is a promise that
+// nobody keeps.
 
 import Foundation
 import Testing
 
-@Suite("docs/Promises.md")
+@Suite("docs/Promises.md and docs/Traps.md")
 struct PromisesTests {
     private static let root = URL(fileURLWithPath: #filePath).resolvingSymlinksInPath().deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
-    @Test("every test that the page names exists")
-    func namesExist() throws {
-        let page = try String(contentsOf: Self.root.appendingPathComponent("docs/Promises.md"), encoding: .utf8)
+    @Test("every trap has its row, and names a test or says that it is left out")
+    func everyTrap() throws {
+        let page = try String(contentsOf: Self.root.appendingPathComponent("docs/Traps.md"), encoding: .utf8)
+        let rows = page.split(separator: "\n").compactMap { $0.firstMatch(of: /^\| (\d+) \|/).map { Int($0.output.1) } != nil ? $0 : nil }
+        #expect(rows.compactMap { $0.firstMatch(of: /^\| (\d+) \|/).flatMap { Int($0.output.1) } } == Array(1...33))
+        for row in rows { #expect(row.contains("*") || row.contains("Left out"), "\(row)") }
+    }
+
+    @Test("every test that the page names exists", arguments: ["Promises", "Traps"])
+    func namesExist(_ name: String) throws {
+        let page = try String(contentsOf: Self.root.appendingPathComponent("docs/\(name).md"), encoding: .utf8)
         // Between single asterisks in table rows; an ellipsis stands for any words.
         let named = page.split(separator: "\n").filter { $0.hasPrefix("|") && !$0.hasPrefix("| **") }.flatMap { row in
             row.matches(of: /\*([^*|]+)\*/).map { String($0.output.1) }

@@ -137,7 +137,7 @@ struct EventLoopMailboxTests {
         loop.withdraw(successor)
     }
 
-    @Test("the mailbox outlives its loop: a post is answered `closed`, and what was in the ring is let go (gotcha 30)")
+    @Test("the mailbox outlives its loop: a post is answered `closed`, and what was in the ring is let go (trap 30)")
     func closed() throws {
         weak var weakly: Parcel?
         let mailbox: Mailbox

@@ -67,7 +67,7 @@ struct EventLoopPhaseTests {
         #expect(loop.nextDeadline == nil)
     }
 
-    @Test("a timer that re-arms itself at zero fires once an iteration, and readiness has its turn between (gotcha 16)")
+    @Test("a timer that re-arms itself at zero fires once an iteration, and readiness has its turn between (trap 16)")
     func zeroTimer() throws {
         let loop = try EventLoop()
         let diary = Diary()
@@ -207,7 +207,7 @@ struct EventLoopPhaseTests {
         #expect(weakly == nil)
     }
 
-    @Test("a deadline of never and of a century hence are waits like any other (gotchas 18, 19)")
+    @Test("a deadline of never and of a century hence are waits like any other (traps 18, 19)")
     func farDeadlines() throws {
         let loop = try EventLoop()
         let diary = Diary()

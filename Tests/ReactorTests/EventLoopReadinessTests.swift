@@ -52,7 +52,7 @@ struct EventLoopReadinessTests {
         loop.remove(slot)
     }
 
-    @Test("an event of a descriptor that was closed and reopened within the batch reaches nobody (gotcha 1)")
+    @Test("an event of a descriptor that was closed and reopened within the batch reaches nobody (trap 1)")
     func staleEvents() throws {
         let loop = try EventLoop()
         let diary = Diary()
@@ -117,7 +117,7 @@ struct EventLoopReadinessTests {
         loop.remove(new)
     }
 
-    @Test("a hangup that nobody wants to hear of wakes the loop once, and is told when somebody asks (gotchas 5, 6)")
+    @Test("a hangup that nobody wants to hear of wakes the loop once, and is told when somebody asks (traps 5, 6)")
     func unwantedHangup() throws {
         let loop = try EventLoop()
         let diary = Diary()
@@ -155,7 +155,7 @@ struct EventLoopReadinessTests {
         loop.remove(slot)
     }
 
-    @Test("a descriptor that stays open elsewhere is taken out of epoll (gotcha 2)")
+    @Test("a descriptor that stays open elsewhere is taken out of epoll (trap 2)")
     func removedButOpen() throws {
         let loop = try EventLoop()
         let diary = Diary()

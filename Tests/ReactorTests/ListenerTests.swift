@@ -8,7 +8,7 @@ import Timers
 
 @Suite("Listener")
 struct ListenerTests {
-    @Test("every errno of accept has a class, and only the documented ones rest or retry (gotcha 14)")
+    @Test("every errno of accept has a class, and only the documented ones rest or retry (trap 14)")
     func classes() {
         let retry: Set<Int32> = [
             EINTR, ECONNABORTED, EPROTO, ENETDOWN, EHOSTDOWN, ENOPROTOOPT, ENONET, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH,
@@ -155,7 +155,7 @@ struct ListenerTests {
         _ = consume socket
     }
 
-    @Test("with no descriptor left it sheds load by its reserve, rests without spinning, and comes back (gotcha 13)")
+    @Test("with no descriptor left it sheds load by its reserve, rests without spinning, and comes back (trap 13)")
     func descriptorsExhausted() async {
         await #expect(processExitsWith: .success) {
             let loop = try EventLoop()
@@ -193,6 +193,9 @@ struct ListenerTests {
             let dialled = UInt64(dialers.filter { $0 >= 0 }.count)
             try #require(run(loop) { listener.counters.shed + listener.counters.accepted == 40 + dialled })
             try #require(loop.counters.events < 200)
+            let accepts = loop.counters.accepts
+            try #require(accepts.shed == listener.counters.shed && accepts.accepted == listener.counters.accepted)
+            try #require(accepts.paused == listener.counters.rests && accepts.fatal == 0)
             // Descriptors come free, and so does the listener.
             let before = listener.counters.accepted
             try #require(cepoll_set_descriptor_limit(UInt64(lowest) + 20) == 0)

@@ -49,17 +49,19 @@ final class RawPeer {
     func close() { socket = nil }
 }
 
-/// Frames of the native dialect, written by hand.
-private func frame(_ body: [UInt8]) -> [UInt8] {
-    let length = UInt32(body.count).bigEndian
-    return withUnsafeBytes(of: length) { Array($0) } + body
-}
+extension RawPeer {
+    /// Frames of the native dialect, written by hand.
+    static func frame(_ body: [UInt8]) -> [UInt8] {
+        let length = UInt32(body.count).bigEndian
+        return withUnsafeBytes(of: length) { Array($0) } + body
+    }
 
-/// The seed's own hello, of its mainnet; `magic` can be another's.
-private func seedHello(_ magic: [UInt8] = [0xc0, 0x1d, 0x7e, 0x4d], _ name: String = "mainnet") -> [UInt8] {
-    var body: [UInt8] = [10, 0, 0, 0] + magic + [2, 0, 0, 0]
-    body += withUnsafeBytes(of: UInt64(name.utf8.count).littleEndian) { Array($0) } + Array(name.utf8)
-    return frame(body + [0x28, 0x09, 0, 0])
+    /// The seed's own hello, of its mainnet; `magic` can be another's.
+    static func hello(_ magic: [UInt8] = [0xc0, 0x1d, 0x7e, 0x4d], _ name: String = "mainnet") -> [UInt8] {
+        var body: [UInt8] = [10, 0, 0, 0] + magic + [2, 0, 0, 0]
+        body += withUnsafeBytes(of: UInt64(name.utf8.count).littleEndian) { Array($0) } + Array(name.utf8)
+        return frame(body + [0x28, 0x09, 0, 0])
+    }
 }
 
 private func takeRecords(_ node: TestNode) -> [NodeRecord] {
@@ -81,7 +83,7 @@ private func closings(_ records: [NodeRecord]) -> [CloseReason] {
 }
 
 /// A seed-network node with one good neighbour, which must notice nothing.
-private func makeWorld(_ address: UInt8, _ adjust: (inout NodeSettings) -> Void = { _ in }) throws
+func makeSeedWorld(_ address: UInt8, _ adjust: (inout NodeSettings) -> Void = { _ in }) throws
     -> (TestWorld, TestNode, TestNode)
 {
     let world = try TestWorld()
@@ -107,17 +109,17 @@ struct PeerNodeBadInputTests {
     }
 
     static let cases = [
-        Case(testDescription: "a wrong magic", bytes: seedHello([1, 2, 3, 4]), reason: .wrongNetwork),
-        Case(testDescription: "another network's name", bytes: seedHello([0xc0, 0x1d, 0x7e, 0x4d], "testnet"), reason: .wrongNetwork),
+        Case(testDescription: "a wrong magic", bytes: RawPeer.hello([1, 2, 3, 4]), reason: .wrongNetwork),
+        Case(testDescription: "another network's name", bytes: RawPeer.hello([0xc0, 0x1d, 0x7e, 0x4d], "testnet"), reason: .wrongNetwork),
         Case(testDescription: "text of another protocol", bytes: Array("GET / HTTP/1.1\r\n\r\n".utf8), reason: .desync),
         Case(testDescription: "a frame over the limit", bytes: [0x00, 0x80, 0x00, 0x01, 10, 0, 0, 0], reason: .frameTooLarge),
-        Case(testDescription: "a message before the hello", bytes: frame([36, 0, 0, 0] + [UInt8](repeating: 0, count: 17)), reason: .protocolViolation),
-        Case(testDescription: "a hello cut short", bytes: frame([10, 0, 0, 0, 0xc0, 0x1d]), reason: .protocolViolation),
+        Case(testDescription: "a message before the hello", bytes: RawPeer.frame([36, 0, 0, 0] + [UInt8](repeating: 0, count: 17)), reason: .protocolViolation),
+        Case(testDescription: "a hello cut short", bytes: RawPeer.frame([10, 0, 0, 0, 0xc0, 0x1d]), reason: .protocolViolation),
     ]
 
     @Test("a stranger that breaks the rules before its hello is closed with its own reason, and the records name it", arguments: cases)
     func strangers(_ example: Case) throws {
-        let (world, node, _) = try makeWorld(120)
+        let (world, node, _) = try makeSeedWorld(120)
         let stranger = try RawPeer(to: node.endpoint, from: 1)
         stranger.say(example.bytes)
         var records: [NodeRecord] = []
@@ -143,10 +145,10 @@ struct PeerNodeBadInputTests {
 
     @Test("a stranger that never speaks, and one that crawls, are closed by the greeting deadline")
     func silence() throws {
-        let (world, node, _) = try makeWorld(122) { $0.mesh.greetingTimeout = .milliseconds(400); $0.mesh.probeTimeout = .milliseconds(100) }
+        let (world, node, _) = try makeSeedWorld(122) { $0.mesh.greetingTimeout = .milliseconds(400); $0.mesh.probeTimeout = .milliseconds(100) }
         let silent = try RawPeer(to: node.endpoint, from: 2)
         let crawler = try RawPeer(to: node.endpoint, from: 3)
-        let hello = seedHello()
+        let hello = RawPeer.hello()
         var said = 0
         var records: [NodeRecord] = []
         let areClosed = world.run(seconds: 5) {
@@ -166,9 +168,9 @@ struct PeerNodeBadInputTests {
 
     @Test("a peer that stops in mid-frame is closed as frameTimeout")
     func halfFrame() throws {
-        let (world, node, _) = try makeWorld(124) { $0.mesh.frameTimeout = .milliseconds(300); $0.mesh.pingInterval = .milliseconds(200) }
+        let (world, node, _) = try makeSeedWorld(124) { $0.mesh.frameTimeout = .milliseconds(300); $0.mesh.pingInterval = .milliseconds(200) }
         let peer = try RawPeer(to: node.endpoint, from: 4)
-        peer.say(seedHello())
+        peer.say(RawPeer.hello())
         #expect(world.run { node.application.live.count == 2 })
         peer.say([0, 0, 1, 0, 50, 0, 0, 0])
         #expect(world.run(seconds: 5) { node.application.downs.count == 1 })
@@ -177,12 +179,12 @@ struct PeerNodeBadInputTests {
 
     @Test("a frozen peer is closed as keepaliveTimeout within the bound")
     func frozen() throws {
-        let (world, node, _) = try makeWorld(126) {
+        let (world, node, _) = try makeSeedWorld(126) {
             $0.mesh.pingInterval = .milliseconds(200)
             $0.mesh.pongTimeout = .milliseconds(100)
         }
         let peer = try RawPeer(to: node.endpoint, from: 5)
-        peer.say(seedHello())
+        peer.say(RawPeer.hello())
         #expect(world.run { node.application.live.count == 2 })
         let since = world.loop.now
         #expect(world.run(seconds: 5) { node.application.downs.count == 1 })
@@ -194,13 +196,13 @@ struct PeerNodeBadInputTests {
 
     @Test("a peer that froze while much is queued for it is found, too, and the ping that cannot leave is not repeated")
     func frozenWhileBusy() throws {
-        let (world, node, _) = try makeWorld(140) {
+        let (world, node, _) = try makeSeedWorld(140) {
             $0.mesh.pingInterval = .milliseconds(200)
             $0.mesh.pongTimeout = .milliseconds(100)
             $0.socket.sendBuffer = 16_384
         }
         let peer = try RawPeer(to: node.endpoint, from: 20, receiveBuffer: 4_096)
-        peer.say(seedHello())
+        peer.say(RawPeer.hello())
         #expect(world.run { node.application.live.count == 2 })
         let body = [UInt8](repeating: 1, count: 1 << 20)
         let link = node.application.live[1]
@@ -221,9 +223,9 @@ struct PeerNodeBadInputTests {
 
     @Test("a peer that ends or resets in mid-frame is remoteClosed", arguments: [false, true])
     func vanishes(isReset: Bool) throws {
-        let (world, node, _) = try makeWorld(128)
+        let (world, node, _) = try makeSeedWorld(128)
         let peer = try RawPeer(to: node.endpoint, from: 6)
-        peer.say(seedHello())
+        peer.say(RawPeer.hello())
         #expect(world.run { node.application.live.count == 2 })
         peer.say([0, 0, 1, 0, 50, 0])
         world.run(milliseconds: 20)
@@ -236,11 +238,11 @@ struct PeerNodeBadInputTests {
 
     @Test("the last frames before the end of the stream are delivered")
     func lastWords() throws {
-        let (world, node, _) = try makeWorld(130)
+        let (world, node, _) = try makeSeedWorld(130)
         let peer = try RawPeer(to: node.endpoint, from: 7)
-        peer.say(seedHello())
+        peer.say(RawPeer.hello())
         #expect(world.run { node.application.live.count == 2 })
-        for _ in 0..<100 { peer.say(frame([84, 0, 0, 0] + [UInt8](repeating: 1, count: 1_000))) }
+        for _ in 0..<100 { peer.say(RawPeer.frame([84, 0, 0, 0] + [UInt8](repeating: 1, count: 1_000))) }
         _ = cepoll_shutdown_send(peer.descriptor)
         #expect(world.run { node.application.downs.count == 1 })
         #expect(node.application.frames == 100)
@@ -248,11 +250,11 @@ struct PeerNodeBadInputTests {
 
     @Test("a peer that asks for pongs and never reads them is closed as slowConsumer, in little memory")
     func pingStorm() throws {
-        let (world, node, _) = try makeWorld(132) { $0.socket.sendBuffer = 4_096 }
+        let (world, node, _) = try makeSeedWorld(132) { $0.socket.sendBuffer = 4_096 }
         let peer = try RawPeer(to: node.endpoint, from: 8, receiveBuffer: 4_096)
-        peer.say(seedHello())
+        peer.say(RawPeer.hello())
         #expect(world.run { node.application.live.count == 2 })
-        let ping = frame([36, 0, 0, 0] + [UInt8](repeating: 7, count: 16) + [0])
+        let ping = RawPeer.frame([36, 0, 0, 0] + [UInt8](repeating: 7, count: 16) + [0])
         var storm: [UInt8] = []
         for _ in 0..<200 { storm += ping }
         #expect(world.run {
@@ -265,7 +267,7 @@ struct PeerNodeBadInputTests {
 
     @Test("when the buffers' bound is reached the largest reader is slowed first, and all go on when memory is free")
     func memoryBound() throws {
-        let (world, node, neighbour) = try makeWorld(134) {
+        let (world, node, neighbour) = try makeSeedWorld(134) {
             $0.memoryLimit = 4 << 20
             $0.mesh.pingInterval = .milliseconds(300)
             $0.mesh.pongTimeout = .milliseconds(200)
@@ -273,7 +275,7 @@ struct PeerNodeBadInputTests {
         var hogs: [RawPeer] = []
         for index in 0..<3 {
             let hog = try RawPeer(to: node.endpoint, from: 9 + UInt8(index))
-            hog.say(seedHello())
+            hog.say(RawPeer.hello())
             hogs.append(hog)
         }
         #expect(world.run { node.application.live.count == 4 })
@@ -300,7 +302,7 @@ struct PeerNodeBadInputTests {
     func noDescriptor() async {
         // In a process of its own: the limit is the whole process's.
         await #expect(processExitsWith: .success) {
-            let (world, node, _) = try makeWorld(136)
+            let (world, node, _) = try makeSeedWorld(136)
             let target = try TestNode(world: world, address: 138, wire: TimeWire(network: .mainnet))
             target.node.start()
             // The next descriptor would be above the limit.

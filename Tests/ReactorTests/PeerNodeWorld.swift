@@ -122,8 +122,8 @@ final class TestWorld {
     private let metronome: Metronome
     var nodes: [TestNode] = []
 
-    init() throws {
-        loop = try EventLoop()
+    init(_ configuration: EventLoop.Configuration = EventLoop.Configuration()) throws {
+        loop = try EventLoop(configuration)
         metronome = Metronome(loop: loop)
     }
 

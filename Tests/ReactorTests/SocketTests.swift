@@ -109,7 +109,7 @@ struct SocketTests {
         #expect(!isOurs)
     }
 
-    @Test("a socket that the kernel connected to itself is told from a peer (gotcha 12)", arguments: ends)
+    @Test("a socket that the kernel connected to itself is told from a peer (trap 12)", arguments: ends)
     func selfConnection(_ end: Endpoint) throws {
         let socket = try Socket(family: end.address.family)
         try SystemError.check(cepoll_bind(socket.descriptor, end.systemAddress), .bind)

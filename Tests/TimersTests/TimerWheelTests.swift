@@ -57,7 +57,7 @@ struct TimerWheelTests {
         #expect(fire(&wheel, at: at(5_000)) == [2, 6, 1, 3, 5, 0, 4])
     }
 
-    @Test("around every power of two and every level's edge, from every phase, a timer fires exactly on its tick")
+    @Test("around every power of two and every level's edge, from every phase, a timer fires exactly on its tick (trap 17)")
     func edges() {
         for power in 0...43 {
             for start in [UInt64(0), 1, 63, 64, 65, 4_095, 4_096, 4_097, 262_143, 262_144] {
@@ -102,7 +102,7 @@ struct TimerWheelTests {
         #expect(fire(&wheel, at: Instant(nanoseconds: 5 * ms + 700)) == [2])
     }
 
-    @Test("a timer re-armed at zero while firing runs in the next round, not in this one (gotcha 16)")
+    @Test("a timer re-armed at zero while firing runs in the next round, not in this one (trap 16)")
     func rearmedAtZero() {
         var wheel = TimerWheel(capacity: 2, now: .zero)
         wheel.arm(0, at: at(1))
@@ -161,7 +161,7 @@ struct TimerWheelTests {
         }
     }
 
-    @Test("at the end of time nothing overflows: the last deadlines fire at the last instant (gotcha 18)")
+    @Test("at the end of time nothing overflows: the last deadlines fire at the last instant (trap 18)")
     func endOfTime() {
         var wheel = TimerWheel(capacity: 4, now: Instant(nanoseconds: .max - 3_000_000))
         wheel.arm(0, at: .never)
@@ -173,6 +173,25 @@ struct TimerWheelTests {
         #expect(fire(&wheel, at: .never) == [0, 2])
         wheel.arm(3, at: .never)
         #expect(fire(&wheel, at: .never) == [3])
+    }
+
+    @Test("a periodic timer stays on its grid however long its work takes, and skips what it missed (trap 21)")
+    func grid() {
+        let start = Instant(nanoseconds: 1_000_000_007)
+        let period = Nanoseconds.milliseconds(10)
+        var due = start
+        // Work of 0 to 25 ms after each tick, a little more each time.
+        for round in UInt64(0)..<1_000 {
+            let now = due + Nanoseconds(round * 25_000)
+            let next = due.next(every: period, after: now)
+            #expect((next - start).count % period.count == 0)
+            #expect(next > now && next - now <= period)
+            due = next
+        }
+        #expect(start.next(every: period, after: start) == start + period)
+        #expect(start.next(every: period, after: .zero) == start + period)
+        #expect(start.next(every: .seconds(1), after: start + .seconds(86_400 * 30)) == start + .seconds(86_400 * 30 + 1))
+        #expect(start.next(every: period, after: .never) >= Instant(nanoseconds: .max - period.count))
     }
 
     @Test("a clock that steps back counts as one that stands")

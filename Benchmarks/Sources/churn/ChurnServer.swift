@@ -59,7 +59,7 @@ final class ChurnServer: Source {
             slots[Int(tag)] = try loop.add(socket.descriptor, interest: .read, source: self, tag: tag)
             (sockets + Int(tag)).initialize(to: socket)
             counts.pointee.free &-= 1
-            loop.arm(timers[Int(tag)], after: Self.idle)
+            loop.arm(timers[Int(tag)], afterNow: Self.idle)
         } catch {
             counts.pointee.failed &+= 1
         }
@@ -69,7 +69,7 @@ final class ChurnServer: Source {
         let socket = sockets + Int(tag)
         switch socket.pointee.receive(into: UnsafeMutableRawBufferPointer(start: buffer, count: 4_096)) {
         case .bytes(let count):
-            loop.arm(timers[Int(tag)], after: Self.idle)
+            loop.arm(timers[Int(tag)], afterNow: Self.idle)
             let bytes = UnsafeRawBufferPointer(start: buffer, count: count)
             guard case .bytes(count) = socket.pointee.send(RawSpan(_unsafeBytes: bytes)) else { return fail(tag) }
             counts.pointee.handled &+= 1

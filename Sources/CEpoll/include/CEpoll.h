@@ -27,12 +27,26 @@
 
 #define CEPOLL_RESULT(call) ({ long cepoll_n = (long)(call); cepoll_n >= 0 ? cepoll_n : -(long)errno; })
 
+// A call that the fault table of a test build may answer in the kernel's stead; ASK_N: of so many bytes, or fewer if it
+// says so. In every other build there is no table: these are the plain calls.
+#ifdef CEPOLL_FAULTS
+#include "../faults/CEpollFaults.h"
+#else
+#define CEPOLL_ASK(kind, fd, call) CEPOLL_RESULT(call)
+#define CEPOLL_ASK_N(kind, fd, length, call) CEPOLL_RESULT(call)
+#define CEPOLL_ASK_EVENTS(kind, events, capacity, timeout, call) (int)CEPOLL_RESULT(call)
+#define CEPOLL_ASK_PIECES(kind, fd, message, call) CEPOLL_RESULT(call)
+#define CEPOLL_CLOCK_SHIFT 0
+#define CEPOLL_NOSIGNAL MSG_NOSIGNAL
+#endif
+
 // MARK: epoll
 
 static const uint32_t CEPOLL_IN = EPOLLIN;
 static const uint32_t CEPOLL_OUT = EPOLLOUT;
 static const uint32_t CEPOLL_ERR = EPOLLERR;
 static const uint32_t CEPOLL_HUP = EPOLLHUP;
+static const uint32_t CEPOLL_RDHUP = EPOLLRDHUP;
 static const uint32_t CEPOLL_ET = 1u << 31;
 static const int32_t CEPOLL_ADD = EPOLL_CTL_ADD;
 static const int32_t CEPOLL_MOD = EPOLL_CTL_MOD;
@@ -54,7 +68,7 @@ _Static_assert(offsetof(cepoll_event, slot) == offsetof(struct epoll_event, data
 
 /// A new epoll descriptor, CLOEXEC.
 static inline int cepoll_create(void) {
-    return (int)CEPOLL_RESULT(epoll_create1(EPOLL_CLOEXEC));
+    return (int)CEPOLL_ASK(CEPOLL_CALL_EPOLL, -1, epoll_create1(EPOLL_CLOEXEC));
 }
 
 /// ADD, MOD or DEL. Returns 0 or -errno.
@@ -62,33 +76,38 @@ static inline int cepoll_control(int epfd, int operation, int fd, uint32_t event
     cepoll_event event = { .events = events, .slot = slot, .generation = generation };
     struct epoll_event raw;
     memcpy(&raw, &event, sizeof raw);
-    return epoll_ctl(epfd, operation, fd, &raw) == 0 ? 0 : -errno;
+    return (int)CEPOLL_ASK(CEPOLL_CALL_CONTROL + operation, fd, epoll_ctl(epfd, operation, fd, &raw));
 }
 
 /// Waits for readiness, at most `timeout` nanoseconds; a negative timeout waits for ever. Returns the number of events, 0 at
 /// the timeout, or -errno. `events` must be aligned to 8 bytes.
 static inline int cepoll_wait(int epfd, cepoll_event *events, int capacity, int64_t timeout) {
     struct timespec span = { .tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000 };
-    int n = epoll_pwait2(epfd, (struct epoll_event *)(void *)events, capacity, timeout < 0 ? NULL : &span, NULL);
-    return n >= 0 ? n : -errno;
+    return CEPOLL_ASK_EVENTS(
+        CEPOLL_CALL_WAIT, events, capacity, timeout,
+        epoll_pwait2(epfd, (struct epoll_event *)(void *)events, capacity, timeout < 0 ? NULL : &span, NULL)
+    );
 }
 
 /// The same by epoll_wait, for kernels (before 5.11) and tools that have no epoll_pwait2: whole milliseconds, rounded up.
 static inline int cepoll_wait_coarse(int epfd, cepoll_event *events, int capacity, int64_t timeout) {
     int milliseconds = timeout < 0 ? -1 : (int)((timeout + 999999) / 1000000);
-    int n = epoll_wait(epfd, (struct epoll_event *)(void *)events, capacity, milliseconds);
-    return n >= 0 ? n : -errno;
+    return CEPOLL_ASK_EVENTS(
+        CEPOLL_CALL_WAIT_COARSE, events, capacity, milliseconds,
+        epoll_wait(epfd, (struct epoll_event *)(void *)events, capacity, milliseconds)
+    );
 }
 
 /// A new eventfd, CLOEXEC and non-blocking.
 static inline int cepoll_eventfd(void) {
-    return (int)CEPOLL_RESULT(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    return (int)CEPOLL_ASK(CEPOLL_CALL_EVENTFD, -1, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
 /// Adds one to an eventfd. Returns 0 or -errno.
 static inline int cepoll_eventfd_add(int fd) {
     uint64_t one = 1;
-    return write(fd, &one, sizeof one) == (ssize_t)sizeof one ? 0 : -errno;
+    long n = CEPOLL_ASK(CEPOLL_CALL_EVENTFD_ADD, fd, write(fd, &one, sizeof one));
+    return n >= 0 ? 0 : (int)n;
 }
 
 /// Takes what was added to a non-blocking eventfd. Returns 0, or -errno (-EAGAIN if it is zero).
@@ -193,7 +212,7 @@ static inline cepoll_address cepoll_address_unpack(const struct sockaddr_storage
 
 /// A new TCP socket of family 4 or 6, CLOEXEC and non-blocking from birth.
 static inline int cepoll_tcp(int family) {
-    return (int)CEPOLL_RESULT(socket(family == 4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    return (int)CEPOLL_ASK(CEPOLL_CALL_SOCKET, -1, socket(family == 4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
 /// A connected pair of stream sockets, CLOEXEC and non-blocking. Returns 0 or -errno.
@@ -208,18 +227,18 @@ static inline int cepoll_pair(int *first, int *second) {
 static inline int cepoll_bind(int fd, cepoll_address address) {
     struct sockaddr_storage raw;
     socklen_t length = cepoll_address_pack(&address, &raw);
-    return bind(fd, (struct sockaddr *)&raw, length) == 0 ? 0 : -errno;
+    return (int)CEPOLL_ASK(CEPOLL_CALL_BIND, fd, bind(fd, (struct sockaddr *)&raw, length));
 }
 
 static inline int cepoll_listen(int fd, int backlog) {
-    return listen(fd, backlog) == 0 ? 0 : -errno;
+    return (int)CEPOLL_ASK(CEPOLL_CALL_LISTEN, fd, listen(fd, backlog));
 }
 
 /// Returns 0 if connected at once, -EINPROGRESS, or another -errno.
 static inline int cepoll_connect(int fd, cepoll_address address) {
     struct sockaddr_storage raw;
     socklen_t length = cepoll_address_pack(&address, &raw);
-    return connect(fd, (struct sockaddr *)&raw, length) == 0 ? 0 : -errno;
+    return (int)CEPOLL_ASK(CEPOLL_CALL_CONNECT, fd, connect(fd, (struct sockaddr *)&raw, length));
 }
 
 /// accept4(2) with CLOEXEC and NONBLOCK; `remote` is filled in on success. Returns the descriptor or -errno.
@@ -229,7 +248,8 @@ int cepoll_accept(int fd, cepoll_address *remote);
 static inline int cepoll_local(int fd, cepoll_address *address) {
     struct sockaddr_storage raw;
     socklen_t length = sizeof raw;
-    if (getsockname(fd, (struct sockaddr *)&raw, &length) != 0) { return -errno; }
+    long result = CEPOLL_ASK(CEPOLL_CALL_LOCAL, fd, getsockname(fd, (struct sockaddr *)&raw, &length));
+    if (result < 0) { return (int)result; }
     *address = cepoll_address_unpack(&raw);
     return 0;
 }
@@ -238,7 +258,8 @@ static inline int cepoll_local(int fd, cepoll_address *address) {
 static inline int cepoll_remote(int fd, cepoll_address *address) {
     struct sockaddr_storage raw;
     socklen_t length = sizeof raw;
-    if (getpeername(fd, (struct sockaddr *)&raw, &length) != 0) { return -errno; }
+    long result = CEPOLL_ASK(CEPOLL_CALL_REMOTE, fd, getpeername(fd, (struct sockaddr *)&raw, &length));
+    if (result < 0) { return (int)result; }
     *address = cepoll_address_unpack(&raw);
     return 0;
 }
@@ -247,11 +268,12 @@ static inline int cepoll_remote(int fd, cepoll_address *address) {
 static inline int cepoll_socket_error(int fd) {
     int error = 0;
     socklen_t length = sizeof error;
-    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? -error : -errno;
+    long result = CEPOLL_ASK(CEPOLL_CALL_SOCKET_ERROR, fd, getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length));
+    return result < 0 ? (int)result : -error;
 }
 
 static inline int cepoll_option(int fd, int level, int name, int value) {
-    return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
+    return (int)CEPOLL_ASK(CEPOLL_CALL_OPTION, fd, setsockopt(fd, level, name, &value, sizeof value));
 }
 
 static inline int cepoll_option_read(int fd, int level, int name) {
@@ -298,7 +320,7 @@ static inline int cepoll_set_linger(int fd, int on, int seconds) {
 
 /// Returns the number of bytes received, 0 at the end of the stream, or -errno.
 static inline ssize_t cepoll_recv(int fd, void *buffer, size_t length) {
-    return CEPOLL_RESULT(recv(fd, buffer, length, 0));
+    return CEPOLL_ASK_N(CEPOLL_CALL_RECV, fd, length, recv(fd, buffer, length, 0));
 }
 
 /// Like `cepoll_recv`, but leaves the bytes where they are.
@@ -308,26 +330,26 @@ static inline ssize_t cepoll_peek(int fd, void *buffer, size_t length) {
 
 /// Returns the number of bytes that the kernel took, or -errno. Never raises SIGPIPE.
 static inline ssize_t cepoll_send(int fd, const void *buffer, size_t length) {
-    return CEPOLL_RESULT(send(fd, buffer, length, MSG_NOSIGNAL));
+    return CEPOLL_ASK_N(CEPOLL_CALL_SEND, fd, length, send(fd, buffer, length, CEPOLL_NOSIGNAL));
 }
 
 /// Sends `count` pieces in one call, in order. Returns the number of bytes that the kernel took, or -errno. No SIGPIPE.
 static inline ssize_t cepoll_send_pieces(int fd, const struct iovec *pieces, size_t count) {
     struct msghdr message = { .msg_iov = (struct iovec *)pieces, .msg_iovlen = count };
-    return CEPOLL_RESULT(sendmsg(fd, &message, MSG_NOSIGNAL));
+    return CEPOLL_ASK_PIECES(CEPOLL_CALL_SEND_PIECES, fd, &message, sendmsg(fd, &message, CEPOLL_NOSIGNAL));
 }
 
 static inline ssize_t cepoll_read(int fd, void *buffer, size_t length) {
-    return CEPOLL_RESULT(read(fd, buffer, length));
+    return CEPOLL_ASK_N(CEPOLL_CALL_READ, fd, length, read(fd, buffer, length));
 }
 
 static inline ssize_t cepoll_write(int fd, const void *buffer, size_t length) {
-    return CEPOLL_RESULT(write(fd, buffer, length));
+    return CEPOLL_ASK_N(CEPOLL_CALL_WRITE, fd, length, write(fd, buffer, length));
 }
 
 /// Ends the sending side: the peer reads the end of the stream after what is queued.
 static inline int cepoll_shutdown_send(int fd) {
-    return shutdown(fd, SHUT_WR) == 0 ? 0 : -errno;
+    return (int)CEPOLL_ASK(CEPOLL_CALL_SHUTDOWN, fd, shutdown(fd, SHUT_WR));
 }
 
 /// Ends both sides.
@@ -337,7 +359,7 @@ static inline int cepoll_shutdown_both(int fd) {
 
 /// Closes. On Linux the descriptor is gone whatever is returned: never retry.
 static inline int cepoll_close(int fd) {
-    return close(fd) == 0 ? 0 : -errno;
+    return (int)CEPOLL_ASK(CEPOLL_CALL_CLOSE, fd, close(fd));
 }
 
 /// Opens /dev/null, CLOEXEC: a descriptor that only holds its number. Returns it or -errno.
@@ -347,6 +369,9 @@ int cepoll_reserve(void);
 /// the open file: whoever shares it sees the change.
 int cepoll_adopt(int fd);
 
+/// Makes the number `fd` mean what `replacement` means, CLOEXEC, and closes `replacement`. Returns 0 or -errno.
+int cepoll_replace(int fd, int replacement);
+
 /// Whether the descriptor is closed on exec: 1 or 0, or -errno.
 int cepoll_is_close_on_exec(int fd);
 
@@ -355,7 +380,7 @@ int cepoll_is_close_on_exec(int fd);
 static inline uint64_t cepoll_clock(clockid_t clock) {
     struct timespec t;
     clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec + CEPOLL_CLOCK_SHIFT;
 }
 
 /// Nanoseconds on CLOCK_MONOTONIC.
@@ -389,6 +414,11 @@ static inline int cepoll_set_descriptor_limit(uint64_t soft) {
     limit.rlim_cur = soft;
     return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? 0 : -errno;
 }
+
+/// A word of a page of its own that reads 1 here and 0 in a child made by fork: the kernel wipes the page there. NULL if
+/// there is no memory. On a kernel that cannot wipe (before 4.14) it reads 1 in the child, too.
+uint32_t *cepoll_fork_mark(void);
+void cepoll_fork_mark_free(uint32_t *mark);
 
 /// A number that differs between the threads alive in this process; never 0.
 uintptr_t cepoll_thread(void);
@@ -430,6 +460,7 @@ static const int32_t CEPOLL_ECONNREFUSED = ECONNREFUSED;
 static const int32_t CEPOLL_ETIMEDOUT = ETIMEDOUT;
 static const int32_t CEPOLL_EINPROGRESS = EINPROGRESS;
 static const int32_t CEPOLL_EALREADY = EALREADY;
+static const int32_t CEPOLL_ECANCELED = ECANCELED;
 static const int32_t CEPOLL_EADDRINUSE = EADDRINUSE;
 static const int32_t CEPOLL_EADDRNOTAVAIL = EADDRNOTAVAIL;
 static const int32_t CEPOLL_EAFNOSUPPORT = EAFNOSUPPORT;

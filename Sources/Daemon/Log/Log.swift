@@ -19,6 +19,15 @@ struct LogSettings: Sendable {
     var names: [String] = []
 }
 
+extension LogSettings {
+    init(_ configuration: NodeConfiguration) {
+        level = configuration.logLevel
+        format = configuration.logFormat
+        repeatWindow = configuration.logRepeat
+        names = configuration.namedPeers.map(\.name.description)
+    }
+}
+
 /// The log of one process. Made when its node is, stopped after the loop.
 final class Log: Sendable {
     let settings: LogSettings
@@ -28,12 +37,26 @@ final class Log: Sendable {
     private let loopNotices = RecordRing<Notice>(capacity: 256)
     /// Written by the resolver's thread, and no other.
     private let resolverNotices = RecordRing<Notice>(capacity: 256)
+    /// Lines of text from threads that may wait for a lock.
+    private let spoken = Mutex<[StartLines.Line]>([])
+    private let hasSpoken = Atomic<Bool>(false)
+    private let lostSpoken = Atomic<UInt64>(0)
+    private static let spokenLimit = 1_024
     private let isStopping = Atomic<Bool>(false)
+    /// The level in force; an operator may change it.
+    private let levelInForce: Atomic<UInt8>
+
+    /// The least level that is written. Any thread; holds from the next batch on.
+    var level: LogLevel {
+        get { LogLevel(rawValue: levelInForce.load(ordering: .relaxed)) ?? .info }
+        set { levelInForce.store(newValue.rawValue, ordering: .relaxed) }
+    }
 
     /// A log of what `records` brings.
     init(_ settings: LogSettings, records: TransitionRing) {
         self.settings = settings
         self.records = records
+        levelInForce = Atomic(settings.level.rawValue)
     }
 
     /// Starts the thread. `opening` is written first.
@@ -53,6 +76,17 @@ final class Log: Sendable {
         records.wake()
     }
 
+    /// Says lines that are text already. Any thread but the loop's: it takes a lock. Beyond a bound they are lost and counted.
+    func say(_ lines: StartLines) {
+        spoken.withLock { spoken in
+            let taken = lines.lines.prefix(max(0, Log.spokenLimit - spoken.count))
+            spoken += taken
+            if taken.count < lines.lines.count { lostSpoken.wrappingAdd(UInt64(lines.lines.count - taken.count), ordering: .relaxed) }
+        }
+        hasSpoken.store(true, ordering: .sequentiallyConsistent)
+        records.wake()
+    }
+
     /// Asks the thread to write what it has and to end. Any thread.
     func stop() {
         isStopping.store(true, ordering: .sequentiallyConsistent)
@@ -60,7 +94,7 @@ final class Log: Sendable {
     }
 
     private var hasOtherWork: Bool {
-        isStopping.load(ordering: .sequentiallyConsistent) || !loopNotices.isEmpty || !resolverNotices.isEmpty
+        isStopping.load(ordering: .sequentiallyConsistent) || hasSpoken.load(ordering: .sequentiallyConsistent) || !loopNotices.isEmpty || !resolverNotices.isEmpty
     }
 
     private func run(_ opening: StartLines) {
@@ -83,6 +117,7 @@ final class Log: Sendable {
     }
 
     private func drain(into writer: inout LogWriter) {
+        writer.level = level
         writer.begin()
         var isIdle = false
         while !isIdle {
@@ -96,7 +131,14 @@ final class Log: Sendable {
                 isIdle = false
             }
         }
-        writer.report(lost: records.lost + loopNotices.dropped + resolverNotices.dropped)
+        if hasSpoken.exchange(false, ordering: .sequentiallyConsistent) {
+            let lines = spoken.withLock { spoken in
+                defer { spoken.removeAll() }
+                return spoken
+            }
+            for line in lines { writer.write(line) }
+        }
+        writer.report(lost: records.lost + loopNotices.dropped + resolverNotices.dropped + lostSpoken.load(ordering: .relaxed))
         writer.flush()
     }
 }
@@ -104,6 +146,7 @@ final class Log: Sendable {
 /// The writing side of a log: levels, repeats, the buffer and the descriptor. Owned by the log's thread.
 struct LogWriter {
     private let settings: LogSettings
+    var level: LogLevel
     private var formatter: LogFormatter
     private var repeats: RepeatTable
     private let buffer = LineBuffer(capacity: 64 * 1024)
@@ -118,16 +161,20 @@ struct LogWriter {
 
     init(_ settings: LogSettings, _ opening: StartLines) {
         self.settings = settings
+        level = settings.level
         now = Instant(nanoseconds: cepoll_monotonic())
         formatter = LogFormatter(format: settings.format, names: settings.names, epoch: 0)
         repeats = RepeatTable(window: settings.repeatWindow)
         begin()
-        for line in opening.lines where line.level >= settings.level {
-            makeRoom()
-            line.append(to: buffer, settings.format, time: wallTime)
-            bufferedLines += 1
-        }
+        for line in opening.lines { write(line) }
         flush()
+    }
+
+    mutating func write(_ line: StartLines.Line) {
+        guard line.level >= level else { return }
+        makeRoom()
+        line.append(to: buffer, settings.format, time: wallTime)
+        bufferedLines += 1
     }
 
     private var wallTime: UInt64 { formatter.epoch &+ now.nanoseconds }
@@ -140,14 +187,14 @@ struct LogWriter {
 
     mutating func write(_ record: NodeRecord) {
         if case .transition(let transition) = record { return write(transition) }
-        guard LogFormatter.level(of: record) >= settings.level else { return }
+        guard LogFormatter.level(of: record) >= level else { return }
         makeRoom()
         formatter.append(record, to: buffer)
         bufferedLines += 1
     }
 
     private mutating func write(_ transition: Transition) {
-        guard LogFormatter.level(of: transition) >= settings.level else { return }
+        guard LogFormatter.level(of: transition) >= level else { return }
         if repeats.nextExpiry.map({ $0 <= transition.at }) ?? false { expireRepeats(at: transition.at) }
         guard repeats.admits(transition) else { return }
         makeRoom()
@@ -156,7 +203,7 @@ struct LogWriter {
     }
 
     mutating func write(_ notice: Notice) {
-        guard notice.level >= settings.level else { return }
+        guard notice.level >= level else { return }
         makeRoom()
         formatter.append(notice, at: wallTime, to: buffer)
         bufferedLines += 1

@@ -17,7 +17,7 @@ struct StartLines: Sendable {
         var event: StaticString
         var fields: [(StaticString, Value)] = []
         /// Every setting, with these values.
-        var settings: MeshSettings?
+        var settings: NodeConfiguration?
 
         func append(to buffer: LineBuffer, _ format: LogFormat, time: UInt64) {
             let line = LogLine(buffer, format, time: time, level: level, event: event)
@@ -30,8 +30,8 @@ struct StartLines: Sendable {
                 }
             }
             if let settings {
-                for setting in Setting.all {
-                    line.field(named: setting.name, word: setting.text(in: settings), isNumber: !setting.isSpan)
+                for setting in Setting.mesh {
+                    line.field(named: setting.name, word: setting.text(in: settings), isNumber: UInt32(setting.text(in: settings)) != nil)
                 }
             }
             line.end()
@@ -44,8 +44,15 @@ struct StartLines: Sendable {
         lines.append(Line(level: level, event: event, fields: fields))
     }
 
-    /// One line with every setting, as the options take them.
-    mutating func addSettings(_ settings: MeshSettings) {
+    /// Where the node is asked and told things.
+    mutating func add(_ control: ControlPlane?) {
+        guard let path = control?.path else { return }
+        guard let readOnly = control?.readOnly else { return add(.info, "control", ("socket", .text(path))) }
+        add(.info, "control", ("socket", .text(path)), ("read-only", .endpoint(readOnly)))
+    }
+
+    /// One line with every number of the mesh, as the options take them.
+    mutating func addSettings(_ settings: NodeConfiguration) {
         lines.append(Line(level: .info, event: "settings", settings: settings))
     }
 }

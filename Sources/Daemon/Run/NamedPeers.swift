@@ -32,6 +32,13 @@ struct NamedPeers {
         entries[name].current == endpoint
     }
 
+    func kind(of name: Int) -> Kind { entries[name].kind }
+
+    /// Whether any name of this kind stands for `endpoint` now.
+    func isNamed(_ endpoint: Endpoint, _ kind: Kind) -> Bool {
+        entries.contains { $0.current == endpoint && $0.kind == kind }
+    }
+
     /// What to do with a name's answer.
     enum Step: Equatable {
         case nothing

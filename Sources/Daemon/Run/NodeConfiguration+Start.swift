@@ -16,24 +16,32 @@ extension NodeConfiguration {
     }
 
     /// The lines that open the log.
-    func startLines(bound: [Endpoint], available: UInt64) -> StartLines {
+    func startLines(bound: [Endpoint], available: UInt64, file: String? = nil) -> StartLines {
         var lines = StartLines()
         lines.add(
             .info, "start", ("network", .word(network.name)), ("dialect", .word(network.isNative ? "time" : "bitcoin")),
             ("role", .word(mesh.role == .masternode ? "masternode" : "regular")),
-            ("advertise", .word((advertise ?? bound.first { $0.isDialable && bound.count == 1 })?.description ?? "none")),
-            ("masternodes", .number(UInt64(masternodes.count))), ("peers", .number(UInt64(peers.count)))
+            ("advertise", .word((effectiveAdvertise ?? bound.first { $0.isDialable && bound.count == 1 })?.description ?? "none")),
+            ("masternodes", .number(UInt64(masternodes.count))), ("peers", .number(UInt64(peers.count))),
+            ("settings-file", .word(file ?? "none")), ("registry", .word(registryFile ?? "none")),
+            ("state-dir", .word(stateDirectory ?? "none"))
         )
         for endpoint in bound { lines.add(.info, "listening", ("listen", .endpoint(endpoint))) }
         lines.add(
             .info, "limits", ("max-peers", .number(UInt64(mesh.maxPeers))), ("reserve", .number(UInt64(mesh.effectiveReserve))),
             ("regular-slots", .number(UInt64(mesh.regularSlots))), ("dials", .number(UInt64(mesh.dialLimit))),
             ("pending", .number(UInt64(mesh.pendingLimit))), ("draining", .number(UInt64(mesh.drainingLimit))),
-            ("links", .number(UInt64(mesh.linkCapacity))), ("descriptors-needed", .number(budget.needed)),
+            ("links", .number(UInt64(mesh.linkCapacity))), ("control", .number(control.descriptors)), ("descriptors-needed", .number(budget.needed)),
             ("descriptors-available", .number(available))
         )
-        lines.addSettings(mesh)
+        lines.addSettings(self)
         addWarnings(to: &lines)
+        if stateDirectory == nil {
+            lines.add(
+                .info, "memory-only",
+                ("message", .text("nothing outlives this process: bans, peers and masternodes added at run time are kept with --state-dir PATH"))
+            )
+        }
         if isFirstTry { addNextStep(to: &lines, bound: bound) }
         return lines
     }

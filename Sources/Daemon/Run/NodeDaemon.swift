@@ -10,6 +10,7 @@ import Timers
 /// One node of this process. On the thread that calls `run`, which becomes the loop's.
 public final class NodeDaemon {
     private let configuration: NodeConfiguration
+    private let settingsFile: String?
     private let available: UInt64
     private let loop: EventLoop
     private let handler: DaemonHandler
@@ -17,25 +18,37 @@ public final class NodeDaemon {
     private let log: Log
     private let resolver: Resolver?
     private let keeper: Keeper
+    /// The way of operators' actions to the loop.
+    public let desk: OperatorDesk
+    /// The settings in force.
+    public let live: LiveSettings
+    private let custodian: Custodian
+    /// Nil where nothing is kept.
+    let store: Store?
     private let inherited: [InheritedListener]
 
     /// How long a node that was asked to end may drain, and how long its log may then write: together under 5 s.
-    private static let drainLimit = Nanoseconds.milliseconds(4_300)
+    static let drainLimit = Nanoseconds.milliseconds(4_300)
     private static let logLimit: CInt = 400
 
-    /// Opens everything that `configuration` asks for, or says in one line what is in the way.
-    public init(_ configuration: NodeConfiguration) throws(DaemonError) {
+    /// Opens everything that `settings` ask for, or says in one line what is in the way. `layers` are read anew at a reload.
+    public init(_ settings: ResolvedSettings, layers: SettingsLayers) throws(DaemonError) {
         inherited = try InheritedListeners.take()
-        var configuration = configuration
+        var configuration = settings.configuration
         configuration.inherit(inherited.map(\.endpoint))
         self.configuration = configuration
+        // Before anything else is opened: a second node on the same directory must touch nothing.
+        store = if let directory = configuration.stateDirectory { try Store(directory: directory) } else { nil }
+        settingsFile = settings.file
         let budget = configuration.budget
         available = try budget.claim()
         try budget.check(available: available, maxPeers: configuration.mesh.maxPeers)
         // SIGPIPE: a log whose reader went away must not end the links. The process is ours, so the choice is, too.
         _ = signal(SIGPIPE, SIG_IGN)
+        // A file that may not grow is a full disk, not an end.
+        _ = signal(SIGXFSZ, SIG_IGN)
         do throws(SystemError) {
-            try EventLoop.blockSignals([SIGTERM, SIGINT])
+            try EventLoop.blockSignals([SIGTERM, SIGINT, SIGHUP])
             var capacity = EventLoop.Configuration()
             capacity.descriptorCapacity = Int(budget.needed)
             loop = try EventLoop(capacity)
@@ -48,30 +61,27 @@ public final class NodeDaemon {
         }
         guard let records = node.transitions else { preconditionFailure("a daemon's node keeps records") }
         let named = configuration.namedPeers
-        var settings = LogSettings()
-        settings.level = configuration.logLevel
-        settings.format = configuration.logFormat
-        settings.repeatWindow = configuration.logRepeat
-        settings.names = named.map(\.name.description)
-        let log = Log(settings, records: records)
+        let log = Log(LogSettings(configuration), records: records)
         self.log = log
         resolver = named.isEmpty ? nil : try Resolver(names: named.map(\.name)) { log.sayFromResolver($0) }
+        desk = OperatorDesk(mailbox: loop.mailbox)
+        live = LiveSettings(configuration, layers: layers, desk: desk)
+        custodian = try Custodian(configuration, live: live, desk: desk, log: log)
         let manager = ServiceManager()
         keeper = Keeper(
-            node: node, log: log, resolver: resolver,
-            names: NamedPeers(named.map(\.kind), pinned: configuration.pinnedPeers),
+            node: node, log: log, resolver: resolver, names: NamedPeers(named.map(\.kind), pinned: []), custodian: custodian, store: store,
             service: manager.isPresent ? ServiceKeeper(manager: manager, node: node) : nil
         )
     }
 
     private static func settings(_ configuration: NodeConfiguration) -> NodeSettings {
         var settings = NodeSettings(mesh: configuration.mesh)
-        settings.endpoint = configuration.advertise
+        settings.endpoint = configuration.effectiveAdvertise
         settings.recordCapacity = 8_192
         // Others recognise us by the address that we listen on; where that is one, we dial from it.
         if configuration.listen.count == 1, let only = configuration.listen.first, !only.address.isUnspecified {
             settings.dialFrom = only.address
-        } else if let own = configuration.advertise?.address, configuration.listen.contains(where: { $0.address == own }) {
+        } else if let own = configuration.effectiveAdvertise?.address, configuration.listen.contains(where: { $0.address == own }) {
             settings.dialFrom = own
         }
         return settings
@@ -80,19 +90,44 @@ public final class NodeDaemon {
     /// Runs until SIGTERM or SIGINT. Returns when the node has ended and its log is written.
     public func run() throws(DaemonError) {
         let bound = try listen()
-        let logThread = try log.start(configuration.startLines(bound: bound, available: available))
+        let control = try openControl(bound: bound)
+        var opening = configuration.startLines(bound: bound, available: available, file: settingsFile)
+        opening.add(control)
+        let logThread = try log.start(opening)
+        keeper.bound = bound
         handler.keeper = keeper
-        try keeper.begin()
-        for endpoint in configuration.masternodes.compactMap(\.endpoint) { node.handle(.registered(endpoint)) }
-        for endpoint in configuration.peers.compactMap(\.endpoint) { node.handle(.connect(endpoint)) }
+        handler.chronicle = control?.chronicle
+        try keeper.begin(desk)
+        keeper.want(configuration)
+        let storeThread = try store?.start { [log] in log.say($0) }
+        try custodian.start { keeper.take($0) }
+        // Three quarters of the book: the rest is for those who are to come.
+        if let store { keeper.recall(store.recollect(limit: Int(configuration.mesh.bookCapacity) * 3 / 4)) }
         node.start()
         keeper.service?.begin()
         loop.run()
+        control?.stop()
         resolver?.stop()
+        custodian.stop()
+        store?.stop()
+        _ = storeThread?.wait(milliseconds: NodeDaemon.logLimit)
         log.stop()
         // A reader that blocks the log keeps its lines; it does not keep the process.
         _ = logThread.wait(milliseconds: NodeDaemon.logLimit)
         handler.keeper = nil
+    }
+
+    private func openControl(bound: [Endpoint]) throws(DaemonError) -> ControlPlane? {
+        guard let socket = try configuration.claimControlSocket(bound: bound) else { return nil }
+        let memory = MemoryJournal()
+        return try ControlPlane(
+            socket, readOnly: configuration.control.readOnly,
+            DeskParts(
+                facts: configuration.facts(available: available), port: node.port,
+                chronicle: Chronicle(capacity: Int(configuration.mesh.bookCapacity)), actions: desk,
+                journal: store ?? memory, notes: store ?? memory, store: store, reloader: live
+            )
+        )
     }
 
     private func listen() throws(DaemonError) -> [Endpoint] {
@@ -108,7 +143,7 @@ public final class NodeDaemon {
                 throw NodeDaemon.refusal(of: endpoint, error, configuration)
             }
         }
-        if configuration.advertise == nil, bound.count == 1, let only = bound.first, only.isDialable {
+        if configuration.effectiveAdvertise == nil, bound.count == 1, let only = bound.first, only.isDialable {
             node.handle(.ownEndpoint(only))
         }
         return bound
@@ -137,96 +172,20 @@ public final class NodeDaemon {
             return DaemonError(.system, "cannot listen on \(endpoint): \(error)")
         }
     }
-
-    /// What the loop calls besides the node: signals, the resolver's answers, the limit on draining.
-    final class Keeper: Source {
-        private unowned let node: PeerNode
-        private let log: Log
-        private let resolver: Resolver?
-        private var names: NamedPeers
-        private var timer: TimerID?
-        private var stoppingSince: Instant?
-        /// Nil if no service manager started this process.
-        let service: ServiceKeeper?
-
-        init(node: PeerNode, log: Log, resolver: Resolver?, names: NamedPeers, service: ServiceKeeper? = nil) {
-            self.node = node
-            self.log = log
-            self.resolver = resolver
-            self.names = names
-            self.service = service
-        }
-
-        /// Takes its place on the loop and starts the resolver.
-        func begin() throws(DaemonError) {
-            do throws(SystemError) {
-                try node.loop.watch(signals: [SIGTERM, SIGINT], source: self)
-            } catch {
-                throw DaemonError.system("cannot watch for signals (\(error.call.rawValue))", error.code)
-            }
-            timer = node.loop.makeTimer(source: self, tag: 0)
-            guard let resolver else { return }
-            let (mailbox, handle) = (node.loop.mailbox, node.loop.makeHandle(for: self))
-            _ = try resolver.start { index, addresses in
-                // A full mailbox loses an answer; the row's next failure asks again.
-                _ = mailbox.post(Job(kind: index, object: addresses), to: handle)
-            }
-        }
-
-        override func posted(_ job: Job) {
-            guard let addresses = job.object as? AddressList, stoppingSince == nil else { return }
-            let name = Int(job.kind)
-            let node = self.node
-            let step = names.take(addresses.endpoints, for: name) { endpoint in
-                node.peer(at: endpoint).map { $0.established != nil || $0.dial != nil || $0.held != nil } ?? false
-            }
-            if case .move(let from, let to) = step { log.say(.moved(name: job.kind, from: from, to: to)) }
-            for event in names.events(for: step, of: name) { node.handle(event) }
-        }
-
-        /// A peer's schedule changed: one that waits for its redial is asked after anew, if it has a name.
-        func changed(_ transition: Transition) {
-            service?.changed(transition)
-            guard let resolver, case .peer(_, let view) = transition.subject, view == .backoff || view == .dormant else { return }
-            for name in 0..<names.count where names.stands(name, for: transition.endpoint) { resolver.request(name) }
-        }
-
-        override func signalled(_ signal: CInt) {
-            if stoppingSince != nil {
-                // Asked twice: at once. What is queued is lost, as whoever asks twice wants it.
-                node.loop.stop()
-                return
-            }
-            stoppingSince = node.loop.now
-            log.say(.draining(signal: signal, links: links))
-            service?.stopping(links: links)
-            if let timer { node.loop.arm(timer, at: node.loop.now + NodeDaemon.drainLimit) }
-            node.shutdown()
-        }
-
-        override func timerFired(tag: UInt32) {
-            end()
-        }
-
-        /// The node is over, or its time is.
-        func end() {
-            log.say(.stopped(links: links, after: stoppingSince.map { node.loop.now - $0 } ?? .zero))
-            node.loop.stop()
-        }
-
-        private var links: UInt32 {
-            let census = node.census
-            return UInt32(census.establishedMasternodes + census.establishedRegular)
-        }
-    }
 }
 
 /// Hands what the node tells its application to the keeper. The daemon itself has no use for frames: it holds links.
 final class DaemonHandler: PeerHandler {
     var keeper: NodeDaemon.Keeper?
+    var chronicle: Chronicle?
 
     override func changed(_ transition: Transition) {
+        chronicle?.note(transition)
         keeper?.changed(transition)
+    }
+
+    override func learnt(_ endpoint: Endpoint, from source: IPAddress) -> Bool {
+        keeper?.learnt(endpoint, from: source) ?? true
     }
 
     override func stopped() {

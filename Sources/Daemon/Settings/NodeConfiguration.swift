@@ -18,6 +18,13 @@ public struct NodeConfiguration: Sendable {
     public var logFormat = LogFormat.text
     /// Equal transitions within this span are counted instead of printed.
     public var logRepeat = Nanoseconds.seconds(10)
+    /// A file of masternodes that is watched.
+    public var registryFile: String?
+    /// Where the node keeps what outlives it; nil keeps it in memory.
+    public var stateDirectory: String?
+    /// Where operators reach the node.
+    public var control = ControlSettings()
+    public var health = HealthThresholds()
     /// Role, slots and every timing.
     public var mesh: MeshSettings
     /// Nothing was said about where to listen: the node is a first try on this machine.
@@ -30,7 +37,15 @@ public struct NodeConfiguration: Sendable {
         mesh.isNativeDialect = network.isNative
     }
 
-    private static func entropy() throws(DaemonError) -> UInt64 {
+    /// Every default. Its nonce is nobody's: for texts and comparisons.
+    public static let blank = NodeConfiguration(blank: .reactor)
+
+    private init(blank network: Network) {
+        self.network = network
+        mesh = MeshSettings(nonce: 0, seed: 0)
+    }
+
+    static func entropy() throws(DaemonError) -> UInt64 {
         var word: UInt64 = 0
         let result = unsafe cepoll_random(&word)
         guard result == 0 else { throw DaemonError.system("cannot read the system's entropy", -result) }
@@ -45,14 +60,19 @@ public struct NodeConfiguration: Sendable {
             isFirstTry = true
             listen = [Endpoint(IPAddress(v4: 127, 0, 0, 1), port: NodeConfiguration.firstPort(of: network))]
         }
-        if advertise == nil, listen.count == 1, let only = listen.first, only.isDialable { advertise = only }
+    }
+
+    /// Where others can dial us: as set, or the only address that we listen on.
+    public var effectiveAdvertise: Endpoint? {
+        if let advertise { return advertise }
+        guard listen.count == 1, let only = listen.first, only.isDialable else { return nil }
+        return only
     }
 
     /// Adds the addresses of sockets that the process was given. Nobody who passes sockets needs the address of a first try.
     mutating func inherit(_ endpoints: [Endpoint]) {
         guard !endpoints.isEmpty else { return }
         if isFirstTry {
-            if advertise == listen.first { advertise = nil }
             listen = []
             isFirstTry = false
         }
@@ -70,18 +90,18 @@ public struct NodeConfiguration: Sendable {
         if mesh.greetingTimeout < mesh.probeTimeout * 2 {
             throw OptionConflict(
                 option: "greeting-timeout", value: mesh.greetingTimeout.span,
-                accepted: "at least twice --probe-timeout, which is \(mesh.probeTimeout.span)"
+                accepted: "at least twice probe-timeout, which is \(mesh.probeTimeout.span)"
             )
         }
         if mesh.backoffMax < mesh.backoffInitial {
             throw OptionConflict(
                 option: "backoff-max", value: mesh.backoffMax.span,
-                accepted: "at least --backoff-initial, which is \(mesh.backoffInitial.span)"
+                accepted: "at least backoff-initial, which is \(mesh.backoffInitial.span)"
             )
         }
         if let reserve = mesh.reservedSlots, reserve > mesh.maxPeers {
             throw OptionConflict(
-                option: "reserve", value: String(reserve), accepted: "at most --max-peers, which is \(mesh.maxPeers)"
+                option: "reserve", value: String(reserve), accepted: "at most max-peers, which is \(mesh.maxPeers)"
             )
         }
         if let twice = NodeConfiguration.duplicate(in: listen) {
@@ -91,7 +111,7 @@ public struct NodeConfiguration: Sendable {
         if wanted > UInt64(mesh.bookCapacity) {
             throw OptionConflict(
                 option: "book-capacity", value: String(mesh.bookCapacity),
-                accepted: "room for the \(wanted) peers of --masternode and --peer"
+                accepted: "room for the \(wanted) values of masternode and peer"
             )
         }
     }
@@ -104,22 +124,23 @@ public struct NodeConfiguration: Sendable {
 
     /// The descriptors that this configuration may come to need.
     public var budget: DescriptorBudget {
-        DescriptorBudget(links: UInt64(mesh.linkCapacity), listeners: UInt64(listen.count))
+        DescriptorBudget(links: UInt64(mesh.linkCapacity), listeners: UInt64(listen.count), control: control.descriptors)
     }
 }
 
-/// Two values that do not go together, or one that its neighbours forbid.
-public struct OptionConflict: Error, Hashable, Sendable, CustomStringConvertible {
-    /// The option's name without its dashes.
-    public let option: String
-    public let value: String
-    public let accepted: String
+/// When a node's health is degraded.
+public struct HealthThresholds: Hashable, Sendable {
+    /// Established links, at least; nil asks for one if anybody is wanted.
+    public var links: UInt32?
+    /// Those to masternodes; nil asks for one if the registry names any.
+    public var masternodes: UInt32?
+    /// Those that others opened, and those that we opened.
+    public var inbound: UInt32 = 0
+    public var outbound: UInt32 = 0
+    /// Free descriptors, at least.
+    public var descriptors: UInt32 = 32
+    /// Loop lag, at most.
+    public var lag = Nanoseconds.seconds(1)
 
-    public init(option: String, value: String, accepted: String) {
-        self.option = option
-        self.value = value
-        self.accepted = accepted
-    }
-
-    public var description: String { "The value '\(value)' is invalid for '--\(option)': give \(accepted)" }
+    public init() {}
 }

@@ -1,70 +1,187 @@
-// Every timing and limit of the mesh as an option: one table of names, units, ranges and words. The command line, the
-// start lines and the manual are made from it, so that they cannot disagree.
+// One setting of a node: its name, type, range, default and words. The command line, the files, the environment, the start
+// lines and the manual are made from the table of these, so that they cannot disagree.
 
-public import PeerMesh
+import PeerMesh
 public import Timers
 
-/// One number of `MeshSettings` that operators may set.
+/// One value of `NodeConfiguration` that operators may set.
 public struct Setting: Sendable {
-    public typealias SpanPath = any WritableKeyPath<MeshSettings, Nanoseconds> & Sendable
-    public typealias CountPath = any WritableKeyPath<MeshSettings, UInt32> & Sendable
+    public typealias SpanPath = any WritableKeyPath<NodeConfiguration, Nanoseconds> & Sendable
+    public typealias CountPath = any WritableKeyPath<NodeConfiguration, UInt32> & Sendable
+    public typealias OptionalCountPath = any WritableKeyPath<NodeConfiguration, UInt32?> & Sendable
 
-    /// Where the number lives, and what it may be.
+    /// Where the value lives, and what it may be.
     public enum Field: Sendable {
         case span(SpanPath, ClosedRange<Nanoseconds>)
         case count(CountPath, ClosedRange<UInt32>)
+        /// `auto` for nil: what follows from the others.
+        case optionalCount(OptionalCountPath, ClosedRange<UInt32>)
+        case word(Word)
+        case list(List)
     }
 
-    /// The option's name without its dashes.
+    /// A value that has a form of its own.
+    public struct Word: Sendable {
+        /// In an option's help: `address:port`.
+        let placeholder: String
+        /// In the manual's table.
+        let range: String
+        let accepted: String
+        let read: @Sendable (String, inout NodeConfiguration) throws(OptionError) -> Void
+        let text: @Sendable (NodeConfiguration) -> String
+    }
+
+    /// Several such values.
+    public struct List: Sendable {
+        let placeholder: String
+        let accepted: String
+        let read: @Sendable ([String], inout NodeConfiguration) throws(OptionError) -> Void
+        let texts: @Sendable (NodeConfiguration) -> [String]
+    }
+
+    /// When a new value takes effect.
+    public enum Change: String, Sendable {
+        /// At a reload; no link notices.
+        case live
+        case restart
+    }
+
+    /// The chapters of the table.
+    public enum Section: String, CaseIterable, Sendable {
+        case node = "The node"
+        case log = "Log"
+        case control = "Control and health"
+        case slots = "Slots"
+        case dials = "Dials"
+        case keepalive = "Keepalive"
+        case schedule = "Schedule"
+        case abuse = "Abuse"
+        case discovery = "Discovery"
+
+        /// Whether its settings are the mesh's numbers.
+        var isMesh: Bool {
+            switch self {
+            case .node, .log, .control: false
+            case .slots, .dials, .keepalive, .schedule, .abuse, .discovery: true
+            }
+        }
+    }
+
+    /// The option's name without its dashes; the key in a file.
     public let name: String
+    public let section: Section
     public let field: Field
+    public let change: Change
+    /// The default in words, where it is not one value.
+    var fallback: String?
     /// What it does, in a line.
     public let summary: String
 
-    /// What the option takes, as the rest of a sentence.
+    /// The variable of the environment that sets it: `REACTOR_NODE_MAX_PEERS`.
+    public var variable: String {
+        Setting.variablePrefix + name.uppercased().map { $0 == "-" ? "_" : String($0) }.joined()
+    }
+
+    /// What every such variable's name begins with.
+    public static let variablePrefix = "REACTOR_NODE_"
+
+    /// What it takes, as the rest of a sentence.
     public var acceptedForm: String {
         switch field {
         case .span(_, let range): "a span from \(range.lowerBound.span) to \(range.upperBound.span), such as 500ms, 5s or 2m"
         case .count(_, let range): "a whole number from \(range.lowerBound) to \(range.upperBound)"
+        case .optionalCount(_, let range): "a whole number from \(range.lowerBound) to \(range.upperBound), or auto"
+        case .word(let word): word.accepted
+        case .list(let list): list.accepted
         }
     }
 
-    /// Whether the option takes a span of time.
+    /// Its type, its range and its unit, for the manual.
+    public var range: String {
+        switch field {
+        case .span(_, let range): "\(range.lowerBound.span) … \(range.upperBound.span)"
+        case .count(_, let range): "\(range.lowerBound) … \(range.upperBound)"
+        case .optionalCount(_, let range): "auto, \(range.lowerBound) … \(range.upperBound)"
+        case .word(let word): word.range
+        case .list(let list): "\(list.placeholder), several"
+        }
+    }
+
+    /// The value's place in an option's help.
+    public var placeholder: String {
+        switch field {
+        case .span: "span"
+        case .count, .optionalCount: "n"
+        case .word(let word): word.placeholder
+        case .list(let list): list.placeholder
+        }
+    }
+
+    /// Its type, for programs: `span`, `count`, `text` or `list`.
+    public var type: String {
+        switch field {
+        case .span: "span"
+        case .count, .optionalCount: "count"
+        case .word: "text"
+        case .list: "list"
+        }
+    }
+
     public var isSpan: Bool {
         if case .span = field { true } else { false }
     }
 
-    /// The value in `settings`, in the form that the option takes.
-    public func text(in settings: MeshSettings) -> String {
+    public var isList: Bool {
+        if case .list = field { true } else { false }
+    }
+
+    /// The default, as the manual and the help show it.
+    public var defaultText: String {
+        fallback ?? texts(in: .blank).joined(separator: ", ")
+    }
+
+    /// The value in `configuration`, in the form that is read; a list has several, or none.
+    public func texts(in configuration: NodeConfiguration) -> [String] {
         switch field {
-        case .span(let path, _): settings[keyPath: path].span
-        case .count(let path, _): String(settings[keyPath: path])
+        case .span(let path, _): [configuration[keyPath: path].span]
+        case .count(let path, _): [String(configuration[keyPath: path])]
+        case .optionalCount(let path, _): [configuration[keyPath: path].map { String($0) } ?? "auto"]
+        case .word(let word): [word.text(configuration)]
+        case .list(let list): list.texts(configuration)
         }
     }
 
-    /// Reads `text` for this setting.
-    public func read(_ text: String) throws(OptionError) -> Choice {
+    /// The same in one line.
+    public func text(in configuration: NodeConfiguration) -> String {
+        texts(in: configuration).joined(separator: ", ")
+    }
+
+    /// Reads `values` and puts them where they belong. What is not a list takes one.
+    public func read(_ values: [String], into configuration: inout NodeConfiguration) throws(OptionError) {
+        if case .list(let list) = field { return try list.read(values, &configuration) }
+        guard values.count == 1, let text = values.first else {
+            throw OptionError(value: values.joined(separator: ", "), accepted: acceptedForm)
+        }
         switch field {
-        case .span(_, let range):
-            if let span = Nanoseconds(span: text), range.contains(span) { return Choice(setting: self, value: span.count) }
-        case .count(_, let range):
-            if let count = UInt32(text), range.contains(count) { return Choice(setting: self, value: UInt64(count)) }
+        case .span(let path, let range):
+            guard let span = Nanoseconds(span: text), range.contains(span) else { break }
+            configuration[keyPath: path] = span
+            return
+        case .count(let path, let range):
+            guard let count = UInt32(text), range.contains(count) else { break }
+            configuration[keyPath: path] = count
+            return
+        case .optionalCount(let path, let range):
+            let count = UInt32(text)
+            guard text == "auto" || count.map(range.contains) ?? false else { break }
+            configuration[keyPath: path] = count
+            return
+        case .word(let word):
+            return try word.read(text, &configuration)
+        case .list:
+            return
         }
         throw OptionError(value: text, accepted: acceptedForm)
-    }
-
-    /// A setting with the value that the operator chose for it.
-    public struct Choice: Sendable {
-        public let setting: Setting
-        let value: UInt64
-
-        /// Puts the value where it belongs.
-        public func apply(to settings: inout MeshSettings) {
-            switch setting.field {
-            case .span(let path, _): settings[keyPath: path] = Nanoseconds(value)
-            case .count(let path, _): settings[keyPath: path] = UInt32(value)
-            }
-        }
     }
 }
 
@@ -75,71 +192,6 @@ extension Setting {
         return found
     }
 
-    private static func span(
-        _ name: String, _ path: SpanPath, _ from: Nanoseconds, _ to: Nanoseconds,
-        _ summary: String
-    ) -> Setting {
-        Setting(name: name, field: .span(path, from...to), summary: summary)
-    }
-
-    private static func count(
-        _ name: String, _ path: CountPath, _ range: ClosedRange<UInt32>, _ summary: String
-    ) -> Setting {
-        Setting(name: name, field: .count(path, range), summary: summary)
-    }
-
-    private static let tick = Nanoseconds.milliseconds(1)
-    private static let hour = Nanoseconds.seconds(3_600)
-    private static let week = Nanoseconds.seconds(7 * 24 * 3_600)
-
-    /// Every setting, in the order in which they are printed.
-    public static let all: [Setting] = [
-        // Slots.
-        count("max-peers", \.maxPeers, 1...100_000, "Peers with an established link, at most"),
-        count("pending-limit", \.pendingLimit, 1...65_536, "Accepted sockets that have not said hello yet, at most"),
-        count("pending-per-address", \.pendingPerAddress, 1...65_536, "… of them from one address"),
-        count("pending-per-subnet", \.pendingPerSubnet, 1...65_536, "… of them from one /24 or /48"),
-        count("draining-limit", \.drainingLimit, 1...65_536, "Links that are being drained, at most"),
-        count("book-capacity", \.bookCapacity, 16...1_048_576, "Peers that the book remembers, at most"),
-        count("ban-capacity", \.banCapacity, 1...1_048_576, "Bans that are remembered, at most"),
-        // Dials.
-        count("dial-limit", \.dialLimit, 1...65_536, "Dials in flight, at most"),
-        count("dial-rate", \.dialRate, 1...100_000, "Dials a second, on average"),
-        count("dial-burst", \.dialBurst, 1...65_536, "Dials that may start at once"),
-        span("dial-timeout", \.dialTimeout, tick, hour, "How long a TCP connection may take to stand"),
-        span("greeting-timeout", \.greetingTimeout, tick, hour, "How long the greeting may take; at least twice the probe"),
-        span("probe-timeout", \.probeTimeout, tick, hour, "How long the older of two links has to show life"),
-        span("drain-timeout", \.drainTimeout, tick, hour, "How long a closed link may still be read"),
-        span("frame-timeout", \.frameTimeout, tick, hour, "How long a started frame may take to end"),
-        count("frame-minimum-rate", \.frameMinimumRate, 1...1_073_741_824, "… or how many bytes a second keep it going"),
-        // Keepalive.
-        span("ping-interval", \.pingInterval, tick, hour, "Time between pings"),
-        span("pong-timeout", \.pongTimeout, tick, hour, "How long a ping waits for any sign of life"),
-        count("regular-misses", \.regularMisses, 1...1_000, "Missed pings that close a regular peer's link"),
-        count("masternode-misses", \.masternodeMisses, 1...1_000, "Missed pings that close a masternode's link"),
-        count("progress-bytes", \.progressBytes, 1...1_073_741_824, "A peer that takes so much a pong-timeout misses nothing"),
-        span("progress-grace", \.progressGrace, tick, hour, "… for so long at most"),
-        // Schedule.
-        span("backoff-initial", \.backoffInitial, tick, hour, "Wait before the first redial; it doubles with each failure"),
-        span("backoff-max", \.backoffMax, tick, week, "Longest wait before a redial"),
-        count("jitter-percent", \.jitterPercent, 0...50, "Waits are spread by so many percent both ways"),
-        span("stable-after", \.stableAfter, tick, week, "A link that stood for so long clears its peer's failures"),
-        span("passive-wait", \.passiveWait, tick, hour, "The higher of two masternodes lets the lower dial for so long"),
-        count("masternode-failures", \.masternodeFailures, 1...1_000_000, "Failures after which a masternode is dialled slowly"),
-        count("regular-failures", \.regularFailures, 1...1_000_000, "Failures after which a peer is dialled slowly or forgotten"),
-        span("life-window", \.lifeWindow, tick, week, "Our own network counts as alive for so long after a sign of it"),
-        span("tombstone-time", \.tombstoneTime, tick, week, "A forgotten peer is not learnt again for so long"),
-        count("book-floor", \.bookFloor, 0...1_048_576, "The last so many known peers are never forgotten"),
-        span("demotion-delay", \.demotionDelay, tick, week, "A role outlives its registration by so long"),
-        span("self-memory", \.selfMemory, tick, week, "An endpoint that proved to be this node rests for so long"),
-        span("verify-interval", \.verifyInterval, tick, week, "One verifying dial a peer in this time"),
-        // Abuse.
-        count("ban-score", \.banScore, 1...1_000_000, "Points of provable abuse at which an address is banned"),
-        span("ban-time", \.banTime, tick, week, "… and for how long"),
-        // Discovery.
-        span("discovery-interval", \.discoveryInterval, tick, week, "Time between rounds that look for missing peers"),
-        count("share-limit", \.shareLimit, 0...1_000, "Peers named in one answer, at most"),
-        count("intake-burst", \.intakeBurst, 0...1_000_000, "Peers taken from one link at once"),
-        span("intake-period", \.intakePeriod, tick, week, "… and how long each further one takes"),
-    ]
+    /// The mesh's numbers.
+    public static let mesh = all.filter(\.section.isMesh)
 }

@@ -10,17 +10,20 @@ public struct DescriptorBudget: Hashable, Sendable {
     public let listeners: UInt64
     /// Standard streams, epoll, eventfds, signals, the reserve, and what the resolver opens in passing.
     public let own: UInt64
+    /// The control API's clients, and what it needs itself.
+    public let control: UInt64
 
     /// What the daemon itself keeps open or opens in passing, besides links and listeners.
-    public static let ownDescriptors: UInt64 = 24
+    public static let ownDescriptors: UInt64 = 40
 
-    public init(links: UInt64, listeners: UInt64, own: UInt64 = Self.ownDescriptors) {
+    public init(links: UInt64, listeners: UInt64, own: UInt64 = Self.ownDescriptors, control: UInt64 = 0) {
         self.links = links
         self.listeners = listeners
         self.own = own
+        self.control = control
     }
 
-    public var needed: UInt64 { links + listeners + own }
+    public var needed: UInt64 { links + listeners + own + control }
 
     /// Refuses, in words that say what to do, if `available` descriptors are too few.
     ///
@@ -36,7 +39,7 @@ public struct DescriptorBudget: Hashable, Sendable {
             : "lower --max-peers, --dial-limit, --pending-limit and --draining-limit"
         throw DaemonError(
             .configuration,
-            "this table needs \(needed) descriptors (\(links) for links, \(listeners) for listeners, \(own) for the node itself) "
+            "this table needs \(needed) descriptors (\(links) for links, \(listeners) for listeners, \(own) for the node itself, \(control) for the control API) "
                 + "but the system grants \(available): \(lowered), or raise the limit to \(needed) "
                 + "(`ulimit -Hn \(needed)` as root, or LimitNOFILE=\(needed) in the systemd unit)"
         )

@@ -25,6 +25,16 @@ enum Descriptors {
         _ = unsafe cepoll_read(eventfd, &value, MemoryLayout<UInt64>.size)
     }
 
+    /// How many descriptors the process has open now: the kernel's own list, not a count kept beside it.
+    static var open: UInt64 {
+        guard let folder = unsafe opendir("/proc/self/fd") else { return 0 }
+        defer { unsafe closedir(folder) }
+        var count: UInt64 = 0
+        while unsafe readdir(folder) != nil { count += 1 }
+        // Without `.`, `..` and the one that is being read.
+        return count > 3 ? count - 3 : 0
+    }
+
     /// Whether the descriptor is a terminal.
     static func isTerminal(_ descriptor: CInt) -> Bool {
         isatty(descriptor) == 1
@@ -32,7 +42,7 @@ enum Descriptors {
 
     /// Names the calling thread for `ps` and `top`. A name is a convenience: failure is no error.
     static func nameThread(_ name: String) {
-        let descriptor = unsafe open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
+        let descriptor = unsafe Glibc.open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return }
         var bytes = Array(name.utf8)
         _ = unsafe cepoll_write(descriptor, &bytes, bytes.count)

@@ -118,6 +118,8 @@ public enum SimulatorCommand {
             index += 1
         }
         if !namesMasternodes, !isFile { options.scenario.masternodes = min(options.scenario.nodes, 4_096) }
+        // What a step does takes its time to show, however few hours are asked for.
+        if !isFile { options.scenario.outlastSteps() }
         if let complaint = options.scenario.complaint { throw Complaint(text: complaint) }
         return options
     }

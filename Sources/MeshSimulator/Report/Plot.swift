@@ -1,10 +1,14 @@
-// The run as a picture: time from left to right, links up above, dials a second below, the scenario's steps as marks.
+// The run as a picture: time from left to right, links up above, dials a second below, the scenario's steps as marks. Pairs of
+// masternodes have a scale of their own, on the right, as they are few beside all links; dials are drawn by their logarithm, as a
+// start would leave nothing to be seen of the rest.
+
+import Glibc
 
 /// An SVG of a report's samples.
 struct Plot {
     private let report: Report
     private let left = 84.0
-    private let width = 860.0
+    private let width = 820.0
     private let upper = (top: 84.0, height: 240.0)
     private let lower = (top: 374.0, height: 150.0)
     private let full = (width: 980.0, height: 590.0)
@@ -15,7 +19,8 @@ struct Plot {
 
     var svg: String {
         let linkTop = ceiling(report.samples.map { Double($0.links) }.max() ?? 1)
-        let dialTop = ceiling(report.samples.map(\.dials).max() ?? 1)
+        let pairTop = hasRegular ? ceiling(report.samples.map { Double(max($0.pairs, $0.expected)) }.max() ?? 1) : linkTop
+        let dialTop = decade(report.samples.map(\.dials).max() ?? 1)
         var parts = [
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 \(text(full.width)) \(text(full.height))\" font-family=\"DejaVu Sans, sans-serif\" font-size=\"12\">",
             "<rect width=\"\(text(full.width))\" height=\"\(text(full.height))\" fill=\"white\"/>",
@@ -23,15 +28,16 @@ struct Plot {
             label(subtitle, left, 48, colour: "#555"),
         ]
         parts += axis(upper.top, upper.height, linkTop, "links up")
-        parts += axis(lower.top, lower.height, dialTop, "dials a second")
+        parts += dialAxis(dialTop)
         parts += phases
         parts.append(line(report.samples.map { ($0.at, Double($0.links)) }, upper, linkTop, "#1f6fb4"))
         if report.scenario.masternodes > 1 {
-            parts.append(line(report.samples.map { ($0.at, Double($0.expected)) }, upper, linkTop, "#999", dashes: "5 4"))
-            parts.append(line(report.samples.map { ($0.at, Double($0.pairs)) }, upper, linkTop, "#2a9d3a"))
+            if hasRegular { parts += pairAxis(pairTop) }
+            parts.append(line(report.samples.map { ($0.at, Double($0.pairs)) }, upper, pairTop, "#2a9d3a"))
+            parts.append(line(report.samples.map { ($0.at, Double($0.expected)) }, upper, pairTop, "#666", dashes: "5 4"))
             parts += legend
         }
-        parts.append(area(report.samples.map { ($0.at, $0.dials) }, lower, dialTop))
+        parts.append(area(report.samples.map { ($0.at, logarithm($0.dials)) }, lower, logarithm(dialTop)))
         parts += timeAxis
         for violation in report.violations {
             let place = x(violation.at)
@@ -45,6 +51,8 @@ struct Plot {
         let verdict = report.violations.isEmpty ? "all invariants held" : "\(report.violations.count) violations"
         return "\(scenario.nodes) nodes, \(scenario.masternodes) masternodes, \(Span.text(scenario.duration)), seed \(scenario.seed): \(verdict)"
     }
+
+    private var hasRegular: Bool { report.scenario.nodes > report.scenario.masternodes }
 
     // Places.
 
@@ -63,6 +71,16 @@ struct Plot {
         for factor in [1.0, 2, 5, 10] where factor * power >= value { return max(factor * power, 1) }
         return power * 10
     }
+
+    /// The next power of ten.
+    private func decade(_ value: Double) -> Double {
+        var power = 10.0
+        while power < value { power *= 10 }
+        return power
+    }
+
+    /// Zero stays zero; a tenth of a dial a second can be seen.
+    private func logarithm(_ value: Double) -> Double { log10(1 + 10 * max(value, 0)) }
 
     // Strokes.
 
@@ -87,6 +105,33 @@ struct Plot {
         for step in 0...4 {
             let value = ceiling * Double(step) / 4
             let place = top + height * (1 - Double(step) / 4)
+            parts.append("<line x1=\"\(text(left))\" x2=\"\(text(left + width))\" y1=\"\(text(place))\" y2=\"\(text(place))\" stroke=\"#ddd\"/>")
+            parts.append(label(number(value), left - 8, place + 4, anchor: "end", colour: "#555"))
+        }
+        return parts
+    }
+
+    /// The green scale of the masternodes' pairs.
+    private func pairAxis(_ ceiling: Double) -> [String] {
+        let right = left + width
+        var parts = [label("pairs", right + 50, upper.top - 10, anchor: "end", weight: "bold", colour: "#1f7a2c")]
+        for step in 0...4 {
+            let place = upper.top + upper.height * (1 - Double(step) / 4)
+            parts.append(label(number(ceiling * Double(step) / 4), right + 8, place + 4, colour: "#1f7a2c"))
+        }
+        return parts
+    }
+
+    private func dialAxis(_ ceiling: Double) -> [String] {
+        var parts = [label("dials a second", left - 70, lower.top - 10, weight: "bold")]
+        var values = [0.0]
+        var value = ceiling
+        while value >= 1 {
+            values.append(value)
+            value /= ceiling > 1_000 ? 100 : 10
+        }
+        for value in values {
+            let place = lower.top + lower.height * (1 - logarithm(value) / logarithm(ceiling))
             parts.append("<line x1=\"\(text(left))\" x2=\"\(text(left + width))\" y1=\"\(text(place))\" y2=\"\(text(place))\" stroke=\"#ddd\"/>")
             parts.append(label(number(value), left - 8, place + 4, anchor: "end", colour: "#555"))
         }
@@ -120,11 +165,11 @@ struct Plot {
     }
 
     private var legend: [String] {
-        let entries = [("all links", "#1f6fb4"), ("masternode pairs with a link", "#2a9d3a"), ("pairs that should have one", "#999")]
+        let entries = [("all links", "#1f6fb4"), ("masternode pairs with a link", "#2a9d3a"), ("pairs that should have one", "#666")]
         var parts: [String] = []
-        var place = left + width - 520
+        var place = left + width - 510
         for (name, colour) in entries {
-            let base = upper.top + upper.height + 20
+            let base = 28.0
             parts.append("<line x1=\"\(text(place))\" x2=\"\(text(place + 22))\" y1=\"\(text(base - 4))\" y2=\"\(text(base - 4))\" stroke=\"\(colour)\" stroke-width=\"3\"/>")
             parts.append(label(name, place + 28, base))
             place += 50 + Double(name.count) * 6.6
@@ -140,7 +185,9 @@ struct Plot {
     }
 
     private func number(_ value: Double) -> String {
-        value == value.rounded() ? "\(Int(value))" : text(value)
+        guard value == value.rounded() else { return text(value) }
+        let digits = Array("\(Int(value))")
+        return digits.enumerated().map { ($0.offset > 0 && (digits.count - $0.offset) % 3 == 0 ? "," : "") + String($0.element) }.joined()
     }
 
     /// One decimal, without a formatter.

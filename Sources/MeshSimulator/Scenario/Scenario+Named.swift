@@ -58,8 +58,13 @@ extension Scenario {
             ]
         default: return false
         }
-        if let last = steps.last { duration = max(duration, last.at + 15 * minute) }
+        outlastSteps()
         return true
+    }
+
+    /// A run goes on for a quarter of an hour after its last step.
+    mutating func outlastSteps() {
+        if let last = steps.last { duration = max(duration, last.at + 900_000) }
     }
 
     /// Walls that let only one side dial, a cut in one direction, frozen processes and leaping clocks.

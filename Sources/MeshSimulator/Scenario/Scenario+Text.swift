@@ -1,5 +1,9 @@
 // The scenario file: one word and its values a line. What is written here is read there, and the other way round.
 
+#if MESH_CANARIES
+    import PeerMesh
+#endif
+
 /// A line of a scenario file, or an option, that cannot be read.
 public struct ScenarioError: Error, Equatable {
     public var line: Int
@@ -18,6 +22,9 @@ extension Scenario {
         if registryForAll { lines.append("registry all") }
         if let statedBound { lines.append("bound \(Span.text(statedBound))") }
         if let checkEvery { lines.append("check \(checkEvery)") }
+        #if MESH_CANARIES
+            if let canary { lines.append("canary \(canary)") }
+        #endif
         lines += groups.map { "group \($0.name) \($0.size.text) \($0.among.rawValue)" }
         lines += steps.map { "at \(Span.text($0.at)) \($0.action.text)" }
         return lines.joined(separator: "\n") + "\n"
@@ -63,6 +70,11 @@ extension Scenario {
         case "registry" where value == "all" || value == "masternodes": registryForAll = value == "all"
         case "bound": return Span.read(value).map { statedBound = $0 } != nil
         case "check": return Int(value).map { checkEvery = max(1, $0) } != nil
+        #if MESH_CANARIES
+            case "canary":
+                canary = Canary.allCases.first { "\($0)" == value }
+                return canary != nil
+        #endif
         default: return false
         }
         return true

@@ -27,6 +27,10 @@ public struct Scenario: Equatable, Sendable {
     public var statedBound: Int?
     /// One touched mesh in so many is checked in full; nil: every one in small worlds, else a sample.
     public var checkEvery: Int?
+    #if MESH_CANARIES
+        /// The wrong version of a policy that every node runs with.
+        var canary: Canary?
+    #endif
     public var groups: [Group] = []
     public var steps: [Step] = []
 
@@ -57,6 +61,9 @@ public struct Scenario: Equatable, Sendable {
         settings.maxPeers = UInt32(maxPeers ?? (role == .masternode ? max(usual, masternodes + 30) : usual))
         settings.bookCapacity = UInt32(book ?? max(256, masternodes + (isLarge ? 0 : 256)))
         settings.banCapacity = 64
+        #if MESH_CANARIES
+            settings.canary = canary
+        #endif
         if isLarge {
             settings.shareLimit = 64
             settings.pendingLimit = 32

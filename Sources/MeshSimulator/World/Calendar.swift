@@ -103,6 +103,9 @@ struct Calendar: ~Copyable {
         pending += 1
     }
 
+    /// The first entry of the millisecond `at`, or -1. It stays; the next one is `next` of it.
+    func first(at: Int) -> Int32 { buckets[at & (Calendar.horizon - 1)].first }
+
     /// Takes the first entry of the millisecond `at`, or -1. The caller releases it or files it again.
     mutating func take(at: Int) -> Int32 {
         let bucket = at & (Calendar.horizon - 1)

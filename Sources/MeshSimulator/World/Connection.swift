@@ -60,6 +60,12 @@ struct Connection: BitwiseCopyable {
         set { if end == 0 { dialled = newValue } else { accepted = newValue } }
     }
 
+    /// That end, and the node at the other one: without a copy of the whole.
+    @inline(__always)
+    func ends(seenFrom end: UInt8) -> (Side, Int32) {
+        end == 0 ? (dialled, accepted.node) : (accepted, dialled.node)
+    }
+
     var isOver: Bool { !dialled.isOpen && !accepted.isOpen && inFlight == 0 }
 }
 

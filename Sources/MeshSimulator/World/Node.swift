@@ -25,30 +25,32 @@ enum NodeState: UInt8 {
 }
 
 struct Node: ~Copyable {
-    var mesh: Mesh
-    var state = NodeState.down
-    let role: Role
-    let address: Address
-    /// Where its packets seem to come from.
-    var source: UInt32
-    var settings: MeshSettings
-    /// Its clock is this many milliseconds ahead of the world's.
-    var clockLead = 0
+    // What every packet and every wake touches comes first, the mesh's own first lines behind it.
     /// The millisecond of its next `wake` entry; `.max` if it has none.
     var wakeAt = Int.max
+    /// Its clock is this many milliseconds ahead of the world's.
+    var clockLead = 0
     /// Connections by link slot: index × 2 + end, or -1.
     var connections: Table<Int32>
-
-    // The network around it.
+    /// What it reads, it reads so many milliseconds late.
+    var slowness = 0
     /// The groups that it belongs to, one bit each.
     var groups: UInt16 = 0
+    var state = NodeState.down
+    var lie: Lie?
     /// Nobody can dial it.
     var isFirewalled = false
     /// It knows no endpoint of its own and states none.
     var statesNone = false
-    /// What it reads, it reads so many milliseconds late.
-    var slowness = 0
-    var lie: Lie?
+    let role: Role
+    var mesh: Mesh
+    /// The lines of all that.
+    static var hotLines: Int { 7 }
+
+    let address: Address
+    /// Where its packets seem to come from.
+    var source: UInt32
+    var settings: MeshSettings
     /// Milliseconds up and down, if it flaps.
     var flapUp = 0
     var flapDown = 0

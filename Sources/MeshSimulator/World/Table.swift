@@ -1,6 +1,8 @@
 // Growable tables of plain or move-only values: the memory of a world. The one file here that touches raw memory; an index
 // out of range traps.
 
+import CPrefetch
+
 /// A table that grows by doubling, hands out indices, and never moves an element to another index.
 @safe
 struct Table<Element: ~Copyable>: ~Copyable {
@@ -36,6 +38,13 @@ struct Table<Element: ~Copyable>: ~Copyable {
         }
     }
 
+    /// Asks for the first `lines` cache lines of the element. See `World+Lookahead.swift`.
+    @inline(__always)
+    func prefetch(_ index: Int, lines: Int) {
+        precondition(index >= 0 && index < count, "table index out of range")
+        cprefetch(UInt(bitPattern: unsafe base + index), CInt(lines))
+    }
+
     /// Adds `element` and returns its index.
     @discardableResult
     mutating func append(_ element: consuming Element) -> Int {
@@ -44,6 +53,9 @@ struct Table<Element: ~Copyable>: ~Copyable {
         count += 1
         return count - 1
     }
+
+    /// Forgets every element; plain ones only need no more than that.
+    mutating func empty() where Element: BitwiseCopyable { count = 0 }
 
     private mutating func grow() {
         let larger = unsafe Table.memory(capacity * 2)

@@ -100,12 +100,12 @@ extension World {
 
     private mutating func receive(_ entry: Entry, _ index: Int, _ receiver: Int) {
         let end = entry.end
-        let side = connections[index][end]
         if entry.kind == .accept {
             take(index, receiver)
             return
         }
-        if connections[index].isSilent || isLost(index, from: connections[index][1 - end].node, to: side.node) {
+        let (side, sender) = connections[index].ends(seenFrom: end)
+        if connections[index].isSilent || isLost(index, from: sender, to: side.node) {
             drop(entry.kind, entry.payload)
             return
         }

@@ -32,6 +32,8 @@ public struct World: ~Copyable {
     var hasSlowNodes = false
     var nextStep = 0
     var dialledPorts: UInt16 = 0
+    var readsAhead: Bool
+    var ahead = Lookahead()
 
     // What is measured.
     var pairs: PairTable
@@ -53,6 +55,7 @@ public struct World: ~Copyable {
         groups = scenario.groups.map(\.name)
         checkEvery = scenario.checkEvery ?? (scenario.nodes <= 16 ? 1 : scenario.nodes <= 200 ? 1_024 : 16_384)
         nodes = Table(reserving: scenario.nodes)
+        readsAhead = scenario.nodes >= Lookahead.fewestNodes
         pairs = PairTable(size: scenario.masternodes)
         report = Report(scenario)
         assert(MemoryLayout<Connection>.stride == 64)
@@ -107,10 +110,13 @@ public struct World: ~Copyable {
     }
 
     private mutating func runMillisecond() {
+        var known = 0
         while true {
+            if readsAhead, known == 0 { known = lookAhead() }
             let index = calendar.take(at: now)
             if index < 0 { return }
             run(index)
+            known -= 1
         }
     }
 

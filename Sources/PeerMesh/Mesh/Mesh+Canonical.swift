@@ -62,7 +62,7 @@ extension Mesh {
         switch link.state {
         case .established:
             sink.feed(age(link.establishedAt, at: now, upTo: settings.dialTimeout + settings.greetingTimeout))
-            sink.feed(left(keepaliveDeadline(of: link), at: now))
+            sink.feed(left(keepaliveDeadline(ofLink: slot), at: now))
             sink.feed(left(link.probeUntil, at: now))
             if link.row >= 0 {
                 // Whether the session counts as long, and how much is missing.

@@ -33,15 +33,14 @@ public enum DialQueue: UInt8, Hashable, Sendable, BitwiseCopyable {
 extension Mesh {
     /// Whether this node may open a link to the peer in `row` now.
     func mayDial(row: Int, at now: Instant) -> DialVerdict {
-        let peer = peers[row]
-        switch peer.schedule {
-        case .none: return .no(peer.dial >= 0 ? .dialInFlight : .alreadyLinked)
-        case .off(.banned): return .no(.banned(until: bans.covering(peer.endpoint.address, at: now)?.until ?? now))
+        switch peers[row].schedule {
+        case .none: return .no(peers[row].dial >= 0 ? .dialInFlight : .alreadyLinked)
+        case .off(.banned): return .no(.banned(until: bans.covering(peers[row].endpoint.address, at: now)?.until ?? now))
         case .off(let why): return .no(.off(why))
         case .wait(let until, let why): return .wait(until: until, why)
         case .ready: break
         }
-        if peer.role == .regular, !hasRegularRoom { return .queue(.slot) }
+        if peers[row].role == .regular, !hasRegularRoom { return .queue(.slot) }
         if let full = dialBudget(at: now) { return .queue(full) }
         return .yes
     }
@@ -65,7 +64,8 @@ extension Mesh {
     mutating func pump(at now: Instant) {
         guard isStarted, !isStopping else { return }
         pump(PeerList.readyMasternode, at: now)
-        pump(PeerList.readyRegular, at: now)
+        // What waits for a slot waits: its row is not looked at for every event.
+        if peerLists.first(PeerList.readyRegular) >= 0, hasRegularRoom { pump(PeerList.readyRegular, at: now) }
     }
 
     private mutating func pump(_ list: Int, at now: Instant) {

@@ -84,6 +84,24 @@ extension Mesh {
         if isStarted, !isStopping, !wheel.isArmed(fill) { wheel.arm(fill, at: now + .milliseconds(100)) }
     }
 
+    /// A peer of an earlier life. Who is wanted anyway needs no memory.
+    mutating func recall(_ endpoint: Endpoint, _ memory: Recollection, at now: Instant) {
+        guard endpoint.isDialable, endpoint != ownEndpoint, row(of: endpoint) < 0 else { return }
+        switch memory {
+        case .known, .linked:
+            let row = makeRow(endpoint, .learnt, at: now)
+            guard row >= 0 else { return }
+            peers[row].isChosen = memory == .linked
+            refresh(row, at: now)
+        case .forgotten(let until):
+            guard until > now else { return }
+            let row = makeRow(endpoint, [], at: now)
+            guard row >= 0 else { return }
+            peers[row].tombstoneUntil = until
+            refresh(row, at: now)
+        }
+    }
+
     /// A bucket a link: load is slowed, not punished.
     private mutating func takeIntake(_ slot: Int, at now: Instant) -> Bool {
         let period = max(settings.intakePeriod.count, 1)

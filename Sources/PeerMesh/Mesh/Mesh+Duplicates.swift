@@ -134,6 +134,14 @@ extension Mesh {
         if held >= 0, links[held].state == .held { refuse(held, .duplicate, .duplicate, at: now) }
     }
 
+    /// The incumbent's slot goes to another peer: the newcomer that waits for its end must not take it instead.
+    mutating func turnAwayHeld(of incumbent: Int, at now: Instant) {
+        guard links[incumbent].probeUntil != .never else { return }
+        let held = Int(links[incumbent].rival)
+        endProbe(of: incumbent)
+        if held >= 0, links[held].state == .held { refuse(held, .full, .full, at: now) }
+    }
+
     /// The incumbent lives: the newcomer is one too many. If both claim one endpoint, a verifying dial settles it.
     mutating func probeAnswered(_ incumbent: Int, at now: Instant) {
         let newcomer = Int(links[incumbent].rival)
@@ -242,6 +250,7 @@ extension Mesh {
             if peers[row].established == Int32(incumbent) { peers[row].established = -1 }
             relist(incumbent)
         } else {
+            turnAwayHeld(of: incumbent, at: now)
             close(incumbent, .full, at: now)
         }
         establish(newcomer, at: now)

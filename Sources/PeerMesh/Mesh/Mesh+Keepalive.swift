@@ -50,21 +50,24 @@ extension Mesh {
     }
 
     mutating func ponged(_ slot: Int, nonce: UInt64, at now: Instant) {
-        let keepalive = links[slot].keepalive
-        guard keepalive.isOutstanding, keepalive.nonce == nonce else { return }
-        links[slot].keepalive.roundTrip = now - (keepalive.takenAt ?? keepalive.queuedAt)
+        guard links[slot].keepalive.isOutstanding, links[slot].keepalive.nonce == nonce else { return }
+        lastRoundTrip = now - (links[slot].keepalive.takenAt ?? links[slot].keepalive.queuedAt)
+        roundTripsMeasured &+= 1
+        links[slot].keepalive.roundTrip = lastRoundTrip
         lifeSeen(slot, at: now)
     }
 
-    func keepaliveDeadline(of link: Link) -> Instant {
-        link.keepalive.isOutstanding ? link.keepalive.countsFrom + settings.pongTimeout : link.keepalive.nextPing
+    // By slot, not by value: a copy of a link is four cache lines, and two of them are seldom warm.
+
+    func keepaliveDeadline(ofLink slot: Int) -> Instant {
+        links[slot].keepalive.isOutstanding ? links[slot].keepalive.countsFrom + settings.pongTimeout : links[slot].keepalive.nextPing
     }
 
     /// A started frame has `frameTimeout`, and more only while it keeps up the minimum rate.
-    func frameDeadline(of link: Link) -> Instant {
-        guard link.frameStarted != .never else { return .never }
-        let earned = Nanoseconds.seconds(UInt64(link.framePartial)) / UInt64(max(settings.frameMinimumRate, 1))
-        return link.frameStarted + max(settings.frameTimeout, earned)
+    func frameDeadline(ofLink slot: Int) -> Instant {
+        guard links[slot].frameStarted != .never else { return .never }
+        let earned = Nanoseconds.seconds(UInt64(links[slot].framePartial)) / UInt64(max(settings.frameMinimumRate, 1))
+        return links[slot].frameStarted + max(settings.frameTimeout, earned)
     }
 
     mutating func establishedDue(_ slot: Int, at now: Instant) {
@@ -72,11 +75,11 @@ extension Mesh {
             probeSilent(slot, at: now)
             return
         }
-        if frameDeadline(of: links[slot]) <= now {
+        if frameDeadline(ofLink: slot) <= now {
             close(slot, .frameTimeout, at: now)
             return
         }
-        if keepaliveDeadline(of: links[slot]) <= now, !keepAlive(slot, at: now) {
+        if keepaliveDeadline(ofLink: slot) <= now, !keepAlive(slot, at: now) {
             close(slot, .keepaliveTimeout, at: now)
             return
         }
@@ -85,19 +88,18 @@ extension Mesh {
 
     /// One step of the keepalive, due now. False if the link is dead.
     private mutating func keepAlive(_ slot: Int, at now: Instant) -> Bool {
-        let link = links[slot]
-        guard link.keepalive.isOutstanding else {
+        guard links[slot].keepalive.isOutstanding else {
             noteStability(slot)
             ping(slot, at: now)
             return true
         }
-        if link.lastByte > link.keepalive.queuedAt {
+        if links[slot].lastByte > links[slot].keepalive.queuedAt {
             lifeSeen(slot, at: now)
             if links[slot].keepalive.nextPing <= now { ping(slot, at: now) }
             return true
         }
-        let isDraining = link.keepalive.drained >= settings.progressBytes
-        if isDraining, link.keepalive.graceUntil == .never {
+        let isDraining = links[slot].keepalive.drained >= settings.progressBytes
+        if isDraining, links[slot].keepalive.graceUntil == .never {
             links[slot].keepalive.graceUntil = now + settings.progressGrace
         }
         if isDraining, now < links[slot].keepalive.graceUntil {
@@ -145,7 +147,7 @@ extension Mesh {
     /// A continuous link of `stableAfter`, to its last byte, clears the peer's failures.
     private mutating func noteStability(_ slot: Int) {
         let row = Int(links[slot].row)
-        guard row >= 0, peers[row].established == Int32(slot) else { return }
+        guard row >= 0, peers[row].failures > 0, peers[row].established == Int32(slot) else { return }
         if links[slot].lastByte - peers[row].linkedSince >= settings.stableAfter { peers[row].failures = 0 }
     }
 }

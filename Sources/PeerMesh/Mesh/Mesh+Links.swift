@@ -37,12 +37,12 @@ extension Mesh {
     }
 
     func list(for slot: Int) -> Int {
-        let link = links[slot]
-        let isMasternode = link.row >= 0 && peers[Int(link.row)].role == .masternode
-        return switch link.state {
+        let row = Int(links[slot].row)
+        let isMasternode = row >= 0 && peers[row].role == .masternode
+        return switch links[slot].state {
         case .closed: LinkList.free
         case .connecting, .securing, .greeting, .held:
-            link.direction == .inbound ? LinkList.pending : isMasternode ? LinkList.dialMasternode : LinkList.dialRegular
+            links[slot].direction == .inbound ? LinkList.pending : isMasternode ? LinkList.dialMasternode : LinkList.dialRegular
         case .established: isMasternode ? LinkList.masternode : LinkList.regular
         case .draining: LinkList.draining
         }

@@ -21,6 +21,14 @@ public struct Census: Hashable, Sendable, BitwiseCopyable {
     public init() {}
 }
 
+/// Which end of a pair is to dial first: the direction rule's answer for one peer.
+public enum DialTurn: UInt8, Hashable, Sendable, BitwiseCopyable, CaseIterable {
+    /// No preference: whoever can.
+    case either
+    case ours
+    case theirs
+}
+
 /// One peer of the book, as it stands.
 public struct PeerReport: Hashable, Sendable, BitwiseCopyable {
     public var peer: PeerID
@@ -31,6 +39,10 @@ public struct PeerReport: Hashable, Sendable, BitwiseCopyable {
     public var schedule: Schedule
     /// What stands between this peer and a dial now: the value that the core decides by.
     public var verdict: DialVerdict
+    /// When its schedule takes its next step by itself; nil if no clock decides that.
+    public var nextStep: Instant?
+    /// Whose turn it is, by the same rule that holds a dial back.
+    public var turn: DialTurn
     public var failures: UInt32
     public var established: LinkID?
     public var held: LinkID?
@@ -97,7 +109,8 @@ extension Mesh {
         let peer = peers[row]
         return PeerReport(
             peer: peerID(of: row), endpoint: peer.endpoint, desire: peer.desire, role: peer.role, view: view(of: row),
-            schedule: peer.schedule, verdict: mayDial(row: row, at: now), failures: peer.failures,
+            schedule: peer.schedule, verdict: mayDial(row: row, at: now),
+            nextStep: nextStep(of: row) == .never ? nil : nextStep(of: row), turn: turn(of: peer), failures: peer.failures,
             established: peer.established >= 0 ? id(of: Int(peer.established)) : nil,
             held: peer.held >= 0 ? id(of: Int(peer.held)) : nil, dial: peer.dial >= 0 ? id(of: Int(peer.dial)) : nil,
             linkedSince: peer.linkedSince == .never ? nil : peer.linkedSince, lastSuccess: peer.lastSuccess,
@@ -108,6 +121,14 @@ extension Mesh {
     /// Every link that is not closed. O(links).
     public func forEachLink(_ body: (LinkReport) -> Void) {
         for slot in 0..<links.count where links[slot].state != .closed { body(report(link: slot)) }
+    }
+
+    /// Class, direction and state of every link that is not closed: what a tally needs, for a tenth of a report's cost.
+    public func forEachLinkState(_ body: (LinkID, Role, Direction, LinkState) -> Void) {
+        for slot in 0..<links.count where links[slot].state != .closed {
+            let row = Int(links[slot].row)
+            body(id(of: slot), row >= 0 ? peers[row].role : .regular, links[slot].direction, links[slot].state)
+        }
     }
 
     /// The link with this id, or nil if its generation is over.
@@ -128,6 +149,19 @@ extension Mesh {
     public func mayDial(_ endpoint: Endpoint, at now: Instant) -> DialVerdict {
         let row = row(of: endpoint)
         return row >= 0 ? mayDial(row: row, at: now) : .no(.unknownPeer)
+    }
+
+    private func turn(of peer: Peer) -> DialTurn {
+        guard prefersOrder(with: peer), let own = ownEndpoint else { return .either }
+        return own > peer.endpoint ? .theirs : .ours
+    }
+
+    /// Addresses with points of provable abuse, as they stand now. O(scores).
+    public func forEachScore(at now: Instant, _ body: (IPAddress, UInt32) -> Void) {
+        scores.forEach { address, _, _ in
+            let points = scores.points(of: address, at: now)
+            if points > 0 { body(address, points) }
+        }
     }
 
     /// Bans and trust in force.

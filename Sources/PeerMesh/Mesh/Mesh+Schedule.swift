@@ -65,11 +65,13 @@ extension Mesh {
 
     /// Direction, a preference with a deadline: between two masternodes of our dialect the lower endpoint dials.
     func prefersTheirDial(_ peer: Peer) -> Bool {
-        guard settings.isNativeDialect, settings.role == .masternode, peer.role == .masternode, !peer.isForeign else {
-            return false
-        }
-        guard let own = ownEndpoint else { return false }
+        guard prefersOrder(with: peer), let own = ownEndpoint else { return false }
         return own > peer.endpoint
+    }
+
+    /// Whether the rule of direction holds between us and the peer, as far as we know our own endpoint.
+    func prefersOrder(with peer: Peer) -> Bool {
+        settings.isNativeDialect && settings.role == .masternode && peer.role == .masternode && !peer.isForeign
     }
 
     /// A wait begins: the passive wait runs beside whatever backoff there is.

@@ -36,7 +36,7 @@ extension Mesh {
     }
 
     /// Why a socket from `address` is not even pending, or nil. A registered address takes the place of the oldest
-    /// unknown one (gotcha 33).
+    /// unknown one (trap 33).
     private mutating func admit(address: IPAddress, at now: Instant) -> CloseReason? {
         if isStopping || !isStarted { return .shutdown }
         let pending = linkLists.count(LinkList.pending)
@@ -131,6 +131,7 @@ extension Mesh {
     private mutating func evictRegular(at now: Instant) -> Bool {
         let victim = linkLists.last(LinkList.regular)
         guard victim >= 0 else { return false }
+        turnAwayHeld(of: victim, at: now)
         close(victim, .evicted, at: now)
         return true
     }

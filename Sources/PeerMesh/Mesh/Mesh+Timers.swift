@@ -34,14 +34,13 @@ extension Mesh {
 
     /// The deadline of a link in its present state; `.never` where another event is named as its end.
     func deadline(ofLink slot: Int) -> Instant {
-        let link = links[slot]
-        switch link.state {
-        case .closed: return .never
-        case .connecting: return link.since + settings.dialTimeout
-        case .securing, .greeting: return link.since + settings.greetingTimeout
-        case .held: return .never  // Its incumbent's probe ends it.
-        case .established: return min(keepaliveDeadline(of: link), frameDeadline(of: link), link.probeUntil)
-        case .draining: return link.since + settings.drainTimeout
+        switch links[slot].state {
+        case .closed: .never
+        case .connecting: links[slot].since + settings.dialTimeout
+        case .securing, .greeting: links[slot].since + settings.greetingTimeout
+        case .held: .never  // Its incumbent's probe ends it.
+        case .established: min(keepaliveDeadline(ofLink: slot), frameDeadline(ofLink: slot), links[slot].probeUntil)
+        case .draining: links[slot].since + settings.drainTimeout
         }
     }
 

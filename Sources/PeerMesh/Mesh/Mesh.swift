@@ -9,21 +9,31 @@ public import Timers
 /// After every `handle` or `advance`, take the actions out with `nextAction()` until it is nil, and perform them in order.
 /// Not thread-safe: it belongs to whoever holds it.
 public struct Mesh: ~Copyable {
-    public let settings: MeshSettings
+    // In the order in which they are touched: a byte, a ping, a pong and their timers stay within the first lines.
+    var wheel: TimerWheel
     var links: Slab<Link>
-    var peers: Slab<Peer>
-    var linkLists: IndexLists
+    var actions: FixedQueue<Action>
+    var transitions: FixedQueue<Transition>
+    var random: Random
+    var isStarted = false
+    var isStopping = false
+    /// The last sign that our own network works: a byte, a connection, or a refusal, from anybody.
+    var lastLife: Instant?
+    /// Pongs that measured a round trip, and what the last one measured: the driver's histogram is fed from these. Of no
+    /// consequence to any rule, and so no part of the state that is compared.
+    public internal(set) var roundTripsMeasured: UInt64 = 0
+    public internal(set) var lastRoundTrip = Nanoseconds.zero
     var peerLists: IndexLists
+    public internal(set) var settings: MeshSettings
+    var linkLists: IndexLists
+    var peers: Slab<Peer>
+
     /// Rows by endpoint.
     var endpoints: HashIndex
     /// Links by the process nonce that they showed; rows (offset by the link capacity) by the one that is proven.
     var nonces: HashIndex
     var bans: BanTable
     var scores: ScoreTable
-    var wheel: TimerWheel
-    var random: Random
-    var actions: FixedQueue<Action>
-    var transitions: FixedQueue<Transition>
     /// Transitions that found the queue full: the driver did not take them.
     public internal(set) var lostTransitions: UInt64 = 0
 
@@ -32,10 +42,6 @@ public struct Mesh: ~Copyable {
 
     /// Where we can be dialled, if we know.
     public internal(set) var ownEndpoint: Endpoint?
-    var isStarted = false
-    var isStopping = false
-    /// The last sign that our own network works: a byte, a connection, or a refusal, from anybody.
-    var lastLife: Instant?
     /// When the next dial fits the rate, by the generic cell rate algorithm (ITU-T I.371).
     var dialSlotAt: Instant = .zero
     /// How often phase 3 found a wanted masternode without a step. Stays 0.
@@ -55,10 +61,10 @@ public struct Mesh: ~Copyable {
 
     /// The lists that rows are on.
     enum PeerList {
-        static let free = 0
-        static let idle = 1
-        static let readyMasternode = 2
-        static let readyRegular = 3
+        static let readyMasternode = 0
+        static let readyRegular = 1
+        static let idle = 2
+        static let free = 3
         static let count = 4
     }
 
@@ -125,6 +131,7 @@ public struct Mesh: ~Copyable {
         case .unban(let subnet): unban(subnet, at: now)
         case .trust(let subnet): trust(subnet, at: now)
         case .untrust(let subnet): untrust(subnet, at: now)
+        case .recalled(let endpoint, let memory): recall(endpoint, memory, at: now)
         case .ownEndpoint(let endpoint): setOwnEndpoint(endpoint, at: now)
         case .start: start(at: now)
         case .shutdown: shutdown(at: now)

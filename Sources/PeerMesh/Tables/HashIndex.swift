@@ -1,5 +1,5 @@
 // From a 64-bit hash to the indices that have it: open addressing, linear probing, deletion by shifting back, so that
-// no tombstone ever slows it (gotcha 23). The caller compares the full key.
+// no tombstone ever slows it (trap 23). The caller compares the full key.
 
 /// Several indices may share a hash. Expected O(1); the table is at most half full by construction.
 struct HashIndex: ~Copyable {

@@ -15,9 +15,9 @@ struct IndexLists: ~Copyable {
         var count: Int32 = 0
     }
 
-    private var nodes: Slab<Node>
     /// Inline, as every event asks for some of them: in a table of their own they are a cold line an event.
     private var heads = [8 of Head](repeating: Head())
+    private var nodes: Slab<Node>
 
     init(lists: Int, capacity: Int) {
         precondition(lists <= 8)

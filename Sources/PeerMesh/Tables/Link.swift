@@ -19,7 +19,7 @@ public enum LinkIdentity: UInt8, Hashable, Sendable, BitwiseCopyable {
 }
 
 struct Link: BitwiseCopyable {
-    // What a ping, a pong and a byte touch stands together: three cache lines of seven.
+    // What a ping, a pong and a byte touch stands together: two cache lines of four.
     var generation: UInt32 = 0
     var state: LinkState = .closed
     var direction: Direction = .inbound

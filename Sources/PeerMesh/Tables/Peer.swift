@@ -58,13 +58,11 @@ public enum OffReason: UInt8, Hashable, Sendable, BitwiseCopyable {
 }
 
 struct Peer: BitwiseCopyable {
+    // What a ping and a schedule's change touch: one cache line.
     var generation: UInt32 = 0
     var isUsed = false
-    var endpoint: Endpoint
     var desire: Desire = []
     var role: Role = .regular
-    /// When a demoted masternode becomes regular; `.never` if it is not demoted.
-    var demoteAt: Instant = .never
     /// It was demoted while linked: it keeps the slot that it had, until the link ends.
     var keepsSlot = false
     /// The registry names more than fit, and this one is beyond the table's end.
@@ -73,29 +71,36 @@ struct Peer: BitwiseCopyable {
     var isChosen = false
     /// Its hello lacked our extension: no passive wait, no duplicate is closed.
     var isForeign = false
-
-    var schedule: Schedule = .off(.notStarted)
+    /// The kind of wait that `notBefore` ends.
+    var waitReason: WaitReason = .backoff
     var failures: UInt32 = 0
     var established: Int32 = -1
     var held: Int32 = -1
     var dial: Int32 = -1
+    /// Since when a link has stood without a gap; `.never` while none does.
+    var linkedSince: Instant = .never
+    var schedule: Schedule = .off(.notStarted)
+    /// When a demoted masternode becomes regular; `.never` if it is not demoted.
+    var demoteAt: Instant = .never
 
-    /// The backoff's end and its kind; and, beside it, the end of the passive wait.
+    var endpoint: Endpoint
+    /// The backoff's end; and, beside it, the end of the passive wait.
     var notBefore: Instant = .zero
-    var waitReason: WaitReason = .backoff
     var turnAt: Instant = .zero
     /// Until when this endpoint is known to be ourselves.
     var selfUntil: Instant = .zero
     /// Until when it stays forgotten; `.zero` if it is not.
     var tombstoneUntil: Instant = .zero
 
-    /// Since when a link has stood without a gap; `.never` while none does.
-    var linkedSince: Instant = .never
     var lastSuccess: Instant?
     var lastReason: CloseReason?
     var lastVerify: Instant?
     /// The process that a link dialled to this endpoint has shown.
     var provenNonce: UInt64?
+
+    init(endpoint: Endpoint) {
+        self.endpoint = endpoint
+    }
 
     var hasLinks: Bool { established >= 0 || held >= 0 || dial >= 0 }
 }

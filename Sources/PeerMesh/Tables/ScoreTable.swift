@@ -39,6 +39,14 @@ struct ScoreTable: ~Copyable {
         return entry.points
     }
 
+    /// The address's points, halvings counted. O(capacity).
+    func points(of address: IPAddress, at now: Instant) -> UInt32 {
+        for index in 0..<entries.count where entries[index].points > 0 && entries[index].address == address {
+            return entries[index].points >> UInt32(min((now - entries[index].at).count / Self.halfLife.count, 31))
+        }
+        return 0
+    }
+
     mutating func clear(_ address: IPAddress) {
         for index in 0..<entries.count where entries[index].address == address { entries[index] = Entry() }
     }

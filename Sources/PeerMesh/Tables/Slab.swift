@@ -1,6 +1,13 @@
 // Fixed tables of plain values: the only memory that a mesh owns, all of it taken at birth. The one file of this module
 // that touches raw memory; an index out of range traps.
 
+/// Memory for `count` values that begins at a cache line: a record of two lines touches two.
+private func lines<Element>(of type: Element.Type, count: Int) -> UnsafeMutablePointer<Element> {
+    let bytes = max(count, 1) * MemoryLayout<Element>.stride
+    let raw = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: max(64, MemoryLayout<Element>.alignment))
+    return unsafe raw.bindMemory(to: Element.self, capacity: max(count, 1))
+}
+
 /// A fixed array of plain values, owned once, copied only by `clone()`.
 @safe
 struct Slab<Element: BitwiseCopyable>: ~Copyable {
@@ -10,7 +17,7 @@ struct Slab<Element: BitwiseCopyable>: ~Copyable {
     init(count: Int, repeating value: Element) {
         precondition(count >= 0)
         self.count = count
-        unsafe base = .allocate(capacity: max(count, 1))
+        unsafe base = lines(of: Element.self, count: count)
         unsafe base.initialize(repeating: value, count: count)
     }
 
@@ -27,6 +34,12 @@ struct Slab<Element: BitwiseCopyable>: ~Copyable {
             precondition(index >= 0 && index < count, "slab index out of range")
             return unsafe base + index
         }
+    }
+
+    /// Where the record lies. See `Mesh+Lines.swift`.
+    func address(_ index: Int) -> UInt {
+        precondition(index >= 0 && index < count, "slab index out of range")
+        return UInt(bitPattern: unsafe base + index)
     }
 
     /// A copy of its own. O(count).
@@ -51,7 +64,7 @@ struct FixedQueue<Element: BitwiseCopyable>: ~Copyable {
     init(capacity: Int) {
         precondition(capacity > 0)
         self.capacity = capacity
-        unsafe base = .allocate(capacity: capacity)
+        unsafe base = lines(of: Element.self, count: capacity)
     }
 
     deinit {
@@ -77,6 +90,9 @@ struct FixedQueue<Element: BitwiseCopyable>: ~Copyable {
         if count == 0 || head == capacity { head = 0 }
         return element
     }
+
+    /// Where an empty queue begins. See `Mesh+Lines.swift`.
+    var address: UInt { UInt(bitPattern: unsafe base) }
 
     /// A copy of its own. O(count).
     borrowing func clone() -> FixedQueue {

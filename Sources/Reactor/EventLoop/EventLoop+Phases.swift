@@ -5,69 +5,128 @@ import CEpoll
 import Timers
 
 extension EventLoop {
-    /// A wait never lasts longer, whatever the deadline: the clock is asked again (gotcha 19).
+    /// So many calls are made between two looks at the clock: one each would cost as much as the loop's own work for it.
+    static let callsPerSlice = 64
+    /// Bytes that count as much as so many calls.
+    private static let bytesPerSlice = 256 << 10
+
+    /// A wait never lasts longer, whatever the deadline: the clock is asked again (trap 19).
     private static let longestWait: Int64 = 86_400 * 1_000_000_000
 
     /// Whether the next iteration has something to do already.
     var hasCarriedWork: Bool {
         state.wheel.hasFired || mailbox.hasJobs || !state.flushList.isEmpty || !state.reapList.isEmpty || state.slots.hasRemoved
-            || state.timers.hasDestroyed
+            || state.timers.hasRemoved || hasEvents || hasTaskJobs
     }
 
-    /// How long the coming wait may be, in nanoseconds; -1 is for ever.
-    private func timeout(_ mode: WaitMode) -> Int64 {
+    /// Whether events of the last batch are still to be delivered.
+    private var hasEvents: Bool { state.nextEvent < state.eventCount }
+
+    /// How long the coming wait may be, in nanoseconds; -1 is for ever. `reading` is the time, if somebody has just read the clock.
+    private func timeout(_ mode: WaitMode, _ reading: Instant?) -> Int64 {
         if hasCarriedWork {
             state.counts.carriedOver &+= 1
             return 0
         }
         if mode == .noWait || state.isStopping || mailbox.isStopRequested { return 0 }
-        guard let wake = state.wheel.nextWake else { return -1 }
-        // A fresh reading: `clock` is as old as the work of this iteration (gotcha 20).
-        let left = wake - Instant(nanoseconds: cepoll_monotonic())
+        guard let wake = nextWake else { return -1 }
+        // Not `clock`, which is as old as the work of the last iteration (trap 20).
+        let left = wake - (reading ?? Instant(nanoseconds: cepoll_monotonic()))
+        #if REACTOR_FAULTS
+            if isLeftOut(19) { return Int64(clamping: left.count) }
+        #endif
         return Int64(min(left.count, UInt64(Self.longestWait)))
     }
 
-    /// Waits, and returns how many events are in `events`.
-    func wait(_ mode: WaitMode) -> Int {
+    /// Waits for the next batch of events, unless some of the last one are left.
+    func wait(_ mode: WaitMode, _ reading: Instant?) {
+        let timeout = timeout(mode, reading)
+        guard !hasEvents else { return }
         let capacity = CInt(clamping: configuration.eventsPerIteration)
         let count = unsafe waitsFinely
-            ? cepoll_wait(epoll, events, capacity, timeout(mode))
-            : cepoll_wait_coarse(epoll, events, capacity, timeout(mode))
-        if count >= 0 { return Int(count) }
-        if count != -CEPOLL_EINTR {
+            ? cepoll_wait(epoll, events, capacity, timeout)
+            : cepoll_wait_coarse(epoll, events, capacity, timeout)
+        state.counts.waits &+= 1
+        state.nextEvent = 0
+        state.eventCount = max(0, Int(count))
+        if count == capacity { state.counts.exhausted.events &+= 1 }
+        if count >= 0 {
+            state.counts.events &+= UInt64(count)
+        } else if count != -CEPOLL_EINTR {
             state.counts.failedWaits &+= 1
             assertionFailure("epoll_pwait2 failed: \(SystemError(.wait, -count))")
         }
-        return 0
     }
 
-    func deliverReadiness(_ count: Int) {
-        assert(count <= configuration.eventsPerIteration)
-        state.counts.events &+= UInt64(count)
-        for index in 0..<count {
-            deliver(unsafe events[index])
+    // MARK: The time of an iteration
+
+    /// Says that the call under way does much, so many bytes' worth: the loop then looks at the clock sooner than after so many
+    /// calls. For a source that reads or writes more than a message at a time.
+    public func charge(bytes: Int) {
+        state.charged &+= bytes
+        guard state.charged >= Self.bytesPerSlice else { return }
+        state.charged = 0
+        state.sliceEnd = 0
+    }
+
+    /// Whether a phase that is to go on must leave its rest to the next iteration. Asked after each slice.
+    func isTimeUp() -> Bool {
+        guard Instant(nanoseconds: cepoll_monotonic()) >= state.clock + configuration.timePerIteration else { return false }
+        state.counts.exhausted.time &+= 1
+        return true
+    }
+
+    // MARK: The phases
+
+    /// The batch, or as much of it as there is time for. What is left must be kept, and goes first: the kernel would tell of its
+    /// ready descriptors in the same order again, and those at the end would never have their turn. A descriptor that is
+    /// closed meanwhile has another generation, so that late events do no harm.
+    func deliverReadiness() {
+        assert(state.eventCount <= configuration.eventsPerIteration)
+        var next = state.nextEvent
+        while next < state.eventCount {
+            state.sliceEnd = min(state.eventCount, next &+ Self.callsPerSlice)
+            repeat {
+                deliver(unsafe events[next])
+                next &+= 1
+            } while next < state.sliceEnd
+            if next < state.eventCount, isTimeUp() { break }
         }
+        state.nextEvent = next
     }
 
     private func deliver(_ event: cepoll_event) {
         let index = Int(event.slot)
-        guard state.slots[index].generation == event.generation else {
+        guard isMeant(event) else {
             state.counts.staleEvents &+= 1
             return
         }
         let wanted = state.slots[index].wanted
         guard !wanted.isEmpty else {
+            #if REACTOR_FAULTS
+                if isLeftOut(5) { return }
+            #endif
             if event.events & (CEPOLL_ERR | CEPOLL_HUP) != 0 { latchHangup(index) }
             return
         }
         let readiness = Readiness(events: event.events, wanted: wanted)
         let tag = state.slots[index].tag
-        guard let source = unsafe state.slots[index].source else { return assertionFailure("a live slot has a source") }
+        assert(unsafe state.slots[index].source != nil, "a live slot has a source")
+        let source = unsafe state.slots[index].source.unsafelyUnwrapped
         switch state.slots[index].kind {
         case .source: unsafe source._withUnsafeGuaranteedRef { $0.ready(readiness, tag: tag) }
         case .mailbox: acknowledgeWake()
+        case .tasks: unsafe deliverEdge(event.events, tag: tag, to: source)
         case .signals: unsafe deliverSignals(state.slots[index].descriptor, to: source)
         }
+    }
+
+    /// Whether the event's slot is still the one that it was registered as (trap 1).
+    private func isMeant(_ event: cepoll_event) -> Bool {
+        #if REACTOR_FAULTS
+            if isLeftOut(1) { return true }
+        #endif
+        return state.slots[Int(event.slot)].generation == event.generation
     }
 
     private func acknowledgeWake() {
@@ -76,30 +135,57 @@ extension EventLoop {
     }
 
     func deliverJobs() {
-        var left = configuration.jobsPerIteration
-        while left > 0, let (target, job) = mailbox.take() {
-            left -= 1
-            if let source = source(behind: target) {
-                state.counts.jobs &+= 1
-                source.posted(job)
-            } else {
-                state.counts.staleJobs &+= 1
-            }
+        var done = 0
+        while mailbox.hasJobs {
+            guard done < configuration.jobsPerIteration else { return state.counts.exhausted.jobs &+= 1 }
+            guard done == 0 || !isTimeUp() else { return }
+            state.sliceEnd = min(configuration.jobsPerIteration, done &+ Self.callsPerSlice)
+            repeat {
+                guard let (target, job) = mailbox.take() else { return }
+                done &+= 1
+                deliver(job, to: target)
+            } while done < state.sliceEnd
         }
     }
 
-    /// Two steps (gotcha 16): all that is due moves to the fired list, then it is taken one by one. A timer that is
+    private func deliver(_ job: Job, to target: SourceHandle) {
+        if let source = source(behind: target) {
+            state.counts.jobs &+= 1
+            source.posted(job)
+        } else {
+            state.counts.staleJobs &+= 1
+        }
+    }
+
+    /// Two steps (trap 16): all that is due moves to the fired list, then it is taken one by one. A timer that is
     /// armed for now meanwhile is due in the next iteration.
     func fireTimers() {
-        state.wheel.advance(to: state.clock)
-        var left = configuration.timersPerIteration
-        while left > 0, let index = state.wheel.popFired() {
-            left -= 1
-            state.counts.timers &+= 1
-            let entry = state.timers[index]
-            assert(entry.isLive, "a destroyed timer fired")
-            unsafe entry.source?._withUnsafeGuaranteedRef { $0.timerFired(tag: entry.tag) }
+        let isBehind = state.wheel.hasFired
+        let due = state.wheel.advance(to: state.clock)
+        guard state.wheel.hasFired else { return }
+        state.dueSince = isBehind ? state.dueSince ?? due : due
+        if let due = state.dueSince { state.counts.lag.add(Instant(nanoseconds: cepoll_monotonic()) - due) }
+        var done = 0
+        while state.wheel.hasFired {
+            guard done < configuration.timersPerIteration else { return state.counts.exhausted.timers &+= 1 }
+            guard done == 0 || !isTimeUp() else { return }
+            state.sliceEnd = min(configuration.timersPerIteration, done &+ Self.callsPerSlice)
+            repeat {
+                guard let index = state.wheel.popFired() else { return }
+                done &+= 1
+                fire(index)
+                #if REACTOR_FAULTS
+                    if isLeftOut(16) { _ = state.wheel.advance(to: state.clock) }
+                #endif
+            } while done < state.sliceEnd
         }
+    }
+
+    private func fire(_ index: Int) {
+        state.counts.timers &+= 1
+        let entry = state.timers[index]
+        assert(entry.isLive, "a destroyed timer fired")
+        unsafe entry.source?._withUnsafeGuaranteedRef { $0.timerFired(tag: entry.tag) }
     }
 
     /// Those who ask again meanwhile are called in the next iteration.

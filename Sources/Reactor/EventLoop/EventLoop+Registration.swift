@@ -5,7 +5,7 @@ import CEpoll
 
 extension EventLoop {
     /// Registers a descriptor, which stays its owner's: it must be non-blocking, and open until `remove`. Connect or
-    /// listen first: an unconnected socket hangs up at once (gotcha 10).
+    /// listen first: an unconnected socket hangs up at once (trap 10).
     public func add(
         _ descriptor: CInt, interest: Interest, source: Source, tag: UInt32
     ) throws(SystemError) -> SlotID {
@@ -18,10 +18,16 @@ extension EventLoop {
         let descriptor = mailbox.eventDescriptor
         let id = state.slots.open(descriptor, interest: .read, source: nobody, tag: 0, kind: .mailbox)
         guard let id else { throw SystemError(.slotTable, CEPOLL_ENOSPC) }
+        try registerMailbox(id)
+    }
+
+    func registerMailbox(_ id: SlotID) throws(SystemError) {
+        let descriptor = mailbox.eventDescriptor
         let result = cepoll_control(epoll, CEPOLL_ADD, descriptor, CEPOLL_IN | CEPOLL_ET, id.index, id.generation)
         try SystemError.check(result, .control)
     }
 
+    @inline(__always)
     func add(
         _ descriptor: CInt, interest: Interest, source: Source, tag: UInt32, kind: SlotKind
     ) throws(SystemError) -> SlotID {
@@ -61,7 +67,7 @@ extension EventLoop {
 
     /// Ends the registration: no event of this descriptor is delivered any more, not even one that is already taken.
     /// The owner closes the descriptor next, which takes it out of epoll; one that lives on, here or in another process
-    /// (gotcha 2), says so with `staysOpen`.
+    /// (trap 2), says so with `staysOpen`.
     public func remove(_ id: SlotID, staysOpen: Bool = false) {
         assertOnThread()
         guard state.slots.holds(id) else {
@@ -129,8 +135,9 @@ extension EventLoop {
         }
     }
 
-    /// ERR and HUP cannot be declined: with no interest they would wake every wait (gotchas 5 and 6). The descriptor is
+    /// ERR and HUP cannot be declined: with no interest they would wake every wait (traps 5 and 6). The descriptor is
     /// taken out; being asked for again puts it back, and the kernel then tells the hangup anew.
+    @inline(never)
     func latchHangup(_ index: Int) {
         assert(state.slots[index].wanted.isEmpty && state.slots[index].isRegistered)
         state.counts.latchedHangups &+= 1
@@ -140,6 +147,7 @@ extension EventLoop {
     }
 
     private func control(_ index: Int, _ operation: CInt, _ interest: Interest) -> CInt {
+        checkNotForked()
         state.counts.controls &+= 1
         return cepoll_control(
             epoll, operation, state.slots[index].descriptor, interest.mask, UInt32(truncatingIfNeeded: index),

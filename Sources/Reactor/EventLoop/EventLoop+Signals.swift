@@ -31,6 +31,8 @@ extension EventLoop {
     /// At most so many signals a readiness; what is left keeps the descriptor ready.
     private static let signalsPerEvent = 16
 
+    // Rare: inlined, it would take registers from the loop over the events.
+    @inline(never)
     func deliverSignals(_ descriptor: CInt, to source: Unmanaged<Source>) {
         for _ in 0..<Self.signalsPerEvent {
             let signal = cepoll_signalfd_take(descriptor)

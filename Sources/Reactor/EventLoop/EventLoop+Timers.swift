@@ -1,6 +1,7 @@
 // The loop's timers: who is called when the wheel says so. Arming, moving and cancelling are O(1); a later deadline for an
 // armed timer is one store.
 
+import CEpoll
 public import Timers
 
 extension EventLoop {
@@ -15,10 +16,8 @@ extension EventLoop {
     /// The same for those who cannot know how many timers there are: nil if the table is full.
     public func makeTimerIfRoom(source: Source, tag: UInt32) -> TimerID? {
         assertOnThread()
-        guard let index = state.timers.take() else { return nil }
+        guard let index = state.timers.open(for: source) else { return nil }
         state.timers[index].tag = tag
-        state.timers[index].isLive = true
-        unsafe state.timers[index].source = source.registered()
         assert(!state.wheel.isArmed(index))
         return TimerID(index: UInt32(truncatingIfNeeded: index), generation: state.timers[index].generation)
     }
@@ -32,8 +31,18 @@ extension EventLoop {
         state.wheel.arm(Int(id.index), at: deadline)
     }
 
-    /// The same, `span` after this iteration's `now`.
+    /// The same, `span` after this call. Reads the clock: an iteration's `now` is as old as its work so far, and a span
+    /// counted from there would be short by that much (trap 20).
     public func arm(_ id: TimerID, after span: Nanoseconds) {
+        #if REACTOR_FAULTS
+            if isLeftOut(20) { return arm(id, at: state.clock + span) }
+        #endif
+        arm(id, at: Instant(nanoseconds: cepoll_monotonic()) + span)
+    }
+
+    /// The same, `span` after this iteration's `now`: no reading of the clock, but short by as much as the iteration has lasted.
+    /// For a long timer that each message extends.
+    public func arm(_ id: TimerID, afterNow span: Nanoseconds) {
         arm(id, at: state.clock + span)
     }
 
@@ -41,6 +50,9 @@ extension EventLoop {
     public func cancel(_ id: TimerID) {
         assertOnThread()
         guard isCurrent(id) else { return }
+        #if REACTOR_FAULTS
+            if isLeftOut(23) { return }
+        #endif
         state.wheel.cancel(Int(id.index))
     }
 
@@ -49,7 +61,7 @@ extension EventLoop {
         assertOnThread()
         guard isCurrent(id) else { return }
         state.wheel.cancel(Int(id.index))
-        state.timers.destroy(Int(id.index))
+        state.timers.remove(Int(id.index))
         if !state.isInIteration { recycle() }
     }
 

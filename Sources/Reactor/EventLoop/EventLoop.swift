@@ -8,7 +8,8 @@ public import Timers
 /// A single-threaded event loop on epoll.
 ///
 /// Make it, then use and run it on one thread: the first `run` or `runOnce` binds it to the calling thread. Other
-/// threads reach it through `mailbox` alone. After a fork it is the parent's: the child must not touch it.
+/// threads reach it through `mailbox` and `executor` alone. After a fork it is the parent's, and to use it in the child traps,
+/// see `reinitializeAfterFork`.
 @safe
 public final class EventLoop {
     /// Other threads' way in. May be kept and used after the loop is gone.
@@ -16,6 +17,8 @@ public final class EventLoop {
     public let configuration: Configuration
 
     let epoll: CInt
+    /// Reads 0 in a forked child. The mailbox owns it.
+    let forkMark: UnsafeMutablePointer<UInt32>
     /// The kernel can wait with a resolution of nanoseconds.
     let waitsFinely: Bool
     let events: UnsafeMutablePointer<cepoll_event>
@@ -24,12 +27,13 @@ public final class EventLoop {
     /// Makes a loop with its epoll and its eventfd. Nothing else of the process is touched.
     public init(_ configuration: Configuration = Configuration()) throws(SystemError) {
         precondition(configuration.eventsPerIteration > 0 && configuration.jobsPerIteration > 0)
-        precondition(configuration.timersPerIteration > 0)
+        precondition(configuration.timersPerIteration > 0 && configuration.timePerIteration > .zero)
         let mailbox = try Mailbox(capacity: configuration.mailboxCapacity)
         let epoll = try SystemError.check(cepoll_create(), .createEpoll)
         self.configuration = configuration
         self.mailbox = mailbox
         self.epoll = epoll
+        unsafe forkMark = mailbox.forkMark
         unsafe events = .allocate(capacity: configuration.eventsPerIteration)
         waitsFinely = unsafe cepoll_wait(epoll, events, 1, 0) != -CEPOLL_ENOSYS
         unsafe storage = .allocate(capacity: 1)
@@ -38,6 +42,7 @@ public final class EventLoop {
     }
 
     deinit {
+        endTasks()
         mailbox.close()
         while state.flushList.pop() != nil {}
         while state.reapList.pop() != nil {}
@@ -70,13 +75,14 @@ public final class EventLoop {
     /// When the next iteration is due even if nothing becomes ready: a past instant if work was carried over, nil if
     /// nothing is. May be early, never late.
     public var nextDeadline: Instant? {
-        hasCarriedWork || state.firstChanged >= 0 ? .zero : state.wheel.nextWake
+        hasCarriedWork || state.firstChanged >= 0 ? .zero : nextWake
     }
 
     /// Runs until `stop`. A stop asked for before is honoured after one iteration that does not wait.
     public func run() {
+        var reading: Instant?
         repeat {
-            runOnce(.wait)
+            reading = iterate(.wait, reading)
         } while !state.isStopping && !mailbox.isStopRequested
         state.isStopping = false
         mailbox.forgetStop()
@@ -98,25 +104,38 @@ public final class EventLoop {
 
     /// One iteration, its phases in order.
     public func runOnce(_ mode: WaitMode = .wait) {
+        _ = iterate(mode, nil)
+    }
+
+    /// One iteration. Takes the time, if the caller has just read the clock, and returns it as of its own end.
+    private func iterate(_ mode: WaitMode, _ reading: Instant?) -> Instant {
+        checkNotForked()
         bindThread()
         precondition(!state.isInIteration, "an iteration was started from within one")
         state.isInIteration = true
         applyInterests()
-        let count = wait(mode)
+        wait(mode, reading)
         state.clock = Instant(nanoseconds: cepoll_monotonic())
         state.counts.iterations &+= 1
-        deliverReadiness(count)
+        deliverReadiness()
         deliverJobs()
         fireTimers()
+        runTasks()
         flushWritten()
         closeCondemned()
         applyInterests()
         state.isInIteration = false
+        let end = Instant(nanoseconds: cepoll_monotonic())
+        state.counts.callbackTime.add(end - state.clock)
+        return end
     }
 
     /// The thread of the first run owns the loop from then on.
     private func bindThread() {
-        if state.thread == 0 { state.thread = UInt(cepoll_thread()) }
+        if state.thread == 0 {
+            state.thread = UInt(cepoll_thread())
+            bindTasks()
+        }
         assertOnThread()
     }
 

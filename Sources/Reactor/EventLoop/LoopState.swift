@@ -8,6 +8,7 @@ import CEpoll
 import Timers
 
 /// The loop's tables, lists and numbers. One thread touches them.
+@safe
 struct LoopState: ~Copyable {
     var slots: SlotTable
     var timers: TimerTable
@@ -15,6 +16,15 @@ struct LoopState: ~Copyable {
     /// When this iteration's wait ended.
     var clock: Instant
     var counts = LoopCounters()
+    /// Events `nextEvent ..< eventCount` of the batch are still to be delivered.
+    var nextEvent = 0
+    var eventCount = 0
+    /// Calls of a phase after which the clock is looked at.
+    var sliceEnd = 0
+    /// Bytes that calls said they moved, since they last made up a slice.
+    var charged = 0
+    /// When the first of the fired timers that wait for their turn was due.
+    var dueSince: Instant?
     /// The first slot whose interest is not yet the kernel's; -1 if none.
     var firstChanged: Int32 = -1
     var flushList = SourceList(.flush)
@@ -22,6 +32,10 @@ struct LoopState: ~Copyable {
     var handles: [HandleEntry] = []
     /// The signalfds, which the loop owns.
     var signalDescriptors: [CInt] = []
+    /// What runs tasks here; nil until somebody asks for it. Retained.
+    var tasks: Unmanaged<LoopExecutor>?
+    /// When `run(until:)` is to end, while it runs.
+    var runLimit: Instant?
     var isStopping = false
     var isInIteration = false
     /// The thread that runs the loop; 0 before the first run.

@@ -3,7 +3,7 @@
 //
 // The eventfd is registered edge-triggered and never read: each write is an edge of its own, and 2^64 of them do not fit
 // into the life of a machine. It is written once a batch: `isSignalled` stays set from the first post until the loop has
-// seen the wake and is about to drain. The mailbox outlives its loop (gotcha 30): a post then answers `.closed`.
+// seen the wake and is about to drain. The mailbox outlives its loop (trap 30): a post then answers `.closed`.
 
 import CEpoll
 import Synchronization
@@ -33,11 +33,17 @@ public final class Mailbox: @unchecked Sendable {
     private let head = Atomic<Int>(0)
     /// For the loop's epoll.
     let eventDescriptor: CInt
+    /// Reads 0 in a forked child.
+    let forkMark: UnsafeMutablePointer<UInt32>
 
     /// `capacity` must be a power of two, at least 2.
     init(capacity: Int) throws(SystemError) {
         precondition(capacity >= 2 && capacity & (capacity - 1) == 0, "a mailbox holds a power of two of jobs")
-        eventDescriptor = try SystemError.check(cepoll_eventfd(), .eventfd)
+        guard let mark = unsafe cepoll_fork_mark() else { throw SystemError(.forkMark, CEPOLL_ENOMEM) }
+        let event = cepoll_eventfd()
+        if event < 0 { unsafe cepoll_fork_mark_free(mark) }
+        eventDescriptor = try SystemError.check(event, .eventfd)
+        unsafe forkMark = mark
         mask = capacity - 1
         unsafe cells = .allocate(capacity: capacity)
         for index in 0..<capacity {
@@ -50,6 +56,7 @@ public final class Mailbox: @unchecked Sendable {
         unsafe cells.deinitialize(count: mask + 1)
         unsafe cells.deallocate()
         _ = cepoll_close(eventDescriptor)
+        unsafe cepoll_fork_mark_free(forkMark)
     }
 
     /// Posts `job` to the source behind `target`. Any thread; never blocks; allocates nothing.
@@ -93,8 +100,10 @@ public final class Mailbox: @unchecked Sendable {
     }
 
     /// One write a batch: whoever finds the flag down writes, all others rely on that write.
-    private func wake() {
+    func wake() {
         if !isSignalled.exchange(true, ordering: .sequentiallyConsistent) {
+            // In a child the eventfd is the parent's, too: a write would wake the parent.
+            if unsafe forkMark.pointee == 0 { EventLoop.refuseForked() }
             _ = cepoll_eventfd_add(eventDescriptor)
         }
     }
@@ -134,6 +143,24 @@ extension Mailbox {
 
     func forgetStop() { stopRequest.store(false, ordering: .releasing) }
 
+    /// For a forked child that starts anew: nothing waits, nobody has written. What another thread of the parent was just
+    /// writing is left where it is: its half of an object would be nobody's.
+    func forgetAll() {
+        while take() != nil {}
+        for index in 0...mask {
+            unsafe cells[index].turn.store(index, ordering: .relaxed)
+        }
+        tickets.store(0, ordering: .relaxed)
+        head.store(0, ordering: .relaxed)
+        isSignalled.store(false, ordering: .relaxed)
+        stopRequest.store(false, ordering: .relaxed)
+    }
+
     /// The loop is going away.
-    func close() { isClosed.store(true, ordering: .releasing) }
+    func close() {
+        #if REACTOR_FAULTS
+            if isLeftOut(30) { return }
+        #endif
+        isClosed.store(true, ordering: .releasing)
+    }
 }

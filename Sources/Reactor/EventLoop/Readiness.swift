@@ -18,9 +18,21 @@ public struct Interest: OptionSet, Hashable, Sendable, BitwiseCopyable {
     @inlinable
     public static var write: Interest { Interest(rawValue: 2) }
 
+    /// Told once for each change instead of as long as it lasts, and of the peer's end, too: for the tasks' own slots,
+    /// where nobody may be waiting when something comes.
+    static var edge: Interest { Interest(rawValue: 4) }
+
     /// The kernel's mask. ERR and HUP need no asking, and cannot be declined.
     var mask: UInt32 {
-        (contains(.read) ? CEPOLL_IN : 0) | (contains(.write) ? CEPOLL_OUT : 0)
+        #if REACTOR_FAULTS
+            if isLeftOut(7) { return plainMask | CEPOLL_RDHUP }
+            if isLeftOut(15) { return plainMask | CEPOLL_ET }
+        #endif
+        return plainMask
+    }
+
+    private var plainMask: UInt32 {
+        (contains(.read) ? CEPOLL_IN : 0) | (contains(.write) ? CEPOLL_OUT : 0) | (contains(.edge) ? CEPOLL_ET | CEPOLL_RDHUP : 0)
     }
 }
 
@@ -49,6 +61,13 @@ public struct Readiness: OptionSet, Hashable, Sendable, BitwiseCopyable {
     /// A failure sets what was wanted, so that whoever reads or writes finds out by doing so.
     init(events: UInt32, wanted: Interest) {
         var bits = UInt8(truncatingIfNeeded: events & CEPOLL_IN) | UInt8(truncatingIfNeeded: (events & CEPOLL_OUT) >> 1)
+        #if REACTOR_FAULTS
+            if isLeftOut(11) {
+                rawValue = bits
+                return
+            }
+            if isLeftOut(7), events & CEPOLL_RDHUP != 0 { bits |= 4 }
+        #endif
         if events & (CEPOLL_ERR | CEPOLL_HUP) != 0 {
             bits |= wanted.rawValue
             if events & CEPOLL_HUP != 0 { bits |= 4 }

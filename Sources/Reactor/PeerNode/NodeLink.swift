@@ -38,6 +38,8 @@ final class NodeLink {
     /// Was answered `wouldBlock` and waits for `lowWater`.
     @safe @exclusivity(unchecked) var isOwedLowWater = false
 
+    @safe @exclusivity(unchecked) var traffic = LinkTraffic()
+
     // Why it is not read.
 
     /// The application asked for it.
@@ -72,6 +74,10 @@ final class NodeLink {
     }
 
     var interest: Interest {
+        #if REACTOR_FAULTS
+            if isLeftOut(25), phase == .draining { return isBlocked ? .write : [] }
+            if isLeftOut(26), hasEnded { return [] }
+        #endif
         var interest: Interest = wantsBytes ? .read : []
         if phase == .connecting || isBlocked && phase != .condemned { interest.insert(.write) }
         return interest
@@ -84,6 +90,7 @@ final class NodeLink {
         self.remote = remote
         self.phase = phase
         wire = WireState(direction: direction)
+        traffic = LinkTraffic()
         hasGreeted = false
         isBlocked = false
         isOwedLowWater = false

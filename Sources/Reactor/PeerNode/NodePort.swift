@@ -107,7 +107,7 @@ extension PeerNode {
         case (NodePort.Kind.event, let posted as PostedEvent):
             handle(posted.event)
         case (NodePort.Kind.snapshot, let request as SnapshotRequest):
-            fill(request.snapshot)
+            fill(request.snapshot, request.scope)
             request.complete()
         default:
             counts.strangeJobs &+= 1

@@ -66,6 +66,8 @@ public struct NodeCounters: Hashable, Sendable, BitwiseCopyable {
     public var bytesOut: UInt64 = 0
     /// Pings queued.
     public var pingsOut: UInt64 = 0
+    /// Round trips that pongs measured.
+    public var roundTrips = SpanHistogram()
     /// Pongs queued.
     public var pongsOut: UInt64 = 0
     /// Streams that broke their dialect's rules.

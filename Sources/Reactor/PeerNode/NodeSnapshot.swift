@@ -6,6 +6,21 @@ public import PeerMesh
 import Synchronization
 public import Timers
 
+/// What went over one link since it was opened.
+public struct LinkTraffic: Hashable, Sendable, BitwiseCopyable {
+    public var bytesIn: UInt64 = 0
+    /// Bytes that the kernel took.
+    public var bytesOut: UInt64 = 0
+    /// Frames decoded, of all meanings.
+    public var framesIn: UInt64 = 0
+    /// Frames queued; one that a broadcast queued counts, too.
+    public var framesOut: UInt64 = 0
+    /// When the kernel last took bytes; zero if it never did.
+    public var lastSent = Instant.zero
+
+    public init() {}
+}
+
 /// The state of a node at one instant. Not shared: whoever has it may read it.
 public final class NodeSnapshot {
     /// One link: the mesh's view and the driver's.
@@ -16,10 +31,53 @@ public final class NodeSnapshot {
         public var queued: Int
         /// Memory that an incomplete frame holds.
         public var inbound: Int
+        /// What went over it.
+        public var traffic: LinkTraffic
         /// Read no longer: the application's wish, or memory is short.
         public var isPaused: Bool
     }
 
+    /// Points of provable abuse.
+    public struct Score: Hashable, Sendable, BitwiseCopyable {
+        public var address: IPAddress
+        public var points: UInt32
+    }
+
+    /// How much of a node's state is asked for. Each holds what those before it hold.
+    public enum Scope: UInt8, Comparable, Sendable {
+        /// Counters and memory. O(1).
+        case counters
+        /// The census, and links by class, direction and state. O(book + links).
+        case tally
+        /// Every peer, link and ban. O(book + links), at ten times the cost.
+        case everything
+
+        public static func < (a: Scope, b: Scope) -> Bool { a.rawValue < b.rawValue }
+    }
+
+    /// Links that are not closed, by class, direction and state.
+    public struct LinkTally: Sendable, BitwiseCopyable {
+        private var counts = [32 of UInt32](repeating: 0)
+        /// Bytes that wait to be sent, on all of them.
+        public internal(set) var queued = 0
+
+        init() {}
+
+        private static func place(_ role: Role, _ direction: Direction, _ state: LinkState) -> Int {
+            Int(role.rawValue) << 4 | Int(direction.rawValue) << 3 | Int(state.rawValue)
+        }
+
+        /// How many there are of a kind.
+        public subscript(role: Role, direction: Direction, state: LinkState) -> UInt32 {
+            get { counts[Self.place(role, direction, state)] }
+            set { counts[Self.place(role, direction, state)] = newValue }
+        }
+    }
+
+    /// How much of it was asked for last; the rest is as old as it is.
+    public internal(set) var scope = Scope.counters
+    /// Links, counted.
+    public internal(set) var tally = LinkTally()
     /// When it was taken.
     public internal(set) var at = Instant.zero
     /// How full the tables are.
@@ -30,6 +88,8 @@ public final class NodeSnapshot {
     public internal(set) var links: [LinkEntry] = []
     /// Bans and trust in force.
     public internal(set) var bans: [BanRecord] = []
+    /// Addresses with points of provable abuse.
+    public internal(set) var scores: [Score] = []
     /// What the node counted.
     public internal(set) var counters = NodeCounters()
     /// What its loop counted, for all that is on it.
@@ -55,6 +115,8 @@ public final class NodeSnapshot {
 public final class SnapshotRequest: @unchecked Sendable {
     /// The answer, after `wait` returned true; until the next request it is the asker's alone.
     public let snapshot = NodeSnapshot()
+    /// How much is asked for. Set between requests only.
+    public var scope = NodeSnapshot.Scope.everything
     private let descriptor: CInt
 
     /// Takes one descriptor, to be woken by.
@@ -79,10 +141,11 @@ public final class SnapshotRequest: @unchecked Sendable {
 }
 
 extension PeerNode {
-    /// Writes the node's state into `snapshot`. O(book + links); allocates only while the snapshot's storage grows.
-    public func fill(_ snapshot: NodeSnapshot) {
+    /// Writes the node's state into `snapshot`, as much as `scope` asks for. Allocates only while the snapshot's storage
+    /// grows.
+    public func fill(_ snapshot: NodeSnapshot, _ scope: NodeSnapshot.Scope = .everything) {
         snapshot.at = now
-        snapshot.census = mesh.census()
+        snapshot.scope = scope
         snapshot.counters = counts
         snapshot.loop = loop.counters
         snapshot.ownEndpoint = ownEndpoint
@@ -90,19 +153,31 @@ extension PeerNode {
         snapshot.memoryPeak = memory.pool.peak
         snapshot.memoryLimit = memory.pool.limit
         snapshot.isStopped = isStopped
+        guard scope >= .tally else { return }
+        snapshot.census = mesh.census()
+        var tally = NodeSnapshot.LinkTally()
+        mesh.forEachLinkState { id, role, direction, state in
+            tally[role, direction, state] += 1
+            if let link = links[Int(id.slot)] { tally.queued += link.stream.queue.bulkCount + link.stream.queue.controlCount }
+        }
+        snapshot.tally = tally
+        guard scope >= .everything else { return }
         snapshot.peers.removeAll(keepingCapacity: true)
         snapshot.links.removeAll(keepingCapacity: true)
         snapshot.bans.removeAll(keepingCapacity: true)
         snapshot.listeners.removeAll(keepingCapacity: true)
         for listener in listeners { snapshot.listeners.append(listener.endpoint) }
         mesh.forEachPeer(at: now) { snapshot.peers.append($0) }
+        snapshot.scores.removeAll(keepingCapacity: true)
+        mesh.forEachScore(at: now) { snapshot.scores.append(NodeSnapshot.Score(address: $0, points: $1)) }
         mesh.forEachBan { snapshot.bans.append($0) }
         mesh.forEachLink { report in
             let link = links[Int(report.link.slot)]
             snapshot.links.append(
                 NodeSnapshot.LinkEntry(
                     report: report, queued: link.map { $0.stream.queue.bulkCount + $0.stream.queue.controlCount } ?? 0,
-                    inbound: link?.stream.inboundMemory ?? 0, isPaused: link.map { $0.isPaused || $0.isStarved } ?? false
+                    inbound: link?.stream.inboundMemory ?? 0, traffic: link?.traffic ?? LinkTraffic(),
+                    isPaused: link.map { $0.isPaused || $0.isStarved } ?? false
                 )
             )
         }
@@ -125,6 +200,13 @@ extension PeerNode {
     public func forEachLink(_ body: (LinkReport) -> Void) {
         isReporting = true
         mesh.forEachLink(body)
+        isReporting = false
+    }
+
+    /// Bans and trust in force. `body` must not change the node. O(bans).
+    public func forEachBan(_ body: (BanRecord) -> Void) {
+        isReporting = true
+        mesh.forEachBan(body)
         isReporting = false
     }
 

@@ -21,6 +21,9 @@ open class PeerHandler {
     open func lowWater(_ link: LinkID) {}
     /// What became of a frame that was posted with this token.
     open func sendResult(_ token: UInt64, _ result: SendResult, _ link: LinkID) {}
+    /// A peer named another to us; so many as its messages hold. False keeps it from the book; of true the mesh makes what its
+    /// own rules say.
+    open func learnt(_ endpoint: Endpoint, from source: IPAddress) -> Bool { true }
     /// A link or a peer's schedule changed its state. The same record reaches the log's ring.
     open func changed(_ transition: Transition) {}
     /// The last link is closed after `shutdown`: the node is over.

@@ -115,6 +115,7 @@ extension PeerNode {
         switch link.stream.enqueue(bytes, .insists) {
         case .queued:
             counts.framesOut &+= 1
+            link.traffic.framesOut &+= 1
             noteQueued(link)
         case .wouldBlock: report(.ended(link.id, .io(CEPOLL_ENOBUFS)))
         case .overLimit: report(.ended(link.id, .slowConsumer))
@@ -127,6 +128,7 @@ extension PeerNode {
         switch link.stream.enqueue(control: frame.bytes) {
         case .queued:
             counts.framesOut &+= 1
+            link.traffic.framesOut &+= 1
             listToWrite(link)
         case .wouldBlock, .overLimit: report(.ended(link.id, .slowConsumer))
         }

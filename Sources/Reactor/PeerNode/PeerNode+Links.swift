@@ -50,9 +50,14 @@ extension PeerNode {
     }
 
     /// The first news of a pending dial.
-    func finishDial(_ link: NodeLink) {
+    func finishDial(_ link: NodeLink, _ readiness: Readiness) {
         switch link.stream.dialResult() {
-        case .pending: return
+        case .pending:
+            #if REACTOR_FAULTS
+                if isLeftOut(10) { return }
+            #endif
+            // Neither error nor peer, and yet a hangup, which no waiting ends (trap 10): somebody took the error.
+            if readiness.contains(.hangup) { dialFailed(link, CEPOLL_ENOTCONN) }
         case .connected:
             link.phase = .greeting
             applyInterest(link)

@@ -6,8 +6,11 @@ import PeerMesh
 extension PeerNode {
     func becameReady(_ readiness: Readiness, slot: Int) {
         guard let link = links[slot] else { return }
+        #if REACTOR_FAULTS
+            if isLeftOut(8), readiness.contains(.hangup) { return ended(link, .remoteClosed) }
+        #endif
         if link.phase == .connecting {
-            finishDial(link)
+            finishDial(link, readiness)
             return
         }
         if readiness.contains(.readable) { read(link) }
@@ -31,6 +34,7 @@ extension PeerNode {
             guard case .bytes(let count) = outcome else { break }
             budget -= count
             counts.bytesIn &+= UInt64(count)
+            link.traffic.bytesIn &+= UInt64(count)
             let frames = decode(link)
             guard link.phase != .condemned else { break }
             report(.received(id, frames: frames, partial: partial(of: link)))
@@ -38,6 +42,8 @@ extension PeerNode {
             if stream.hasRoom { break }
         }
         stream.endReading()
+        loop.charge(bytes: settings.readBudget &- budget)
+        if budget <= 0 { loop.state.counts.exhausted.reads &+= 1 }
         guard link.phase != .condemned else { return }
         switch outcome {
         case .bytes, .wouldBlock: break
@@ -68,7 +74,10 @@ extension PeerNode {
 
     private func discard(_ link: NodeLink) {
         switch link.stream.discard(budget: settings.readBudget) {
-        case .bytes, .wouldBlock, .overLimit, .noMemory: break
+        case .bytes(let count):
+            loop.charge(bytes: count)
+            loop.state.counts.exhausted.reads &+= 1
+        case .wouldBlock, .overLimit, .noMemory: break
         case .ended:
             link.hasEnded = true
             applyInterest(link)
@@ -111,6 +120,7 @@ extension PeerNode {
                 }
                 frames += 1
                 counts.framesIn &+= 1
+                link.traffic.framesIn &+= 1
                 handler.received(type, stream.unread.extracting(body), from: link.id)
                 stream.consume(length)
             case .frame(let length, let meaning):
@@ -125,16 +135,23 @@ extension PeerNode {
     private func dispatch(_ meaning: Meaning, _ link: NodeLink) {
         let id = link.id
         counts.framesIn &+= 1
+        link.traffic.framesIn &+= 1
         switch meaning {
         case .hello(let hello):
             link.hasGreeted = true
             report(.hello(id, hello))
         case .greet: greet(id)
         case .ping(let nonce): report(.ping(id, nonce: nonce))
-        case .pong(let nonce): report(.pong(id, nonce: nonce))
+        case .pong(let nonce):
+            let measured = mesh.roundTripsMeasured
+            report(.pong(id, nonce: nonce))
+            if mesh.roundTripsMeasured != measured { counts.roundTrips.add(mesh.lastRoundTrip) }
         case .ask: report(.asked(id))
         case .peers:
-            for index in 0..<told.count { report(.learnt(id, told[index])) }
+            for index in 0..<told.count {
+                guard link.phase == .up, handler.learnt(told[index], from: link.remote.address) else { continue }
+                report(.learnt(id, told[index]))
+            }
         case .housekeeping: break
         case .application: assertionFailure("application frames go to the handler")
         }

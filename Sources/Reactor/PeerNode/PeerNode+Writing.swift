@@ -46,6 +46,7 @@ extension PeerNode {
         switch queued {
         case .queued:
             counts.framesOut &+= 1
+            link.traffic.framesOut &+= 1
             noteQueued(link)
             return .queued
         case .wouldBlock:
@@ -121,13 +122,20 @@ extension PeerNode {
         let id = link.id
         if written.bytes > 0 {
             counts.bytesOut &+= UInt64(written.bytes)
+            link.traffic.bytesOut &+= UInt64(written.bytes)
+            link.traffic.lastSent = now
             let bytes = UInt32(clamping: written.bytes)
             report(.sent(id, bytes: bytes, controlEmpty: link.stream.queue.controlCount == 0))
         }
         guard link.phase != .condemned else { return }
         switch written.outcome {
         case .empty: emptied(link)
-        case .blocked, .budget: block(link)
+        case .blocked:
+            loop.state.counts.shortWrites &+= 1
+            block(link)
+        case .budget:
+            loop.state.counts.exhausted.writes &+= 1
+            block(link)
         case .failed(let error): ended(link, Self.reason(error))
         }
         if link.phase == .up, link.stream.hasSunk() {

@@ -164,6 +164,17 @@ public final class PeerNode: Source {
         report(event)
     }
 
+    /// Runs on under new policies; `MeshSettings.canBecome` tells which may change. No link is closed for it. O(book + links).
+    public func apply(_ policies: MeshSettings) {
+        precondition(!isReporting, "a node must not be changed while it is being listed")
+        guard !isStopped, !isAbandoned else { return }
+        mesh.apply(policies, at: now)
+        perform()
+    }
+
+    /// The policies in force: as given, or as last applied.
+    public var policies: MeshSettings { mesh.settings }
+
     /// Hands an event to the mesh and performs its actions, unless that is going on already: then whoever performs
     /// takes these, too, in their order.
     func report(_ event: Event) {

@@ -1,4 +1,4 @@
-// What each error of accept(2) means for a listener. Total and pure, so that a test can walk every errno (gotcha 14): no
+// What each error of accept(2) means for a listener. Total and pure, so that a test can walk every errno (trap 14): no
 // error of one connection may ever end the listening.
 
 import CEpoll
@@ -17,6 +17,12 @@ enum AcceptClass: Hashable, Sendable {
     /// The class of a positive error number. The pending network errors are the list of accept(2), "treat like EAGAIN
     /// by retrying"; EPERM is a firewall's verdict on one connection, ETIMEDOUT one that died in the queue.
     init(_ error: Int32) {
+        #if REACTOR_FAULTS
+            if isLeftOut(14) {
+                self = error == CEPOLL_EAGAIN ? .drained : .fatal
+                return
+            }
+        #endif
         switch error {
         case CEPOLL_EAGAIN:
             self = .drained

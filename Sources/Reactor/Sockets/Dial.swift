@@ -1,5 +1,5 @@
 // Opening a connection without waiting for it: connect first, register after (an unconnected socket reports a hangup at
-// once, gotcha 10), then one look at the error when it turns writable (it clears itself, gotcha 11).
+// once, trap 10), then one look at the error when it turns writable (it clears itself, trap 11).
 
 import CEpoll
 public import PeerMesh
@@ -19,7 +19,7 @@ public enum DialResult: Hashable, Sendable, BitwiseCopyable {
     case connected
     /// Not yet: wait for the next readiness.
     case pending
-    /// The kernel connected the socket to itself, by picking the dialled port as its own (gotcha 12). Close it.
+    /// The kernel connected the socket to itself, by picking the dialled port as its own (trap 12). Close it.
     case connectedToItself
     /// The value is the error number.
     case failed(Int32)

@@ -70,6 +70,8 @@ public final class Listener: Source {
         var fullBursts = 0
         var nextRest: Nanoseconds
         var nextFatalRest: Nanoseconds
+        /// Its owner wants no connection now.
+        var isPaused = false
         /// Whether the rests are longer than at first.
         var hasRested = false
 
@@ -157,15 +159,36 @@ public final class Listener: Source {
         unsafe owner?.release()
     }
 
+    /// Takes no connections until `resume`: they wait in the kernel's backlog. A burst under way may bring a few more.
+    public func pause() {
+        guard let slot = state.slot, !state.isPaused else { return }
+        state.isPaused = true
+        loop.setInterest(slot, [])
+    }
+
+    /// Takes connections again, once a rest is over that has begun meanwhile.
+    public func resume() {
+        guard let slot = state.slot, state.isPaused else { return }
+        state.isPaused = false
+        if !isResting { loop.setInterest(slot, .read) }
+    }
+
     /// Whether it rests on its timer.
     public var isResting: Bool {
         state.timer.map { loop.isArmed($0) } ?? false
     }
 
     public override func ready(_ readiness: Readiness, tag: UInt32) {
+        let before = state.counters.accepted
+        acceptBurst()
+        loop.state.counts.accepts.accepted &+= state.counters.accepted &- before
+    }
+
+    private func acceptBurst() {
         var taken = 0
         var failures = 0
-        while taken &+ failures < state.expected {
+        // A connection that failed before it was ours is off the queue: the next one may be asked for.
+        while taken < state.expected, failures < settings.burst {
             var remote = cepoll_address()
             state.counters.calls &+= 1
             let result = unsafe cepoll_accept(descriptor, &remote)
@@ -177,13 +200,16 @@ public final class Listener: Source {
             }
             switch AcceptClass(-result) {
             case .drained:
+                loop.state.counts.accepts.drained &+= 1
                 state.expected = max(1, taken)
                 state.fullBursts = 0
                 return
             case .retry:
                 state.counters.retries &+= 1
+                loop.state.counts.accepts.retried &+= 1
                 failures += 1
             case .pause:
+                loop.state.counts.accepts.paused &+= 1
                 shed()
                 rest(after: -result)
                 return
@@ -192,6 +218,7 @@ public final class Listener: Source {
                 return
             }
         }
+        if state.expected == settings.burst { loop.state.counts.exhausted.accepts &+= 1 }
         // A burst of nothing but errors must not become a spin.
         taken == 0 ? rest(after: CEPOLL_ECONNABORTED) : grow()
     }
@@ -229,6 +256,7 @@ public final class Listener: Source {
             guard result >= 0 else { break }
             _ = cepoll_close(result)
             state.counters.shed &+= 1
+            loop.state.counts.accepts.shed &+= 1
         }
         // If another thread was faster, the place is lost until the rest is over.
         state.reserve = cepoll_reserve()
@@ -241,6 +269,7 @@ public final class Listener: Source {
 
     private func restAfterFatal(_ error: Int32) {
         state.counters.fatal &+= 1
+        loop.state.counts.accepts.fatal &+= 1
         begin(rest: state.nextFatalRest, after: error)
         state.nextFatalRest = min(state.nextFatalRest * 2, settings.longestFatalRest)
     }
@@ -267,6 +296,6 @@ public final class Listener: Source {
     public override func timerFired(tag: UInt32) {
         guard let slot = state.slot else { return }
         if state.reserve < 0 { state.reserve = cepoll_reserve() }
-        loop.setInterest(slot, .read)
+        if !state.isPaused { loop.setInterest(slot, .read) }
     }
 }

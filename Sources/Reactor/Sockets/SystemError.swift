@@ -24,6 +24,13 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
         case signalMask = "pthread_sigmask"
         case descriptorLimit = "getrlimit"
         case entropy = "getrandom"
+        case receive = "recv"
+        case send
+        case replace = "dup3"
+        case forkMark = "mmap"
+        /// No call: the loop or the socket that a task waited for was closed.
+        case closedLoop = "the event loop"
+        case closedSocket = "the socket"
         /// No call: a fixed table of the loop is full.
         case slotTable = "the loop's slot table"
         case timerTable = "the loop's timer table"

@@ -1,0 +1,3 @@
+module reactor-benchmarks/go
+
+go 1.19

@@ -1,0 +1,48 @@
+// Who set a ban or a trust, and why: what an operator said beside it. The loop's table has no room for words; the store has, and
+// without one the journal of this process.
+
+import PeerMesh
+import Synchronization
+
+/// What stands beside a record of the ban table.
+struct BanNote: Hashable, Sendable {
+    var reason: String
+    var by: String
+    var at: WallTime
+}
+
+/// Whoever keeps such notes. Any thread but the loop's.
+protocol BanNotes: Sendable {
+    func note(on record: BanRecord) -> BanNote?
+}
+
+/// Where a node without a state directory writes its operator's actions: into memory. They hold until it ends.
+final class MemoryJournal: OperatorJournal, BanNotes {
+    private let notes = Mutex<[Subnet: BanNote]>([:])
+
+    func record(_ action: OperatorAction, at time: WallTime) throws(JournalError) {
+        switch action {
+        case .ban(let subject, _, let reason, let by):
+            notes.withLock { $0[subject] = BanNote(reason: reason, by: by, at: time) }
+        case .unban(let subject):
+            notes.withLock { $0[subject] = nil }
+        case .connect, .disconnect, .redial, .trust, .untrust, .addMasternode, .removeMasternode, .drain, .reload, .logLevel: break
+        }
+    }
+
+    func note(on record: BanRecord) -> BanNote? {
+        record.kind == .ban(.operator) ? notes.withLock { $0[record.subject] } : nil
+    }
+}
+
+extension Store: BanNotes {
+    func note(on record: BanRecord) -> BanNote? {
+        let kind: BanRow.Kind =
+            switch record.kind {
+            case .ban(.operator): .operator
+            case .ban(.automatic): .automatic
+            case .trust: .trust
+            }
+        return ban(record.subject, kind).map { BanNote(reason: $0.reason, by: $0.by, at: $0.at) }
+    }
+}

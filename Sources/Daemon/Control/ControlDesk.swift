@@ -1,0 +1,276 @@
+// What the API answers: one function an operation, on the control thread. It reads snapshots and the chronicle, hands actions
+// to the journal and then to the loop, and never waits for the loop longer than a second.
+
+import CEpoll
+import Glibc
+import PeerMesh
+import Reactor
+import Timers
+
+/// Who a node is: what does not change while it runs.
+struct NodeFacts: Sendable {
+    var version: String
+    var network: String
+    var dialect: String
+    var advertised: Endpoint?
+    /// Descriptors that the process may have.
+    var descriptors: UInt64
+    var startedAt: Instant
+}
+
+/// What the desk needs of the daemon.
+struct DeskParts {
+    var facts: NodeFacts
+    var port: NodePort
+    var chronicle: Chronicle
+    var actions: any OperatorPort
+    var journal: any OperatorJournal
+    var notes: any BanNotes
+    /// Nil where nothing is kept.
+    var store: Store?
+    var reloader: any Reloader
+}
+
+/// The answering side. On the control thread only.
+final class ControlDesk {
+    let facts: NodeFacts
+    let chronicle: Chronicle
+    let view: NodeView
+    let actions: any OperatorPort
+    let journal: any OperatorJournal
+    let notes: any BanNotes
+    let store: Store?
+    let reloader: any Reloader
+    let metrics: NodeMetrics
+    /// Open connections and followers, told by the server for `/loop` and `/metrics`.
+    var connections = 0
+    var followers = 0
+
+    init(_ parts: DeskParts) throws(DaemonError) {
+        facts = parts.facts
+        chronicle = parts.chronicle
+        actions = parts.actions
+        journal = parts.journal
+        notes = parts.notes
+        store = parts.store
+        reloader = parts.reloader
+        view = try NodeView(parts.port)
+        metrics = NodeMetrics(facts)
+    }
+
+    /// The numbers in force now: a reload may have changed them.
+    var mesh: MeshSettings { reloader.configuration.mesh }
+
+    private var thresholds: Thresholds { Thresholds(reloader.configuration.health) }
+
+    /// Answers everything but `/events`, which is no answer but a stream.
+    func answer(_ request: Request) throws(Problem) -> Answer {
+        switch request.operation {
+        case .index: return .json(Operation.list)
+        case .openapi: return Answer(type: Route.Content.yaml.rawValue, body: OpenAPI.page)
+        case .dashboard: return Dashboard.page
+        case .dashboardStyle: return Dashboard.style
+        case .dashboardScript: return Dashboard.script
+        case .status: return .json(try status())
+        case .peers: return .json(try peers(request))
+        case .peer: return .json(try peer(request))
+        case .why: return .json(try why(request))
+        case .masternodes: return .json(try masternodes())
+        case .slots: return .json(try slots())
+        case .bans: return .json(try bans())
+        case .loop: return .json(try loop())
+        case .metrics: return Answer(type: Route.Content.metrics.rawValue, body: try metrics.page(self))
+        case .live: return live(request)
+        case .ready: return ready(request)
+        case .events: preconditionFailure("events are a stream")
+        case .connect, .disconnect, .redial, .ban, .unban, .trust, .untrust, .addMasternode, .removeMasternode, .drain, .logLevel:
+            return try act(request)
+        case .reload: return try reload()
+        }
+    }
+
+    // MARK: Peers
+
+    private func rows(_ snapshot: NodeSnapshot) -> PeerRow { PeerRow(snapshot, chronicle, Moments()) }
+
+    private func peers(_ request: Request) throws(Problem) -> JSON {
+        let state = request.text("state")
+        let role = request.text("class")
+        let direction = request.text("direction")
+        let wanted = request.flag("wanted")
+        return rows(try view.snapshot()).all { row in
+            (state == nil || row.state == state) && (role == nil || row.role.name == role)
+                && (direction == nil || row.direction?.name == direction) && (!wanted || row.isWanted)
+        }
+    }
+
+    private func masternodes() throws(Problem) -> JSON {
+        rows(try view.snapshot()).all { row in
+            if case .peer(let peer, _) = row { peer.desire.contains(.registry) } else { false }
+        }
+    }
+
+    /// The peer that the request names.
+    func named(_ request: Request, _ name: String = "id") -> Endpoint {
+        guard let endpoint = request.endpoint(name) else { preconditionFailure("a required value was not asked for") }
+        return endpoint
+    }
+
+    private func peer(_ request: Request) throws(Problem) -> JSON {
+        let endpoint = named(request)
+        let snapshot = try view.snapshot()
+        guard let peer = snapshot.peers.first(where: { $0.endpoint == endpoint }) else {
+            throw Problem.notFound("\(endpoint) is not in the book; `GET /peers` lists who is")
+        }
+        return rows(snapshot).json(peer, since: chronicle.history(of: endpoint)?.viewSince)
+    }
+
+    private func why(_ request: Request) throws(Problem) -> JSON {
+        let endpoint = named(request)
+        let snapshot = try view.snapshot(age: .zero)
+        let why = Why(snapshot: snapshot, settings: mesh, moments: Moments(), notes: notes)
+        let history = chronicle.history(of: endpoint)
+        guard let peer = snapshot.peers.first(where: { $0.endpoint == endpoint }) else {
+            return why.json(unknown: endpoint, history: history)
+        }
+        return why.json(peer, history: history, row: rows(snapshot))
+    }
+
+    // MARK: The node
+
+    private func status() throws(Problem) -> JSON {
+        let snapshot = try view.snapshot(.everything)
+        let moments = Moments()
+        let census = snapshot.census
+        let (inbound, outbound) = Health.directions(snapshot)
+        return .members(
+            ("version", .string(facts.version)), ("pid", .count(getpid())), ("network", .string(facts.network)),
+            ("dialect", .string(facts.dialect)), ("role", .string(mesh.role.name)), ("startedAt", moments.json(facts.startedAt)),
+            ("uptimeSeconds", moments.seconds(since: facts.startedAt)),
+            ("listening", .array(snapshot.listeners.map { .string($0.description) })),
+            ("advertised", snapshot.ownEndpoint.map { .string($0.description) } ?? .null), ("reach", reach(snapshot)),
+            ("links", .members(
+                ("established", .count(census.establishedMasternodes + census.establishedRegular)),
+                ("masternodes", .count(census.establishedMasternodes)), ("regular", .count(census.establishedRegular)),
+                ("inbound", .count(inbound)), ("outbound", .count(outbound)), ("pending", .count(census.pending)),
+                ("dialing", .count(census.dialingMasternodes + census.dialingRegular)), ("draining", .count(census.draining)))),
+            ("peers", .members(
+                ("known", .count(census.knownPeers)), ("wanted", .count(snapshot.peers.count { $0.isWanted })),
+                ("masternodes", .count(census.registered)), ("banned", .count(snapshot.peers.count { $0.view == .banned })))),
+            ("store", storeStatus),
+            ("health", .string(health(snapshot, thresholds).status.rawValue))
+        )
+    }
+
+    private func health(_ snapshot: NodeSnapshot, _ thresholds: Thresholds) -> Health {
+        var health = Health(snapshot, facts, thresholds, lag: view.lag)
+        if let store { health.checks.append(Health.store(store.status)) }
+        return health
+    }
+
+    /// How the store is; null where nothing is kept.
+    private var storeStatus: JSON {
+        guard let status = store?.status else { return .null }
+        return .members(
+            ("path", .string(status.path)), ("trouble", status.trouble.map(JSON.string) ?? .null), ("lagSeconds", Moments.seconds(status.lag)),
+            ("addresses", .count(status.addresses)), ("tried", .count(status.tried)), ("lostRecords", .count(status.lost))
+        )
+    }
+
+    /// How others reach us: what we state, and what shows that it works.
+    private func reach(_ snapshot: NodeSnapshot) -> JSON {
+        let inbound = snapshot.links.contains { $0.report.info.direction == .inbound && $0.report.state == .established }
+        let text: String
+        if snapshot.ownEndpoint == nil {
+            text = "this node states no address, so nobody dials it by itself; --advertise names one"
+        } else if inbound {
+            text = "others have dialled this node and are linked"
+        } else {
+            text = "nobody who dialled this node is linked: check that the advertised address and port are open from outside"
+        }
+        return .members(("inboundSeen", .bool(inbound)), ("text", .string(text)))
+    }
+
+    private func slots() throws(Problem) -> JSON {
+        let census = try view.snapshot(.tally).census
+        let mesh = mesh
+        return .members(
+            ("maxPeers", .count(census.maxPeers)), ("reserved", .count(census.reservedSlots)), ("regularSlots", .count(census.regularSlots)),
+            ("masternodes", .members(("established", .count(census.establishedMasternodes)), ("dialing", .count(census.dialingMasternodes)))),
+            ("regular", .members(
+                ("established", .count(census.establishedRegular)), ("dialing", .count(census.dialingRegular)),
+                ("free", .count(max(census.regularSlots - census.establishedRegular - census.dialingRegular, 0))))),
+            ("free", .count(max(census.maxPeers - census.establishedRegular - census.establishedMasternodes, 0))),
+            ("pending", .members(("now", .count(census.pending)), ("limit", .count(mesh.pendingLimit)))),
+            ("draining", .members(("now", .count(census.draining)), ("limit", .count(mesh.drainingLimit)))),
+            ("dials", .members(("now", .count(census.dialingMasternodes + census.dialingRegular)), ("limit", .count(mesh.dialLimit))))
+        )
+    }
+
+    private func bans() throws(Problem) -> JSON {
+        let snapshot = try view.snapshot()
+        let moments = Moments()
+        let inForce = snapshot.bans.filter { $0.until > moments.now }
+        return .array(inForce.sorted { $0.subject.text < $1.subject.text }.map { Why.json($0, moments, notes.note(on: $0)) })
+    }
+
+    private func loop() throws(Problem) -> JSON {
+        let snapshot = try view.snapshot(.counters, age: .zero)
+        let (loop, node) = (snapshot.loop, snapshot.counters)
+        return .members(
+            ("answerSeconds", Moments.seconds(view.lag)), ("iterations", .count(loop.iterations)), ("events", .count(loop.events)),
+            ("wakes", .count(loop.wakes)), ("jobs", .count(loop.jobs)), ("timers", .count(loop.timers)),
+            ("controls", .count(loop.controls)), ("carriedOver", .count(loop.carriedOver)),
+            ("cannotHappen", .members(
+                ("staleEvents", .count(loop.staleEvents)), ("staleJobs", .count(loop.staleJobs)), ("staleIDs", .count(loop.staleIDs)),
+                ("failedControls", .count(loop.failedControls)), ("latchedHangups", .count(loop.latchedHangups)),
+                ("failedWaits", .count(loop.failedWaits)), ("strangeJobs", .count(node.strangeJobs)))),
+            ("accepted", .count(node.accepted)), ("refused", .count(node.refused)), ("dials", .count(node.dials)),
+            ("bytesIn", .count(node.bytesIn)), ("bytesOut", .count(node.bytesOut)), ("framesIn", .count(node.framesIn)),
+            ("framesOut", .count(node.framesOut)), ("pingsOut", .count(node.pingsOut)), ("pongsOut", .count(node.pongsOut)),
+            ("memoryInUse", .count(snapshot.memoryInUse)), ("memoryPeak", .count(snapshot.memoryPeak)),
+            ("memoryLimit", .count(snapshot.memoryLimit)),
+            ("descriptors", .members(("open", .count(Descriptors.open)), ("limit", .count(facts.descriptors)))),
+            ("control", .members(
+                ("connections", .count(connections)), ("limit", .count(ControlSettings.connectionLimit)), ("followers", .count(followers)),
+                ("lostRecords", .count(chronicle.counts.lost))))
+        )
+    }
+
+    // MARK: Health
+
+    private func live(_ request: Request) -> Answer {
+        let limit = request.span("max-loop-lag") ?? thresholds.maximumLag
+        let health = (try? view.snapshot(.counters, age: .zero)).map { _ in
+            Health(checks: [Health.lag(view.lag, limit)])
+        } ?? Health(checks: [Health.silent])
+        return health.answer(isReady: health.status == .good)
+    }
+
+    private func ready(_ request: Request) -> Answer {
+        var thresholds = thresholds
+        thresholds.links = request.count("min-links") ?? thresholds.links
+        thresholds.masternodes = request.count("min-masternodes") ?? thresholds.masternodes
+        thresholds.inbound = request.count("min-inbound") ?? thresholds.inbound
+        thresholds.outbound = request.count("min-outbound") ?? thresholds.outbound
+        thresholds.maximumLag = request.span("max-loop-lag") ?? thresholds.maximumLag
+        thresholds.descriptors = request.count("min-descriptors") ?? thresholds.descriptors
+        guard let snapshot = try? view.snapshot(age: .zero) else {
+            return Health(checks: [Health.silent]).answer(isReady: false)
+        }
+        let health = health(snapshot, thresholds)
+        return health.answer(isReady: health.status == .good)
+    }
+}
+
+extension Operation {
+    /// What `GET /` says.
+    static var list: JSON {
+        .array(
+            allCases.map { operation in
+                let route = operation.route
+                return .members(
+                    ("method", .string(route.method.rawValue)), ("path", .string(route.path)), ("summary", .string(route.summary)))
+            })
+    }
+}

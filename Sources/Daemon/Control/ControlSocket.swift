@@ -1,0 +1,162 @@
+// The socket that a control API listens on: claimed for this process alone, its stale predecessor replaced, 0600 from birth.
+// A lock beside it says whose it is: the kernel gives it back when its process ends, however that ends.
+
+public import Glibc
+import PeerMesh
+
+/// A bound, not yet listening, Unix socket and the lock that guards its path.
+struct ControlSocket: ~Copyable {
+    let path: String
+    private let lock: CInt
+    private var socket: CInt
+    private var isBound = true
+
+    /// Claims `path`. `owns` tells whether its directory is ours to make.
+    init(claiming path: String, makingDirectory: Bool) throws(DaemonError) {
+        guard path.utf8.count < 108 else {
+            throw DaemonError(.usage, "the control socket's path '\(path)' is too long: the system takes 107 bytes")
+        }
+        if makingDirectory { try ControlSocket.makeDirectory(of: path) }
+        let lock = try ControlSocket.takeLock(path)
+        do throws(DaemonError) {
+            try ControlSocket.removeStale(path)
+            socket = try ControlSocket.bind(path)
+        } catch {
+            close(lock)
+            throw error
+        }
+        self.path = path
+        self.lock = lock
+    }
+
+    deinit {
+        if isBound {
+            _ = unsafe unlink(path)
+            if socket >= 0 { close(socket) }
+        }
+        close(lock)
+    }
+
+    /// Gives the descriptor away, to whoever listens on it and closes it.
+    mutating func take() -> CInt {
+        defer { socket = -1 }
+        return socket
+    }
+
+    private static func makeDirectory(of path: String) throws(DaemonError) {
+        guard let slash = path.lastIndex(of: "/") else { return }
+        let directory = String(path[..<slash])
+        if unsafe mkdir(directory, 0o700) != 0, errno != EEXIST {
+            throw DaemonError.system("cannot make \(directory) for the control socket; --control-socket names another place, or none", errno)
+        }
+        var status = stat()
+        guard unsafe lstat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFDIR, status.st_uid == geteuid(),
+            status.st_mode & 0o022 == 0
+        else {
+            throw DaemonError(
+                .unavailable, "\(directory) is not this user's own directory: --control-socket names another place for the control socket"
+            )
+        }
+    }
+
+    /// Locks the file beside the socket, or says who has it.
+    private static func takeLock(_ path: String) throws(DaemonError) -> CInt {
+        let lock = unsafe open(path + ".lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard lock >= 0 else {
+            throw DaemonError.system("cannot open \(path).lock; --control-socket names another place for the control socket", errno)
+        }
+        var range = flock()
+        range.l_type = Int16(F_WRLCK)
+        range.l_whence = Int16(SEEK_SET)
+        if unsafe fcntl(lock, F_SETLK, &range) == 0 { return lock }
+        let code = errno
+        let holder = unsafe fcntl(lock, F_GETLK, &range) == 0 && range.l_type != Int16(F_UNLCK) ? range.l_pid : 0
+        close(lock)
+        guard code == EAGAIN || code == EACCES else { throw DaemonError.system("cannot lock \(path).lock", code) }
+        throw DaemonError(
+            .unavailable,
+            "the control socket \(path) is held by \(processText(holder)): end that node first, or give this one another --control-socket"
+        )
+    }
+
+    private static func processText(_ pid: pid_t) -> String {
+        guard pid > 0 else { return "another process" }
+        let descriptor = unsafe open("/proc/\(pid)/comm", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return "process \(pid)" }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 64)
+        let count = unsafe read(descriptor, &bytes, bytes.count)
+        let name = String(decoding: bytes.prefix(max(count, 0)).prefix { $0 != 10 }, as: UTF8.self)
+        return name.isEmpty ? "process \(pid)" : "process \(pid) (\(name))"
+    }
+
+    /// With the lock in hand, a socket that lies there is a dead node's. Anything else is somebody's file: left alone.
+    private static func removeStale(_ path: String) throws(DaemonError) {
+        var status = stat()
+        guard unsafe lstat(path, &status) == 0 else { return }
+        guard status.st_mode & S_IFMT == S_IFSOCK else {
+            throw DaemonError(.unavailable, "\(path) exists and is no socket: --control-socket names another place for the control socket")
+        }
+        if let holder = listener(at: path) {
+            throw DaemonError(
+                .unavailable, "the control socket \(path) is held by \(processText(holder)): give this node another --control-socket"
+            )
+        }
+        if unsafe unlink(path) != 0 { throw DaemonError.system("cannot replace the stale socket \(path)", errno) }
+    }
+
+    /// The process that listens at `path`, if one does: a program that knows nothing of our lock.
+    private static func listener(at path: String) -> pid_t? {
+        let probe = Glibc.socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue), 0)
+        guard probe >= 0 else { return nil }
+        defer { close(probe) }
+        guard unsafe UnixAddress(path).with({ unsafe connect(probe, $0, $1) }) == 0 else { return nil }
+        var holder = PeerCredentials()
+        var length = socklen_t(MemoryLayout<PeerCredentials>.size)
+        _ = unsafe getsockopt(probe, SOL_SOCKET, SO_PEERCRED, &holder, &length)
+        return holder.process
+    }
+
+    private static func bind(_ path: String) throws(DaemonError) -> CInt {
+        let descriptor = Glibc.socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue), 0)
+        guard descriptor >= 0 else { throw DaemonError.system("cannot make the control socket", errno) }
+        // The mode of the socket's inode becomes the file's: no moment in which others may connect, and no umask touched.
+        guard fchmod(descriptor, 0o600) == 0, unsafe UnixAddress(path).with({ unsafe Glibc.bind(descriptor, $0, $1) }) == 0 else {
+            let code = errno
+            close(descriptor)
+            throw DaemonError.system("cannot make the control socket \(path); --control-socket names another place, or none", code)
+        }
+        _ = unsafe chmod(path, 0o600)
+        return descriptor
+    }
+}
+
+/// Who is at the other end of a Unix socket: the kernel's `struct ucred`.
+struct PeerCredentials: BitwiseCopyable {
+    var process: pid_t = 0
+    var user: uid_t = 0
+    var group: gid_t = 0
+}
+
+/// A Unix socket's address.
+public struct UnixAddress {
+    private let path: String
+
+    /// `path` is at most 107 bytes long.
+    public init(_ path: String) {
+        precondition(path.utf8.count < 108, "the system takes 107 bytes")
+        self.path = path
+    }
+
+    /// Lends the address as the system takes it.
+    public func with<R>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path.utf8) }
+        return unsafe withUnsafePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+// The settings in force, and how new ones take their place: all layers are read again, what differs is put in force if the table
+// calls it live, and the rest waits for a restart. Wrong settings change nothing.
+
+import PeerMesh
+import Reactor
+import Synchronization
+
+/// The settings of a running daemon. Any thread but the loop's.
+public final class LiveSettings: Reloader {
+    private let layers: SettingsLayers
+    private let desk: OperatorDesk
+    private let inForce: Mutex<NodeConfiguration>
+    /// Hears of each reload, on its thread.
+    private let listener = Mutex<(@Sendable (ReloadReport) -> Void)?>(nil)
+    /// One reload at a time.
+    private let turn = Mutex<Void>(())
+
+    init(_ configuration: NodeConfiguration, layers: SettingsLayers, desk: OperatorDesk) {
+        self.layers = layers
+        self.desk = desk
+        inForce = Mutex(configuration)
+    }
+
+    public var configuration: NodeConfiguration { inForce.withLock { $0 } }
+
+    public func reload() -> ReloadReport {
+        let report = turn.withLock { _ in reloadInTurn() }
+        if let listener = listener.withLock({ $0 }) { listener(report) }
+        return report
+    }
+
+    /// From now on `listener` hears of each reload.
+    func listen(_ listener: @escaping @Sendable (ReloadReport) -> Void) {
+        self.listener.withLock { $0 = listener }
+    }
+
+    private func reloadInTurn() -> ReloadReport {
+        var report = ReloadReport()
+        let old = configuration
+        let merged: NodeConfiguration
+        do throws(DaemonError) {
+            let resolved = try layers.resolve()
+            guard resolved.mistakes.isEmpty else {
+                report.errors = resolved.mistakes.map(\.description)
+                return report
+            }
+            merged = LiveSettings.merge(resolved.configuration, into: old, &report)
+        } catch {
+            report.errors = [error.description]
+            return report
+        }
+        do throws(OptionConflict) {
+            try merged.check()
+        } catch {
+            let waiting = report.needRestart.map(\.key).joined(separator: ", ")
+            report = ReloadReport()
+            report.errors = ["\(error) (the new \(waiting) would allow it, after a restart)"]
+            return report
+        }
+        guard !report.applied.isEmpty else { return report }
+        switch desk.post(SettingsChange(old: old, new: merged)) {
+        case .full:
+            report = ReloadReport()
+            report.errors = ["the loop's mailbox is full: nothing was changed; reload again"]
+        case .posted, .closed:
+            inForce.withLock { $0 = merged }
+        }
+        return report
+    }
+
+    /// `old` with every live setting as `new` has it, and what that changes.
+    static func merge(
+        _ new: NodeConfiguration, into old: NodeConfiguration, _ report: inout ReloadReport
+    ) -> NodeConfiguration {
+        var merged = old
+        for setting in Setting.all {
+            let (before, after) = (setting.text(in: old), setting.text(in: new))
+            guard before != after else { continue }
+            let change = ReloadReport.Change(key: setting.name, old: before, new: after)
+            var candidate = merged
+            do throws(OptionError) {
+                try setting.read(setting.texts(in: new), into: &candidate)
+            } catch {
+                // It was read just now: it is valid.
+                preconditionFailure("\(setting.name) does not read what it says: \(error.value)")
+            }
+            switch setting.change {
+            case .live where namesAreEqual(old, candidate):
+                merged = candidate
+                report.applied.append(change)
+            case .live, .restart:
+                report.needRestart.append(change)
+            }
+        }
+        return merged
+    }
+
+    /// Host names are resolved by a thread that knows its list from the start: theirs wait for a restart.
+    private static func namesAreEqual(_ a: NodeConfiguration, _ b: NodeConfiguration) -> Bool {
+        a.namedPeers.map(\.name) == b.namedPeers.map(\.name)
+    }
+}

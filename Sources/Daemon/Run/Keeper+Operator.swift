@@ -1,0 +1,108 @@
+// What operators, settings and the registry file want, done on the loop.
+
+import PeerMesh
+import Reactor
+import Timers
+
+extension NodeDaemon.Keeper {
+    /// Wants whom the settings name by address; names come when they are resolved.
+    func want(_ configuration: NodeConfiguration) {
+        for endpoint in configuration.masternodes.compactMap(\.endpoint) { tell(wanted.name(masternode: endpoint, by: .settings)) }
+        for endpoint in configuration.peers.compactMap(\.endpoint) { tell(wanted.name(peer: endpoint, by: .settings)) }
+    }
+
+    /// Puts back what the store kept: bans first, then whom the operator added, then the book.
+    func recall(_ memory: Store.Recollection) {
+        let (now, wall) = (node.loop.now, WallTime.now)
+        for ban in memory.bans {
+            let until = ban.until.map { $0.instant(now: now, wall: wall) } ?? .never
+            switch ban.kind {
+            case .trust: tell(.trust(ban.subject))
+            case .operator: tell(.ban(ban.subject, until: until, by: .operator))
+            case .automatic: tell(.ban(ban.subject, until: until, by: .automatic))
+            }
+        }
+        for row in memory.wanted {
+            switch row.kind {
+            case .masternode: tell(wanted.name(masternode: row.endpoint, by: .operator))
+            case .peer: tell(wanted.name(peer: row.endpoint, by: .operator))
+            }
+        }
+        for entry in memory.addresses { tell(.recalled(entry.endpoint, entry.linkedSince == nil ? .known : .linked)) }
+        for entry in memory.tombstones {
+            let until = (entry.forgottenUntil ?? wall).instant(now: now, wall: wall)
+            tell(.recalled(entry.endpoint, .forgotten(until: until)))
+        }
+    }
+
+    /// Does what an operator asked for.
+    func perform(_ action: OperatorAction) {
+        switch action {
+        case .connect(let endpoint): tell(wanted.name(peer: endpoint, by: .operator))
+        case .disconnect(let endpoint): tell(wanted.forget(peer: endpoint))
+        case .redial(let endpoint?): tell(.redial(endpoint))
+        case .redial(nil): redialAll()
+        case .ban(let subject, let until, _, _): ban(subject, until: until)
+        case .unban(let subject): tell(.unban(subject))
+        case .trust(let subject): tell(.trust(subject))
+        case .untrust(let subject): tell(.untrust(subject))
+        case .addMasternode(let endpoint): tell(wanted.name(masternode: endpoint, by: .operator))
+        case .removeMasternode(let endpoint): tell(wanted.drop(masternode: endpoint, by: .operator))
+        case .drain: drain(signal: 0)
+        case .reload: break  // The reloader's, on a thread that may read files.
+        case .logLevel(let level): log.level = level
+        }
+    }
+
+    private func ban(_ subject: Subnet, until: WallTime?) {
+        let now = node.loop.now
+        let end = until.map { $0.instant(now: now, wall: .now) } ?? .never
+        tell(.ban(subject, until: end, by: .operator))
+    }
+
+    private func redialAll() {
+        var waiting: [Endpoint] = []
+        node.forEachPeer { report in
+            if case .wait = report.schedule { waiting.append(report.endpoint) }
+        }
+        for endpoint in waiting { tell(.redial(endpoint)) }
+    }
+
+    /// Puts new settings in force. No link is closed for it, but those to peers that are named no longer.
+    func apply(_ change: SettingsChange) {
+        let (old, new) = (change.old, change.new)
+        if old.mesh != new.mesh { node.apply(new.mesh) }
+        if old.logLevel != new.logLevel { log.level = new.logLevel }
+        if old.effectiveAdvertise != new.effectiveAdvertise {
+            let only = bound.count == 1 && bound[0].isDialable ? bound[0] : nil
+            tell(.ownEndpoint(new.effectiveAdvertise ?? only))
+        }
+        let masternodes = Difference(old.masternodes, new.masternodes)
+        for endpoint in masternodes.added { tell(wanted.name(masternode: endpoint, by: .settings)) }
+        for endpoint in masternodes.removed { tell(wanted.drop(masternode: endpoint, by: .settings)) }
+        let peers = Difference(old.peers, new.peers)
+        for endpoint in peers.added { tell(wanted.name(peer: endpoint, by: .settings)) }
+        for endpoint in peers.removed { tell(wanted.drop(peer: endpoint, by: .settings)) }
+    }
+
+    func take(_ change: RegistryChange) {
+        for endpoint in change.added { tell(wanted.name(masternode: endpoint, by: .registryFile)) }
+        for endpoint in change.removed { tell(wanted.drop(masternode: endpoint, by: .registryFile)) }
+    }
+}
+
+/// The addresses that came and went between two lists.
+struct Difference {
+    let added: [Endpoint]
+    let removed: [Endpoint]
+
+    init(_ old: [PeerName], _ new: [PeerName]) {
+        self.init(old.compactMap(\.endpoint), new.compactMap(\.endpoint))
+    }
+
+    init(_ old: [Endpoint], _ new: [Endpoint]) {
+        let (before, after) = (Set(old), Set(new))
+        added = new.filter { !before.contains($0) }
+        removed = old.filter { !after.contains($0) }
+    }
+}

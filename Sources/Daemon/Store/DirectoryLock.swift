@@ -1,0 +1,55 @@
+// One process a state directory. The lock is the kernel's: it ends with the process, however that ends, so that no stale file ever
+// keeps a node from starting.
+
+import CEpoll
+import Glibc
+
+/// The right to a state directory, held until it is let go.
+final class DirectoryLock: Sendable {
+    private let descriptor: CInt
+
+    /// Makes the directory if need be, and takes it; or says which process has it.
+    init(_ directory: String) throws(DaemonError) {
+        try DirectoryLock.make(directory)
+        let path = directory + "/lock"
+        descriptor = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            throw DaemonError(.configuration, "cannot use the state directory '\(directory)': \(systemText(errno)) (--state-dir)")
+        }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            let holder = DirectoryLock.holder(path)
+            _ = cepoll_close(descriptor)
+            throw DaemonError(
+                .unavailable,
+                "the state directory '\(directory)' is in use by \(holder): stop that node, or give this one a directory of its own (--state-dir)"
+            )
+        }
+        // Who holds it is for people to read; a disk without room for a number is no reason not to run.
+        var text = Array("\(getpid())\n".utf8)
+        _ = ftruncate(descriptor, 0)
+        _ = unsafe pwrite(descriptor, &text, text.count, 0)
+    }
+
+    deinit {
+        _ = cepoll_close(descriptor)
+    }
+
+    private static func make(_ directory: String) throws(DaemonError) {
+        var made = ""
+        for part in directory.split(separator: "/", omittingEmptySubsequences: false) {
+            made += made.isEmpty && !directory.hasPrefix("/") ? String(part) : "/" + part
+            if made.isEmpty || made == "/" || part.isEmpty { made = made == "/" ? "" : made; continue }
+            if unsafe mkdir(made, 0o700) != 0, errno != EEXIST, !TextFile.exists(made) {
+                throw DaemonError(.configuration, "cannot make the state directory '\(directory)': \(made): \(systemText(errno)) (--state-dir)")
+            }
+        }
+    }
+
+    private static func holder(_ path: String) -> String {
+        guard let bytes = TextFile.read(path, limit: 64) else { return "another process" }
+        let text = String(decoding: bytes.prefix { $0 >= 0x30 && $0 <= 0x39 }, as: UTF8.self)
+        guard let pid = Int32(text) else { return "another process" }
+        let name = TextFile.read("/proc/\(pid)/comm", limit: 64).map { String(decoding: $0.prefix { $0 != 0x0a }, as: UTF8.self) }
+        return "process \(pid)" + (name.map { " (\($0))" } ?? "")
+    }
+}

@@ -1,0 +1,260 @@
+// The store of one daemon: takes records from the loop in bounded rings, and writes them on a thread of its own, at most twice a
+// second. Operators' actions are written on the thread that brings them, before it goes on. The loop never waits for any of it.
+
+import CEpoll
+import PeerMesh
+import Reactor
+import Synchronization
+import Timers
+
+/// What the loop tells of its peers.
+struct StoreRecord: BitwiseCopyable, Sendable {
+    enum What: BitwiseCopyable, Sendable {
+        case dialled
+        case failed(CloseReason)
+        case linked
+        case unlinked(CloseReason)
+        case forgotten(until: Instant)
+        case banned(Subnet, until: Instant, CloseReason?)
+    }
+
+    var at: Instant
+    var endpoint: Endpoint
+    var what: What
+}
+
+/// One endpoint that a peer told us of.
+struct ToldRecord: BitwiseCopyable, Sendable {
+    var endpoint: Endpoint
+    var source: IPAddress
+}
+
+final class Store: OperatorJournal {
+    let directory: String
+    /// Held as long as the store is.
+    private let lock: DirectoryLock
+    private let core: Mutex<StoreCore>
+    private let records = RecordRing<StoreRecord>(capacity: 8_192)
+    /// A ring of its own: who floods us with addresses must not push out what became of links.
+    private let told = RecordRing<ToldRecord>(capacity: 4_096)
+    private let doorbell: Doorbell
+    private let stopBell: Doorbell
+    private let isStopping = Atomic<Bool>(false)
+    /// When the oldest record that is not written was taken from its ring; 0 if all are written.
+    private let behindSince = Atomic<UInt64>(0)
+
+    /// How long records are gathered before they are written.
+    private static let gathering: CInt = 300
+    /// How long a file that failed rests.
+    private static let retry: CInt = 5_000
+    static let fileName = "reactor-node.sqlite"
+
+    /// Takes the directory and opens the store in it.
+    init(directory: String, maximumPages: Int? = nil) throws(DaemonError) {
+        self.directory = directory
+        lock = try DirectoryLock(directory)
+        core = Mutex(try StoreCore(path: directory + "/" + Store.fileName, maximumPages: maximumPages))
+        doorbell = try Doorbell()
+        stopBell = try Doorbell()
+    }
+
+    // What was kept.
+
+    /// Everything that a new process is to know, as of `now`.
+    struct Recollection {
+        var bans: [BanRow]
+        var wanted: [WantedRow]
+        /// Those that were linked come first.
+        var addresses: [AddressBook.Entry]
+        var tombstones: [AddressBook.Entry]
+    }
+
+    func recollect(limit: Int) -> Recollection {
+        let now = WallTime.now
+        return core.withLock { core in
+            Recollection(
+                bans: core.bans.values.filter { !$0.isOver(at: now) }.sorted { ($0.at, $0.subject.description) < ($1.at, $1.subject.description) },
+                wanted: core.wanted.sorted { $0.endpoint < $1.endpoint }, addresses: core.book.recalled(limit: limit, at: now),
+                tombstones: core.book.tombstones(at: now)
+            )
+        }
+    }
+
+    /// Who set a ban or a trust, and why. Any thread but the loop's.
+    func ban(_ subject: Subnet, _ kind: BanRow.Kind) -> BanRow? {
+        core.withLock { $0.bans[BanKey(subject: subject, kind: kind)] }
+    }
+
+    /// How the store is. Any thread but the loop's.
+    var status: StoreStatus {
+        let since = behindSince.load(ordering: .relaxed)
+        let now = cepoll_monotonic()
+        return core.withLock { core in
+            StoreStatus(
+                path: core.path, trouble: core.trouble, addresses: core.book.count, tried: core.book.triedCount,
+                lag: since == 0 || since > now ? .zero : Nanoseconds(now - since), lost: records.dropped + told.dropped,
+                counters: core.allCounters
+            )
+        }
+    }
+
+    // What operators did.
+
+    func record(_ action: OperatorAction, at time: WallTime) throws(JournalError) {
+        let trouble: String? = core.withLock { core in
+            // What was learnt goes along: an operator who is never silent must not keep it waiting.
+            take(into: &core, Moment())
+            core.apply(action, at: time)
+            return core.write() ? nil : core.trouble
+        }
+        guard let trouble else { return }
+        // The thread says it and tries again.
+        doorbell.ring()
+        throw JournalError(trouble)
+    }
+
+    // The loop's side: a few stores into a ring.
+
+    func note(_ transition: Transition, at now: Instant, of node: PeerNode) {
+        switch transition.subject {
+        case .link(_, let from, let to, let direction):
+            noteLink(transition, from, to, direction)
+            if let reason = transition.reason, reason.effect.score > 0 { noteBan(transition.endpoint.address, reason, now, node) }
+        case .peer(_, let to):
+            guard to == .idle, let report = node.peer(at: transition.endpoint), case .off(.forgotten) = report.schedule else { return }
+            push(transition, .forgotten(until: transition.next))
+        }
+    }
+
+    private func noteLink(_ transition: Transition, _ from: LinkState, _ to: LinkState, _ direction: Direction) {
+        guard transition.isPeer else { return }
+        if to == .connecting {
+            push(transition, .dialled)
+        } else if to == .established {
+            push(transition, .linked)
+        } else if from == .established {
+            push(transition, .unlinked(transition.reason ?? .remoteClosed))
+        } else if to == .closed, from != .draining, direction == .outbound {
+            push(transition, .failed(transition.reason ?? .remoteClosed))
+        }
+    }
+
+    private func noteBan(_ address: IPAddress, _ reason: CloseReason, _ now: Instant, _ node: PeerNode) {
+        node.forEachBan { record in
+            guard record.kind == .ban(.automatic), record.until > now, record.subject.contains(address) else { return }
+            let endpoint = Endpoint(address, port: 0)
+            records.push(StoreRecord(at: now, endpoint: endpoint, what: .banned(record.subject, until: record.until, record.reason)))
+        }
+        doorbell.ring()
+    }
+
+    private func push(_ transition: Transition, _ what: StoreRecord.What) {
+        records.push(StoreRecord(at: transition.at, endpoint: transition.endpoint, what: what))
+        doorbell.ring()
+    }
+
+    /// A peer at `source` told of `endpoint`.
+    func note(told endpoint: Endpoint, by source: IPAddress) {
+        told.push(ToldRecord(endpoint: endpoint, source: source))
+        doorbell.ring()
+    }
+
+    // The thread.
+
+    func start(_ say: @escaping @Sendable (StartLines) -> Void) throws(DaemonError) -> DaemonThread {
+        say(core.withLock { $0.takeLines() })
+        return try DaemonThread.start("store") { self.run(say) }
+    }
+
+    /// Has the thread write what it has and end. Any thread.
+    func stop() {
+        isStopping.store(true, ordering: .sequentiallyConsistent)
+        stopBell.ring()
+        doorbell.ring()
+    }
+
+    private var hasRecords: Bool { !records.isEmpty || !told.isEmpty }
+
+    private func run(_ say: (StartLines) -> Void) {
+        var isFailing = false
+        while true {
+            let isLast = isStopping.load(ordering: .sequentiallyConsistent)
+            let moment = Moment()
+            let lines = core.withLock { core in
+                take(into: &core, moment)
+                if !isFailing || isLast || !hasRecords { isFailing = !core.write() }
+                if !isFailing { behindSince.store(0, ordering: .relaxed) }
+                return core.takeLines()
+            }
+            if !lines.lines.isEmpty { say(lines) }
+            if isLast {
+                core.withLock { $0.close() }
+                return
+            }
+            rest(isFailing)
+        }
+    }
+
+    /// Sleeps until there is something to write, then until enough of it has come together.
+    private func rest(_ isFailing: Bool) {
+        doorbell.willSleep()
+        if !hasRecords, !isStopping.load(ordering: .sequentiallyConsistent) {
+            Descriptors.waitReadable(doorbell.descriptor, -1, milliseconds: isFailing ? Store.retry : -1)
+        }
+        doorbell.didWake()
+        guard hasRecords else { return }
+        behindSince.store(cepoll_monotonic(), ordering: .relaxed)
+        stopBell.willSleep()
+        if !isStopping.load(ordering: .sequentiallyConsistent) {
+            Descriptors.waitReadable(stopBell.descriptor, -1, milliseconds: isFailing ? Store.retry : Store.gathering)
+        }
+        stopBell.didWake()
+    }
+
+    /// One reading of both clocks, for what the loop dated by its own.
+    private struct Moment {
+        let wall = WallTime.now
+        let now = Instant(nanoseconds: cepoll_monotonic())
+
+        func wall(of instant: Instant) -> WallTime {
+            instant > now ? wall + (instant - now) : WallTime(milliseconds: wall.milliseconds - Int64((now - instant).count / 1_000_000))
+        }
+    }
+
+    /// Empties the rings. Under the lock: whoever holds it is their one reader.
+    private func take(into core: inout StoreCore, _ moment: Moment) {
+        while let record = told.pop() { core.book.heard(record.endpoint, from: record.source, at: moment.wall) }
+        while let record = records.pop() {
+            let at = moment.wall(of: record.at)
+            switch record.what {
+            case .dialled: core.book.dialled(record.endpoint, at: at)
+            case .failed(let reason):
+                core.book.failed(record.endpoint, reason.name, at: at)
+                core.count("dials-failed")
+            case .linked:
+                core.book.linked(record.endpoint, at: at)
+                core.count("links")
+            case .unlinked(let reason): core.book.unlinked(record.endpoint, reason.name, at: at)
+            case .forgotten(let until): core.book.forgotten(record.endpoint, until: moment.wall(of: until))
+            case .banned(let subject, let until, let reason):
+                let end = until == .never ? nil : moment.wall(of: until)
+                core.set(BanRow(subject: subject, kind: .automatic, until: end, reason: reason?.name ?? "", by: "node", at: at))
+                core.count("automatic-bans")
+            }
+        }
+    }
+}
+
+/// How a store is.
+struct StoreStatus: Hashable, Sendable {
+    var path: String
+    /// Why its file takes no writes; nil if it does.
+    var trouble: String?
+    var addresses: Int
+    var tried: Int
+    /// How long the oldest record has waited to be written.
+    var lag: Nanoseconds
+    /// Records that found their ring full.
+    var lost: UInt64
+    var counters: [String: Int64]
+}

@@ -1,0 +1,107 @@
+// The answer to "why?": a peer's standing, its sentence with the peer's own facts filled in, and the facts beside it. Made from
+// one snapshot of the loop's tables and the chronicle's memory; nothing is guessed.
+
+import PeerMesh
+import Reactor
+import Timers
+
+/// Explains peers of one snapshot.
+struct Why {
+    let snapshot: NodeSnapshot
+    let settings: MeshSettings
+    let moments: Moments
+    /// What operators said beside their bans.
+    var notes: (any BanNotes)?
+
+    /// The standing of a peer of the book.
+    func standing(of peer: PeerReport) -> Standing {
+        Standing(peer, dial: link(peer.dial)?.report.state)
+    }
+
+    func link(_ id: LinkID?) -> NodeSnapshot.LinkEntry? {
+        guard let id else { return nil }
+        return snapshot.links.first { $0.report.link == id }
+    }
+
+    /// The sentence, with every place filled.
+    func sentence(for peer: PeerReport) -> String {
+        let standing = standing(of: peer)
+        return fill(standing.sentence, standing, peer)
+    }
+
+    /// When the next step is due by itself; nil if no clock decides it.
+    func nextStep(of peer: PeerReport) -> Instant? {
+        switch peer.verdict {
+        case .wait(let until, _): until
+        case .no(.banned(let until)): until == .never ? nil : until
+        case .no(.dialInFlight): link(peer.dial)?.report.deadline
+        case .no(.alreadyLinked): link(peer.held)?.report.deadline ?? link(peer.established)?.report.deadline
+        case .no(.off), .no(.unknownPeer), .queue, .yes: peer.nextStep
+        }
+    }
+
+    /// The ban that holds for the peer, as the core looks it up.
+    func ban(on peer: PeerReport) -> BanRecord? {
+        let covering = snapshot.bans.filter { $0.until > moments.now && $0.subject.contains(peer.endpoint.address) }
+        return covering.first { $0.kind == .ban(.operator) } ?? covering.first { $0.kind == .ban(.automatic) }
+    }
+
+    private func fill(_ template: String, _ standing: Standing, _ peer: PeerReport) -> String {
+        var result = ""
+        var rest = template[...]
+        while let open = rest.firstIndex(of: "{"), let close = rest[open...].firstIndex(of: "}") {
+            result += rest[..<open]
+            result += value(String(rest[rest.index(after: open)..<close]), standing, peer)
+            rest = rest[rest.index(after: close)...]
+        }
+        return result + rest
+    }
+
+    private func value(_ place: String, _ standing: Standing, _ peer: PeerReport) -> String {
+        switch place {
+        case "linked": since(link(peer.established)?.report.establishedAt)
+        case "age": since(link(peer.dial)?.report.since)
+        case "direction": link(peer.established)?.report.info.direction == .inbound ? "as it dialled us" : "as we dialled it"
+        case "in": nextStep(of: peer).map { Why.span($0 > moments.now ? $0 - moments.now : .zero) } ?? "no time"
+        case "until": banEnd(peer)
+        case "by": ban(on: peer)?.kind == .ban(.automatic) ? "this node (\(ban(on: peer)?.reason?.name ?? "abuse"))" : "the operator"
+        case "subject": ban(on: peer).map { $0.subject.text } ?? peer.endpoint.address.description
+        case "failures": peer.failures == 1 ? "1 failure" : "\(peer.failures) failures"
+        case "reason": peer.lastReason?.name ?? "none yet"
+        case "regular-slots": String(settings.regularSlots)
+        case "dial-limit": String(settings.dialLimit)
+        case "dial-rate": String(settings.dialRate)
+        case "max-peers": String(settings.maxPeers)
+        case "registered": String(snapshot.census.registered)
+        default: preconditionFailure("a sentence has no place '\(place)'")
+        }
+    }
+
+    private func banEnd(_ peer: PeerReport) -> String {
+        guard let until = ban(on: peer)?.until, until != .never else { return "for ever" }
+        return "for \(Why.span(until - moments.now)) more"
+    }
+
+    private func since(_ instant: Instant?) -> String {
+        Why.span(instant.map { moments.now > $0 ? moments.now - $0 : .zero } ?? .zero)
+    }
+
+    /// A span as people say it: `4.2 s`, `3 min 20 s`, `2 h 5 min`, `9 d 3 h`.
+    static func span(_ span: Nanoseconds) -> String {
+        let seconds = span.count / 1_000_000_000
+        switch seconds {
+        case 0..<10: return "\(seconds).\(span.count / 100_000_000 % 10) s"
+        case 10..<60: return "\(seconds) s"
+        case 60..<3_600: return "\(seconds / 60) min \(seconds % 60) s"
+        case 3_600..<86_400: return "\(seconds / 3_600) h \(seconds / 60 % 60) min"
+        default: return "\(seconds / 86_400) d \(seconds / 3_600 % 24) h"
+        }
+    }
+}
+
+extension Subnet {
+    /// An address, or a range in CIDR form.
+    var text: String {
+        self == Subnet(address) ? address.description : "\(address)/\(prefix)"
+    }
+}

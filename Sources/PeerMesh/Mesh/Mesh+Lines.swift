@@ -1,0 +1,40 @@
+// Where things lie, for a driver of many meshes: ten thousand of them do not fit into a cache, and an event waits for each line
+// that it touches, one after the other. Asked for beforehand, for many events at once, the lines come side by side. Addresses are
+// plain numbers here: to be asked for, never to be followed.
+
+package import Timers
+
+/// Where the lines lie that an event will touch; 0 is nowhere.
+package struct MeshLines: BitwiseCopyable {
+    /// One line.
+    package var timer: UInt
+    /// Two lines.
+    package var link: UInt
+    /// One or two lines: the place of an action.
+    package var action: UInt
+}
+
+extension Mesh {
+    /// Where the next `advance` begins to look; 0 if no timer is armed. One line.
+    package var nextTimerAddress: UInt { wheel.nextUpAddress }
+
+    /// The timer that the next `advance` begins with, or -1.
+    package var nextTimer: Int { wheel.nextUp }
+
+    /// Where this timer lies: one line.
+    package func address(ofTimer timer: Int) -> UInt { wheel.address(timer) }
+
+    /// Whether the timer fires at an `advance(to: now)`; false if it would only move.
+    package func isDue(_ timer: Int, at now: Instant) -> Bool { wheel.isDue(timer, at: now) }
+
+    /// What a byte, a ping or a pong on the link of this slot touches, and what the fire of its timer does.
+    package func lines(ofLink slot: Int) -> MeshLines {
+        MeshLines(timer: wheel.address(slot), link: links.address(slot), action: actions.address)
+    }
+
+    /// The row of the link of this slot, at which a keepalive that is due looks: one line. 0 if it has none.
+    package func address(ofRowOfLink slot: Int) -> UInt {
+        let row = Int(links[slot].row)
+        return row >= 0 ? peers.address(row) : 0
+    }
+}

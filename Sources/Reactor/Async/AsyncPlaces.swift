@@ -1,0 +1,138 @@
+// What tasks wait for: one place for each socket, timer or queue, with room for one waiter to read and one to write. A slab,
+// like the loop's own tables: waiting allocates nothing.
+
+import CEpoll
+
+/// One place, and the generation of its use.
+struct PlaceID: Hashable, Sendable, BitwiseCopyable {
+    let index: Int32
+    let generation: UInt32
+}
+
+/// What a waiter of a place waits for.
+enum Lane: UInt8, BitwiseCopyable {
+    /// Something to take: bytes, a connection, an event, the end of a sleep.
+    case reading
+    /// Room to write, or the end of a dial.
+    case writing
+}
+
+/// Why a waiter goes on.
+enum Waking: UInt8, BitwiseCopyable {
+    /// What it waited for may be there: look again.
+    case ready
+    /// Its task was cancelled.
+    case cancelled
+    /// The place was closed, or the loop is going.
+    case closed
+}
+
+/// A task that waits. The ticket counts the waits, so that a late cancellation cannot end the next one.
+@safe
+struct Waiter: BitwiseCopyable {
+    var continuation: UnsafeContinuation<Waking, Never>?
+    var ticket: UInt32 = 0
+}
+
+/// A place. The descriptor is its own, and closed with it.
+@safe
+struct AsyncPlace {
+    var descriptor: CInt = -1
+    var slot = SlotID.none
+    var generation: UInt32 = 1
+    /// The next free place; -1 ends the list.
+    var next: Int32 = -1
+    var isLive = false
+    /// What the kernel said last, as long as no call has found otherwise.
+    var isReadable = false
+    var isWritable = false
+    /// The other end will send no more, or the connection failed: a read never waits any more.
+    var isOver = false
+    /// Writability was asked for; it stays so.
+    var wantsWrite = false
+    var reader = Waiter()
+    var writer = Waiter()
+
+    subscript(lane: Lane) -> Waiter {
+        get { lane == .reading ? reader : writer }
+        set { if lane == .reading { reader = newValue } else { writer = newValue } }
+    }
+}
+
+/// The slab: chunks that never move, added as they are needed.
+@safe
+struct AsyncPlaces: ~Copyable {
+    private static let chunkShift = 8
+    private static let chunkSize = 1 << chunkShift
+
+    private var chunks: [UnsafeMutablePointer<AsyncPlace>] = unsafe []
+    private var used = 0
+    private var free: Int32 = -1
+    private(set) var live = 0
+
+    deinit {
+        for index in unsafe chunks.indices { unsafe chunks[index].deallocate() }
+    }
+
+    subscript(index: Int) -> AsyncPlace {
+        unsafeAddress {
+            assert(index >= 0 && index < used)
+            return unsafe UnsafePointer(pointer(index))
+        }
+        nonmutating unsafeMutableAddress {
+            assert(index >= 0 && index < used)
+            return unsafe pointer(index)
+        }
+    }
+
+    /// The place at `index`, which never moves.
+    func pointer(_ index: Int) -> UnsafeMutablePointer<AsyncPlace> {
+        assert(index >= 0 && index < used)
+        return unsafe chunks[index >> Self.chunkShift] + index & (Self.chunkSize - 1)
+    }
+
+    /// The indices that were ever used.
+    var indices: Range<Int> { 0..<used }
+
+    func holds(_ id: PlaceID) -> Bool {
+        let index = Int(id.index)
+        return index < used && self[index].generation == id.generation
+    }
+
+    mutating func open() -> PlaceID {
+        let index: Int
+        if free >= 0 {
+            index = Int(free)
+            free = self[index].next
+        } else {
+            index = used
+            if unsafe index >> Self.chunkShift == chunks.count { addChunk() }
+            used += 1
+        }
+        assert(!self[index].isLive)
+        self[index].isLive = true
+        live += 1
+        return PlaceID(index: Int32(truncatingIfNeeded: index), generation: self[index].generation)
+    }
+
+    private mutating func addChunk() {
+        let chunk = UnsafeMutablePointer<AsyncPlace>.allocate(capacity: Self.chunkSize)
+        unsafe chunk.initialize(repeating: AsyncPlace(), count: Self.chunkSize)
+        unsafe chunks.append(chunk)
+    }
+
+    /// Ends the use of a place that has no waiter any more.
+    mutating func close(_ index: Int) {
+        let place = self[index]
+        assert(place.isLive)
+        assert(unsafe place.reader.continuation == nil && place.writer.continuation == nil)
+        self[index] = AsyncPlace()
+        self[index].generation = place.generation &+ 1
+        // Tickets go on counting, so that a cancellation that is still on its way finds neither this use nor the next.
+        self[index].reader.ticket = place.reader.ticket
+        self[index].writer.ticket = place.writer.ticket
+        self[index].next = free
+        free = Int32(truncatingIfNeeded: index)
+        live -= 1
+    }
+}

@@ -1,0 +1,228 @@
+// A connection for tasks. Registered once, edge-triggered, so that a socket that nobody reads wakes nobody: what the kernel
+// said is kept in its place until a call finds it no longer true.
+
+import CEpoll
+public import PeerMesh
+
+/// A TCP connection that tasks read and write. Everything but letting it go belongs to the loop's thread; at most one task
+/// reads and one writes at a time. Closed by `close`, or when the last reference goes, on whatever thread.
+public final class AsyncSocket: Sendable {
+    /// The other end.
+    public let remote: Endpoint
+    private let executor: LoopExecutor
+    private let id: PlaceID
+
+    /// Takes over `socket`, connected or accepted. Throws if the loop's table is full; the socket is closed then.
+    public convenience init(_ socket: consuming Socket, remote: Endpoint, on executor: LoopExecutor) throws(SystemError) {
+        executor.requireThread()
+        let id = try executor.openPlace(socket.release(), isDialling: false)
+        self.init(id, remote: remote, on: executor)
+    }
+
+    fileprivate init(_ id: PlaceID, remote: Endpoint, on executor: LoopExecutor) {
+        self.id = id
+        self.remote = remote
+        self.executor = executor
+    }
+
+    deinit {
+        executor.release(id)
+    }
+
+    /// Whether it was closed.
+    public var isClosed: Bool {
+        executor.requireThread()
+        return !executor.state.places.holds(id)
+    }
+
+    /// Closes it. Tasks that wait for it are told by an error.
+    public func close() {
+        executor.requireThread()
+        executor.closePlace(id)
+    }
+
+    /// Ends the sending side: the other end reads the end of the stream after what was written.
+    public func shutdownSending() {
+        executor.requireThread()
+        guard let descriptor = unsafe try? place().pointee.descriptor else { return }
+        _ = cepoll_shutdown_send(descriptor)
+    }
+
+    /// The socket's own address.
+    public func localEndpoint() throws -> Endpoint {
+        var address = cepoll_address()
+        try SystemError.check(unsafe cepoll_local(place().pointee.descriptor, &address), .address)
+        guard let endpoint = Endpoint(address) else { throw SystemError(.address, CEPOLL_EAFNOSUPPORT) }
+        return endpoint
+    }
+
+    /// Receives what there is, up to the buffer's size (not zero), and waits only if there is nothing. Returns how many bytes; 0 is
+    /// the end of the stream. Throws `CancellationError` at once when the task is cancelled (nothing is lost: what came stays
+    /// in the kernel), else `SystemError`. The buffer must stay until it returns.
+    public nonisolated(nonsending) func read(into buffer: UnsafeMutableRawBufferPointer) async throws -> Int {
+        precondition(buffer.count > 0, "an empty buffer reads like the end of the stream")
+        executor.requireThread()
+        while true {
+            try Task.checkCancellation()
+            if let result = try unsafe receive(into: buffer) { return result }
+            try finish(await executor.wait(id, .reading))
+        }
+    }
+
+    /// The same into an array of its own: at most `limit` bytes; empty is the end of the stream.
+    public nonisolated(nonsending) func read(upTo limit: Int) async throws -> [UInt8] {
+        precondition(limit > 0, "an empty buffer reads like the end of the stream")
+        executor.requireThread()
+        while true {
+            try Task.checkCancellation()
+            var count: Int?
+            let bytes = unsafe try [UInt8](unsafeUninitializedCapacity: try isReadable() ? limit : 0) { buffer, filled in
+                guard buffer.count > 0 else { return }
+                count = try unsafe receive(into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<limit]))
+                filled = count ?? 0
+            }
+            if count != nil { return bytes }
+            try finish(await executor.wait(id, .reading))
+        }
+    }
+
+    /// Sends all of it. Throws as `read` does; then part of it may have been sent, and the stream is of use no more.
+    public nonisolated(nonsending) func write(_ bytes: UnsafeRawBufferPointer) async throws {
+        executor.requireThread()
+        try Task.checkCancellation()
+        var sent = 0
+        while sent < bytes.count {
+            sent += try unsafe send(UnsafeRawBufferPointer(rebasing: bytes[sent...]))
+            guard sent < bytes.count else { return }
+            // More may have been written meanwhile than a turn's worth, but then the kernel is full, and others have theirs.
+            try finish(await executor.wait(id, .writing))
+            try Task.checkCancellation()
+        }
+    }
+
+    /// The same of an array.
+    public nonisolated(nonsending) func write(_ bytes: [UInt8]) async throws {
+        executor.requireThread()
+        try Task.checkCancellation()
+        var sent = 0
+        while sent < bytes.count {
+            sent += try unsafe bytes.withUnsafeBytes { unsafe try send(UnsafeRawBufferPointer(rebasing: $0[sent...])) }
+            guard sent < bytes.count else { return }
+            try finish(await executor.wait(id, .writing))
+            try Task.checkCancellation()
+        }
+    }
+
+    // MARK: Without waiting
+
+    /// The place; throws if it is over.
+    private func place() throws(SystemError) -> UnsafeMutablePointer<AsyncPlace> {
+        guard executor.state.places.holds(id), !executor.state.isEnding else {
+            throw SystemError(.closedSocket, CEPOLL_ECANCELED)
+        }
+        return unsafe executor.state.places.pointer(Int(id.index))
+    }
+
+    private func isReadable() throws(SystemError) -> Bool {
+        unsafe try place().pointee.isReadable
+    }
+
+    /// What there is to read; nil if there is nothing now.
+    private func receive(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int? {
+        let place = try unsafe place()
+        guard unsafe place.pointee.isReadable else { return nil }
+        switch Transfer(result: unsafe cepoll_recv(place.pointee.descriptor, buffer.baseAddress, buffer.count)) {
+        case .bytes(let count):
+            // Less than asked for: the kernel has no more, and tells anew when it has. An end that it told of already it
+            // would not tell again.
+            if unsafe count < buffer.count && !place.pointee.isOver { unsafe place.pointee.isReadable = false }
+            return count
+        case .wouldBlock:
+            unsafe place.pointee.isReadable = false
+            return nil
+        case .ended:
+            return 0
+        case .failed(let error):
+            throw SystemError(.receive, error)
+        }
+    }
+
+    /// Sends what the kernel takes, and asks for writability if that is not all.
+    private func send(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Int {
+        let place = try unsafe place()
+        guard unsafe place.pointee.isWritable else { return 0 }
+        switch Transfer(result: unsafe cepoll_send(place.pointee.descriptor, bytes.baseAddress, bytes.count)) {
+        case .bytes(let count):
+            if count < bytes.count { unsafe executor.awaitWritability(place) }
+            return count
+        case .wouldBlock, .ended:
+            unsafe executor.awaitWritability(place)
+            return 0
+        case .failed(let error):
+            throw SystemError(.send, error)
+        }
+    }
+
+    private func finish(_ waking: Waking) throws {
+        switch waking {
+        case .ready: return
+        case .cancelled: throw CancellationError()
+        case .closed: throw SystemError(.closedSocket, CEPOLL_ECANCELED)
+        }
+    }
+}
+
+extension LoopExecutor {
+    /// Opens a connection to `endpoint`, from the address `source` if one is given. Throws `CancellationError` at once when the task
+    /// is cancelled, and then nothing of it is left; else `SystemError`. How long it may take is the kernel's to say: bound
+    /// it by cancelling.
+    public nonisolated(nonsending) func connect(
+        to endpoint: Endpoint, from source: IPAddress? = nil, options: SocketOptions = SocketOptions()
+    ) async throws -> AsyncSocket {
+        requireThread()
+        try Task.checkCancellation()
+        switch Socket.dial(endpoint, from: source, options: options) {
+        case .connected(let socket):
+            return try AsyncSocket(socket, remote: endpoint, on: self)
+        case .failed(let error):
+            throw SystemError(.connect, error)
+        case .pending(let socket):
+            let id = try openPlace(socket.release(), isDialling: true)
+            do {
+                try await finishDial(id)
+            } catch {
+                closePlace(id)
+                throw error
+            }
+            return AsyncSocket(id, remote: endpoint, on: self)
+        }
+    }
+
+    private nonisolated(nonsending) func finishDial(_ id: PlaceID) async throws {
+        while true {
+            switch await wait(id, .writing) {
+            case .ready: break
+            case .cancelled: throw CancellationError()
+            case .closed: throw SystemError(.closedSocket, CEPOLL_ECANCELED)
+            }
+            // Lent to a value that would close it, for one look.
+            let socket = Socket(taking: state.places[Int(id.index)].descriptor)
+            let result = socket.dialResult()
+            _ = socket.release()
+            switch result {
+            case .connected: return
+            case .pending: continue
+            case .connectedToItself: throw SystemError(.connect, CEPOLL_EADDRNOTAVAIL)
+            case .failed(let error): throw SystemError(.connect, error)
+            }
+        }
+    }
+
+    /// The kernel's buffer is full: hear of it when it no longer is. Asked once, kept for good.
+    func awaitWritability(_ place: UnsafeMutablePointer<AsyncPlace>) {
+        unsafe place.pointee.isWritable = false
+        guard unsafe !place.pointee.wantsWrite else { return }
+        unsafe place.pointee.wantsWrite = true
+        loop.setInterest(unsafe place.pointee.slot, [.read, .write, .edge])
+    }
+}

@@ -1,0 +1,153 @@
+// The loop as a place where Swift's actors and tasks live. Who uses none pays for none: the executor is made when it is first
+// asked for, and until then the loop looks at one word an iteration. What it must never do: lose a job, take a lock, or
+// run a job anywhere but on the loop's thread, in its phase.
+
+import CEpoll
+import Synchronization
+
+/// A loop's executor: for actors (`unownedExecutor`) and for tasks (`Task(executorPreference:)`). `EventLoop.executor` is where
+/// it comes from.
+///
+/// Any thread may hold it and enqueue. All else (`loop`, `sleep`, `connect`, `listen` and what they return) is for code that
+/// runs on the loop: in an actor that lives on it, in a task that prefers it, or in a callback of a `Source`.
+@safe
+public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendable {
+    /// What changes; the loop's thread only. Behind a pointer for the reason given in LoopState.
+    @safe
+    struct State: ~Copyable {
+        var jobs = JobRing()
+        var places = AsyncPlaces()
+        /// Nil once the loop is gone.
+        var loop: Unmanaged<EventLoop>?
+        /// The loop is going, or was inherited by a fork: nothing is waited for any more.
+        var isEnding = false
+    }
+
+    let mailbox: Mailbox
+    let driver: AsyncDriver
+    private let arrivals = JobStack()
+    /// The loop's thread; 0 while it has none.
+    private let thread = Atomic<UInt>(0)
+    private let isGone = Atomic<Bool>(false)
+    private let storage: UnsafeMutablePointer<State>
+
+    init(loop: EventLoop) {
+        mailbox = loop.mailbox
+        driver = AsyncDriver()
+        unsafe storage = .allocate(capacity: 1)
+        unsafe storage.initialize(to: State())
+        unsafe state.loop = Unmanaged.passUnretained(loop)
+        unsafe driver.executor = Unmanaged.passUnretained(self)
+        bind(to: loop.state.thread)
+    }
+
+    deinit {
+        unsafe storage.deinitialize(count: 1)
+        unsafe storage.deallocate()
+    }
+
+    var state: State {
+        unsafeAddress { unsafe UnsafePointer(storage) }
+        unsafeMutableAddress { unsafe storage }
+    }
+
+    // MARK: For the runtime
+
+    /// A job of an actor that lives on this loop. Any thread.
+    public func enqueue(_ job: consuming ExecutorJob) {
+        enqueue(TaskJob(UnownedJob(job), byPreference: false))
+    }
+
+    /// A job of a task that prefers this loop. Told apart because each kind must be run as what it is, or the runtime has it
+    /// enqueued again, up to four times for each suspension (measured).
+    @_implements(TaskExecutor,enqueue(_:))
+    public func enqueuePreferring(_ job: consuming ExecutorJob) {
+        enqueue(TaskJob(UnownedJob(job), byPreference: true))
+    }
+
+    @inline(__always)
+    private func enqueue(_ job: TaskJob) {
+        if isOnThread {
+            state.jobs.append(job)
+            guard let loop = unsafe state.loop else { Self.refuse() }
+            // An iteration under way looks at its jobs before the next wait; whoever runs the loop by hand may wait elsewhere.
+            if unsafe !loop._withUnsafeGuaranteedRef({ $0.isInIteration }) { mailbox.wake() }
+        } else {
+            guard !isGone.load(ordering: .acquiring) else { Self.refuse() }
+            if arrivals.push(job) { mailbox.wake() }
+        }
+    }
+
+    @inline(never)
+    private static func refuse() -> Never {
+        fatalError("a task went on on an event loop that is gone: a loop must outlive its tasks")
+    }
+
+    public func asUnownedSerialExecutor() -> UnownedSerialExecutor {
+        unsafe UnownedSerialExecutor(ordinary: self)
+    }
+
+    public func asUnownedTaskExecutor() -> UnownedTaskExecutor {
+        unsafe UnownedTaskExecutor(ordinary: self)
+    }
+
+    /// Traps unless the caller is on the loop's thread. `assumeIsolated` of an actor that lives here asks it, so that callbacks of
+    /// a `Source` can call such an actor.
+    public func checkIsolated() {
+        if !isOnThread { fatalError("not on the thread of this event loop") }
+    }
+
+    /// Whether the caller is on the loop's thread, which the first run of the loop decides.
+    public func isIsolatingCurrentContext() -> Bool? { isOnThread }
+
+    // MARK: For the loop
+
+    /// Any thread.
+    var isLoopGone: Bool { isGone.load(ordering: .acquiring) }
+
+    var isOnThread: Bool { thread.load(ordering: .relaxed) == UInt(cepoll_thread()) }
+
+    func bind(to thread: UInt) {
+        self.thread.store(thread, ordering: .relaxed)
+    }
+
+    var hasJobs: Bool { !state.jobs.isEmpty || !arrivals.isEmpty }
+
+    /// Runs at most `limit` jobs, those included that are enqueued meanwhile; returns how many.
+    func runJobs(_ limit: Int) -> Int {
+        state.jobs.append(stack: arrivals.takeAll())
+        var done = 0
+        while done < limit, let job = state.jobs.popFirst() {
+            done &+= 1
+            if job.isByPreference {
+                unsafe job.job.runSynchronously(on: asUnownedTaskExecutor())
+            } else {
+                unsafe job.job.runSynchronously(on: asUnownedSerialExecutor())
+            }
+        }
+        return done
+    }
+
+    /// The loop is going away: whoever waits is told, and tasks are run until none has anything to do, or so many jobs later.
+    func end() {
+        bind(to: UInt(cepoll_thread()))
+        state.isEnding = true
+        wakeAll()
+        var left = 1_000_000
+        while left > 0 {
+            let done = runJobs(left)
+            guard done > 0 else { break }
+            left -= done
+        }
+        unsafe state.loop = nil
+        isGone.store(true, ordering: .releasing)
+    }
+
+    /// In a forked child: the parent's tasks are the parent's. What they were to do here is forgotten, not freed.
+    func forgetAll() {
+        _ = arrivals.takeAll()
+        state.jobs.removeAll()
+        closeAllPlaces()
+        bind(to: 0)
+    }
+}

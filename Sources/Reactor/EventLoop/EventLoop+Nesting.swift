@@ -1,0 +1,32 @@
+// Running the loop for a while, or by a loop that is not ours. `backendFD`, `nextDeadline` and `runOnce` are with the loop
+// itself: they are its life; this is what is built of them.
+
+import CEpoll
+public import Timers
+
+extension EventLoop {
+    /// Runs until `stop` or until `deadline`, whichever comes first, and returns whether it was stopped. One iteration is done
+    /// in any case; a deadline that is past makes it one that does not wait. Ends at the deadline or within what the
+    /// iteration under way lasts after it, never before.
+    @discardableResult
+    public func run(until deadline: Instant) -> Bool {
+        let outer = state.runLimit
+        state.runLimit = deadline
+        repeat {
+            runOnce(.wait)
+        } while !isStopDue && Instant(nanoseconds: cepoll_monotonic()) < deadline
+        state.runLimit = outer
+        guard isStopDue else { return false }
+        state.isStopping = false
+        mailbox.forgetStop()
+        return true
+    }
+
+    private var isStopDue: Bool { state.isStopping || mailbox.isStopRequested }
+
+    /// When the next wait must end: the wheel's next deadline, or the end of `run(until:)`.
+    var nextWake: Instant? {
+        guard let limit = state.runLimit else { return state.wheel.nextWake }
+        return min(state.wheel.nextWake ?? limit, limit)
+    }
+}

@@ -1,0 +1,197 @@
+// `reactor-node status|peers|masternodes|why|slots|bans`: what an operator asks all day.
+
+import ArgumentParser
+import Daemon
+
+struct StatusCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "Says who the node is, how it is reached, and how many links it holds.")
+
+    @OptionGroup var options: ClientOptions
+
+    func run() throws {
+        try options.get("/status") { status in
+            let links = status["links"], peers = status["peers"]
+            func count(_ object: JSON?, _ key: String) -> String { Say.text(object?[key]) }
+            Output.line("\(Say.text(status["version"])), process \(Say.text(status["pid"])), up \(Say.span(status["uptimeSeconds"]))")
+            let health = Say.text(status["health"])
+            Output.line("health      \(Output.paint(health, Output.colour(ofState: health)))\(health == "good" ? "" : "; `reactor-node health` says why")")
+            Output.line("network     \(Say.text(status["network"])), \(Say.text(status["dialect"])) dialect, as a \(Say.text(status["role"])) node")
+            Output.line("listening   \((status["listening"]?.elements ?? []).compactMap(\.text).joined(separator: ", "))")
+            Output.line("advertised  \(status["advertised"]?.text ?? "nothing")")
+            if let trouble = status["store"]?["trouble"]?.text { Output.line("store       \(Output.paint("failing", .red)): \(trouble)") }
+            else { Output.line("store       \(status["store"]?["path"]?.text ?? "none: what is done and learnt ends with the process")") }
+            Output.line("reach       \(Say.text(status["reach"]?["text"]))")
+            Output.line(
+                "links       \(count(links, "established")) established (\(count(links, "masternodes")) masternodes, \(count(links, "regular")) regular; "
+                    + "\(count(links, "inbound")) inbound, \(count(links, "outbound")) outbound), \(count(links, "dialing")) being dialled, "
+                    + "\(count(links, "pending")) pending, \(count(links, "draining")) draining")
+            Output.line(
+                "peers       \(count(peers, "known")) known, \(count(peers, "wanted")) wanted, \(count(peers, "masternodes")) masternodes, \(count(peers, "banned")) banned")
+        }
+    }
+}
+
+/// Rows of peers as a table.
+enum PeerTable {
+    static func write(_ peers: JSON) {
+        var table = Table("PEER", "STATE", "CLASS", "DIR", "SINCE", "#RTT", "#QUEUE", "#IN", "#OUT", "#FAILS", "#NEXT", "LAST CLOSE", "WANTED BY")
+        for peer in peers.elements {
+            let link = peer["link"] ?? .null
+            let isUp = link["state"]?.text == "established"
+            let state = Say.text(peer["state"])
+            let wanted = (peer["wantedBy"]?.elements ?? []).compactMap(\.text).joined(separator: ",")
+            table.add([
+                .init(text: Say.text(peer["id"])), .init(text: state, colour: Output.colour(ofState: state)),
+                .init(text: Say.text(peer["class"])), .init(text: link["direction"].map { $0.text == "inbound" ? "in" : "out" } ?? "-"),
+                .init(text: Say.date(isUp ? link["since"] : peer["since"])), .init(text: Say.milliseconds(link["rttSeconds"])),
+                .init(text: Say.bytes(link["queueBytes"])), .init(text: Say.bytes(link["bytesIn"])), .init(text: Say.bytes(link["bytesOut"])),
+                .init(text: Say.text(peer["failures"])), .init(text: Say.span(peer["nextSeconds"])),
+                .init(text: Say.text(peer["lastCloseReason"])), .init(text: wanted.isEmpty ? "-" : wanted),
+            ])
+        }
+        table.write(orSay: "no peers")
+    }
+}
+
+struct PeersCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "peers", abstract: "Lists every peer of the book, and every link that is nobody's yet.")
+
+    @Option(help: ArgumentHelp("Only peers in this state: established, backoff, banned …", valueName: "state")) var state: String?
+    @Option(name: .customLong("class"), help: ArgumentHelp("Only masternode, or only regular", valueName: "class")) var role: String?
+    @Option(help: ArgumentHelp("Only links that are inbound, or outbound", valueName: "direction")) var direction: String?
+    @Flag(help: "Only peers that somebody wants") var wanted = false
+    @OptionGroup var options: ClientOptions
+
+    func run() throws {
+        let target = ClientOptions.target(
+            "/peers", [("state", state), ("class", role), ("direction", direction), ("wanted", wanted ? "true" : nil)])
+        try options.get(target) { PeerTable.write($0) }
+    }
+}
+
+struct MasternodesCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "masternodes", abstract: "Lists the masternodes; adds one to a running node, or takes it back.",
+        subcommands: [List.self, Add.self, Remove.self], defaultSubcommand: List.self)
+
+    struct List: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Lists the masternodes that the node keeps links to.")
+        @OptionGroup var options: ClientOptions
+
+        func run() throws { try options.get("/masternodes") { PeerTable.write($0) } }
+    }
+
+    struct Add: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Adds a masternode, beside those of the registry.")
+        @Argument(help: ArgumentHelp("Its address and port", valueName: "address:port")) var peer: String
+        @OptionGroup var options: ClientOptions
+
+        func run() throws { try options.post("/masternodes", .members(("peer", .string(peer)))) { ActionWords.write($0) } }
+    }
+
+    struct Remove: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Takes back a masternode that was added.")
+        @Argument(help: ArgumentHelp("Its address and port", valueName: "address:port")) var peer: String
+        @OptionGroup var options: ClientOptions
+
+        func run() throws {
+            try options.post("/masternodes/\(ClientOptions.escape(peer))", .null, method: "DELETE") { ActionWords.write($0) }
+        }
+    }
+}
+
+struct WhyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "why", abstract: "Says why a peer is linked, or why it is not; what happens next, and when.",
+        discussion: "The answer is the value by which the node itself decides. docs/Why.md lists every answer there is.")
+
+    @Argument(help: ArgumentHelp("The peer's address and port", valueName: "address:port")) var peer: String
+    @OptionGroup var options: ClientOptions
+
+    func run() throws {
+        try options.get("/peers/\(ClientOptions.escape(peer))/why") { WhyWords.write($0) }
+    }
+}
+
+/// The answer to "why?" on a screen.
+enum WhyWords {
+    static func write(_ why: JSON) {
+        let state = Say.text(why["state"])
+        Output.line("\(Say.text(why["id"]))  \(Output.paint(state, Output.colour(ofState: state)))")
+        Output.line("why       \(Say.text(why["sentence"]))")
+        let next = why["next"]
+        let due = next?["seconds"]?.real == nil ? "" : ", in \(Say.span(next?["seconds"])) (\(Say.time(next?["at"])))"
+        Output.line("next      \(Say.text(next?["step"]))\(due)")
+        if let advice = why["advice"]?.text, !advice.isEmpty { Output.line("advice    \(advice)") }
+        let by = (why["wanted"]?["by"]?.elements ?? []).compactMap(\.text).joined(separator: ", ")
+        let wanted = why["wanted"]?["is"]?.truth == true
+        Output.line("wanted    \(wanted ? "yes, by \(by)" : by.isEmpty ? "no" : "no; known as \(by)")")
+        if let turn = why["turn"]?["text"]?.text { Output.line("turn      \(turn)") }
+        if let ban = why["ban"], !ban.isNull {
+            Output.line("ban       \(Say.text(ban["subject"])) by \(Say.text(ban["by"])), until \(ban["until"]?.text ?? "it is lifted")\(ban["reason"]?.text.map { ": \($0)" } ?? "")")
+        }
+        if let slots = why["slots"] {
+            Output.line(
+                "slots     \(Say.text(slots["taken"])) of \(Say.text(slots["slots"])) taken; regular peers: "
+                    + "\(Say.text(slots["regularTaken"])) of \(Say.text(slots["regularSlots"]))")
+        }
+        if let attempts = why["attempts"] {
+            Output.line(
+                "attempts  \(Say.text(attempts["dials"])) dials, \(Say.text(attempts["established"])) links; "
+                    + "\(Say.text(attempts["failuresInARow"])) failures in a row; last close: \(Say.text(why["lastCloseReason"]))")
+        }
+        if let link = why["link"], !link.isNull {
+            Output.line(
+                "link      \(Say.text(link["state"])), \(Say.text(link["direction"])), since \(Say.date(link["since"])), rtt \(Say.milliseconds(link["rttSeconds"])), "
+                    + "in \(Say.bytes(link["bytesIn"])), out \(Say.bytes(link["bytesOut"])), queue \(Say.bytes(link["queueBytes"])), misses \(Say.text(link["misses"]))")
+        }
+        let history = why["history"]?.elements ?? []
+        guard !history.isEmpty else { return }
+        Output.line("history")
+        for entry in history { Output.line("  " + EventWords.line(entry, withPeer: false)) }
+    }
+}
+
+struct SlotsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "slots", abstract: "Says how many slots there are, for whom, and how many are taken.")
+    @OptionGroup var options: ClientOptions
+
+    func run() throws {
+        try options.get("/slots") { slots in
+            var table = Table("", "#NOW", "#LIMIT")
+            let regular = slots["regular"], masternodes = slots["masternodes"]
+            let established = (regular?["established"]?.whole ?? 0) + (masternodes?["established"]?.whole ?? 0)
+            table.add([.init(text: "linked peers"), .init(text: String(established)), .init(text: Say.text(slots["maxPeers"]))])
+            table.add([.init(text: "  masternodes"), .init(text: Say.text(masternodes?["established"])), .init(text: Say.text(slots["maxPeers"]))])
+            let taken = (regular?["established"]?.whole ?? 0) + (regular?["dialing"]?.whole ?? 0)
+            table.add([.init(text: "  regular, linked or dialled"), .init(text: String(taken)), .init(text: Say.text(slots["regularSlots"]))])
+            for name in ["dials", "pending", "draining"] {
+                table.add([.init(text: name), .init(text: Say.text(slots[name]?["now"])), .init(text: Say.text(slots[name]?["limit"]))])
+            }
+            table.write(orSay: "no slots")
+        }
+    }
+}
+
+struct BansCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "bans", abstract: "Lists bans and trust in force.")
+    @OptionGroup var options: ClientOptions
+
+    func run() throws {
+        try options.get("/bans") { bans in
+            var table = Table("SUBJECT", "KIND", "BY", "#LEFT", "SET", "REASON")
+            for ban in bans.elements {
+                let kind = Say.text(ban["kind"])
+                table.add([
+                    .init(text: Say.text(ban["subject"])), .init(text: kind, colour: kind == "ban" ? .red : .green),
+                    .init(text: ban["setBy"]?.text ?? Say.text(ban["by"])),
+                    .init(text: ban["seconds"]?.isNull == false ? Say.span(ban["seconds"]) : "for ever"),
+                    .init(text: Say.date(ban["setAt"])), .init(text: ban["reason"]?.text ?? Say.text(ban["closeReason"])),
+                ])
+            }
+            table.write(orSay: "no bans")
+        }
+    }
+}

@@ -1,0 +1,74 @@
+import Foundation
+import PeerMesh
+import Testing
+
+@testable import Daemon
+
+@Suite("The registry file")
+struct RegistryTests {
+    private func read(_ text: String, port: UInt16 = 24_000) throws(RegistryFile.Damage) -> [String] {
+        try RegistryFile(Array(text.utf8), defaultPort: port).endpoints.map(\.description)
+    }
+
+    @Test("one endpoint a line, comments and blanks apart; each once")
+    func lines() throws {
+        #expect(try read("# ours\n10.0.0.1:5\n\n 10.0.0.2   # port of the network\r\n[::1]:7\n10.0.0.1:5\n") == ["10.0.0.1:5", "10.0.0.2:24000", "[::1]:7"])
+        #expect(try read("# nobody\n") == [])
+        #expect(try read("[::1]:7\n[::2]:7\n") == ["[::1]:7", "[::2]:7"], "a bracket is not yet JSON")
+    }
+
+    @Test("JSON, as a list or an object, with room for identities")
+    func json() throws {
+        #expect(try read("[\"10.0.0.1:5\", {\"endpoint\": \"10.0.0.2:6\", \"identity\": \"ab01\"}]") == ["10.0.0.1:5", "10.0.0.2:6"])
+        #expect(try read("{\n\t\"masternodes\": [\"10.0.0.1:5\"]\n}") == ["10.0.0.1:5"])
+        #expect(try read("[]") == [] && read("{\"masternodes\": []}") == [])
+        let file = try RegistryFile(Array("[{\"endpoint\": \"10.0.0.2:6\", \"identity\": \"ab01\"}]".utf8), defaultPort: 0)
+        #expect(file.entries.first?.identity == "ab01")
+    }
+
+    @Test(
+        "what is not whole is not believed",
+        arguments: [
+            "", "10.0.0.1:5\n10.0.0.2:24", "10.0.0.1:5", "10.0.0.1:5\nnonsense\n", "10.0.0.1:0\n", "host.test:5\n", "0.0.0.0:5\n", "[\"10.0.0.1:5\"",
+            "{\"masternodes\": [\"10.0.0.1:5\"", "{\"nodes\": []}", "[{\"identity\": \"x\"}]", "[{\"endpoint\": \"10.0.0.1:5\", \"extra\": 1}]",
+            "\u{0}\u{0}\u{0}\n", "[[\"10.0.0.1:5\"]]", "[5]",
+        ]
+    )
+    func damage(text: String) {
+        #expect(throws: RegistryFile.Damage.self) { try read(text) }
+    }
+
+    @Test("every prefix of a file in lines names a subset of it, or is not believed")
+    func prefixes() throws {
+        let text = "10.0.0.1:24000\n10.0.0.11:24001\n[2001:db8::1]:24002\n"
+        let all = try Set(read(text))
+        for length in 1..<text.utf8.count {
+            guard let part = try? read(String(decoding: Array(text.utf8)[..<length], as: UTF8.self)) else { continue }
+            #expect(Set(part).isSubset(of: all), "\(length)")
+        }
+    }
+
+    @Test("a damaged or missing file keeps what was believed last, and says so once; a writer that is not done misses nobody")
+    func keeper() throws {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        func write(_ text: String) throws { try text.write(toFile: path, atomically: true, encoding: .utf8) }
+        var keeper = RegistryKeeper(path: path, defaultPort: 0)
+        #expect(keeper.read().lines.lines.first?.event.description == "registry-not-believed", "it is not there")
+        try write("10.0.0.1:5\n10.0.0.2:5\n")
+        #expect(keeper.read().change?.added.count == 2)
+        try write("10.0.0.1:5\nhalf")
+        let damaged = keeper.read()
+        #expect(damaged.change == nil && damaged.lines.lines.count == 1 && keeper.believed.count == 2)
+        #expect(keeper.read().lines.lines.isEmpty, "it was said")
+        try write("10.0.0.3:5\n")
+        let open = keeper.read(isOpen: true)
+        #expect(open.change?.added.count == 1 && open.change?.removed.isEmpty == true)
+        let closed = keeper.read()
+        #expect(closed.change?.removed.count == 2 && keeper.believed.map(\.description) == ["10.0.0.3:5"])
+        try FileManager.default.removeItem(atPath: path)
+        #expect(keeper.read().change == nil && keeper.believed.count == 1)
+        try write("# nobody\n")
+        #expect(keeper.read().change?.removed.count == 1)
+    }
+}

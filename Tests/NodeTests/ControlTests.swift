@@ -1,0 +1,188 @@
+// A running node, asked and changed by an operator; and by clients as rude as they come.
+
+import Daemon
+import Foundation
+import PeerMesh
+import Testing
+
+@Suite("the control API of a running node")
+struct ControlTests {
+    /// Starts a node with a control socket in `folder`.
+    private func node(_ endpoint: Endpoint, _ folder: ControlFolder, _ more: [String] = []) throws -> Node {
+        try Node(listen: endpoint, ["--control-socket", folder.socket] + more)
+    }
+
+    @Test("an operator's session: add a masternode, watch it link, ban it, ask why, unban, relink, reload, restart", .timeLimit(.minutes(3)))
+    func session() async throws {
+        try await onThread {
+            let folder = try ControlFolder()
+            let other = try Node(listen: Ports.endpoint("127.0.91.2"), ["--role", "masternode", "--control-socket", "none"])
+            let peer = "\(other.endpoint)"
+            let here = try node(Ports.endpoint("127.0.91.1"), folder, ["--role", "masternode", "--state-dir", folder.path + "/state"])
+            func run(_ words: String...) throws -> [String] {
+                let result = try Node.command(folder.socket, words)
+                #expect(result.status == 0, "\(words): \(result.lines)")
+                return result.lines
+            }
+            func waitFor(state: String) throws {
+                let stands = try Clock.poll(limit: 40, every: 0.2) {
+                    try Node.ask(folder.socket, "GET", "/peers/\(peer)").json()["state"]?.text == state
+                }
+                let why = try Node.ask(folder.socket, "GET", "/peers/\(peer)/why").body
+                #expect(stands, "\(peer) never was \(state): \(why)")
+            }
+
+            let watcher = try Child(Node.path, ["events", "--peer", peer, "--socket", folder.socket])
+            let follows = try Clock.poll(limit: 20) { try Node.ask(folder.socket, "GET", "/loop").json()["control"]?["followers"]?.whole == 1 }
+            #expect(follows)
+
+            #expect(try run("masternodes", "add", peer)[0].contains("add-masternode \(peer)"))
+            try watcher.wait(for: "the link's event") { $0.text.contains("-> established") }
+            try waitFor(state: "established")
+            #expect(try run("masternodes").contains { $0.contains(peer) && $0.contains("established") && $0.contains("registry") })
+
+            _ = try run("ban", "\(other.endpoint.address)", "--for", "1h", "--reason", "a rehearsal")
+            let why = try run("why", peer)
+            #expect(why[0] == "\(peer)  banned")
+            #expect(why.contains { $0.contains("banned for 59 min") && $0.contains("by the operator") }, "\(why)")
+            #expect(why.contains { $0.contains("reactor-node unban") })
+            try watcher.wait(for: "the ban's event") { $0.text.contains("-> banned") }
+
+            _ = try run("unban", "\(other.endpoint.address)")
+            try waitFor(state: "established")
+            #expect(try run("reload").contains { $0.contains("nothing has changed") })
+
+            here.process.signal(SIGTERM)
+            #expect(try here.process.waitForExit(limit: 20) == 0)
+            #expect(try watcher.waitForExit(limit: 20) == 0, "a follower ends with its node")
+            try here.restart()
+            // The one who was linked dials again, or is dialled: the same peer is back.
+            let isBack = try Clock.poll(limit: 60, every: 0.2) {
+                try Node.ask(folder.socket, "GET", "/peers").json().elements.contains {
+                    $0["state"]?.text == "established" && ($0["id"]?.text == peer || $0["link"]?["remote"]?.text?.hasPrefix("\(other.endpoint.address):") == true)
+                }
+            }
+            #expect(isBack)
+        }
+    }
+
+    @Test("every page of the API answers, and its JSON has the members that the description requires")
+    func pages() async throws {
+        try await onThread {
+            let folder = try ControlFolder()
+            let here = try node(Ports.endpoint("127.0.91.5"), folder, ["--peer", "127.0.91.6:9"])
+            for path in ["/", "/status", "/peers", "/peers/127.0.91.6:9", "/masternodes", "/slots", "/bans", "/loop", "/health/live"] {
+                let reply = try Node.ask(folder.socket, "GET", path)
+                #expect(reply.status == 200, "\(path): \(reply.body)")
+                _ = try reply.json()
+            }
+            let why = try Node.ask(folder.socket, "GET", "/peers/127.0.91.6:9/why").json()
+            for member in ["id", "state", "standing", "sentence", "advice", "next", "wanted", "turn", "verdict", "slots", "attempts", "link", "history"] {
+                #expect(why[member] != nil, "\(member)")
+            }
+            let metrics = try Node.ask(folder.socket, "GET", "/metrics")
+            #expect(metrics.head.contains("text/plain; version=0.0.4"))
+            #expect(metrics.body.contains("reactor_links{class=\"regular\",direction=\"outbound\",state=\"established\"} 0\n"))
+            try promtool(["check", "metrics"], input: metrics.body)
+            #expect(try Node.ask(folder.socket, "HEAD", "/peers").body.isEmpty)
+            _ = here
+        }
+    }
+
+    @Test("the alert rules are rules")
+    func rules() async throws {
+        try await onThread {
+            let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+            try promtool(["check", "rules", root.appendingPathComponent("docs/prometheus/alerts.yml").path], input: "")
+        }
+    }
+
+    /// Where Debian's `promtool` is not installed, the check is left to a machine that has it.
+    private func promtool(_ arguments: [String], input: String) throws {
+        guard FileManager.default.isExecutableFile(atPath: "/usr/bin/promtool") else { return }
+        let file = "/tmp/rn-metrics-\(UUID().uuidString)"
+        try input.write(toFile: file, atomically: true, encoding: .utf8)
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        let words = arguments.map { "'\($0)'" }.joined(separator: " ")
+        let child = try Child("/bin/sh", ["-c", "promtool \(words) < \(file)"])
+        #expect(try child.waitForExit(limit: 30) == 0, "\(child.lines().map(\.text))")
+    }
+
+    @Test("health ends with 0, 1 or 2")
+    func health() async throws {
+        try await onThread {
+            let folder = try ControlFolder()
+            let here = try node(Ports.endpoint("127.0.91.8"), folder)
+            #expect(try Node.command(folder.socket, ["health", "--min-links", "0"]).status == 0)
+            let degraded = try Node.command(folder.socket, ["health", "--min-links", "3"])
+            #expect(degraded.status == 1)
+            #expect(degraded.lines.contains { $0.contains("0 links, and 3 are asked for") })
+            here.process.signal(SIGSTOP)
+            #expect(try Node.command(folder.socket, ["health"]).status == 2, "a stopped node is down")
+            here.process.signal(SIGCONT)
+            here.kill()
+            #expect(try Node.command(folder.socket, ["health"]).status == 2, "no node is down")
+        }
+    }
+
+    @Test(
+        "a wrong command is one line and its exit status",
+        arguments: [
+            (["why", "nonsense"], 64, "ADDRESS:PORT"), (["ban", "300.0.0.1"], 64, "192.0.2.0/24"), (["ban", "10.0.0.1", "--for", "5x"], 64, "500ms"),
+            (["connect", "0.0.0.0:1"], 64, "dialled"), (["disconnect", "10.9.8.7:6"], 1, "not in the book"), (["unban", "10.0.0.1"], 1, "not banned"),
+            (["peers", "--state", "odd"], 64, "backoff"), (["redial"], 64, "--all"), (["log-level", "loud"], 64, "debug"),
+            (["health", "--max-loop-lag", "soon"], 64, "500ms"), (["masternodes", "remove", "10.9.8.7:6"], 1, "not in the book"),
+        ] as [([String], Int32, String)]
+    )
+    func wrongCommand(arguments: [String], status: Int32, word: String) async throws {
+        try await onThread {
+            let folder = try ControlFolder()
+            let here = try node(Ports.endpoint("127.0.92.1"), folder)
+            let result = try Node.command(folder.socket, arguments)
+            #expect(result.status == status)
+            #expect(result.lines.count == 1 && result.lines[0].contains(word), "\(result.lines)")
+            _ = here
+        }
+    }
+
+    @Test("without a node a command says so, with status 69")
+    func noNode() async throws {
+        try await onThread {
+            let result = try Node.command("/tmp/there-is-no-such.sock", ["peers"])
+            #expect(result.status == 69)
+            #expect(result.lines.count == 1 && result.lines[0].contains("no node answers at"))
+        }
+    }
+
+    @Test("`peers | head` ends quietly")
+    func pipe() async throws {
+        try await onThread {
+            let folder = try ControlFolder()
+            let peers = (1...200).map { "127.0.93.\($0):9" }
+            let here = try node(Ports.endpoint("127.0.91.9"), folder, ["--peer"] + peers)
+            // A reader that is gone before the first byte, too.
+            let script = "\(Node.path) peers --socket \(folder.socket) | head -1; \(Node.path) peers --socket \(folder.socket) | true; echo done"
+            let child = try Child("/bin/bash", ["-c", "set -o pipefail; \(script)"])
+            #expect(try child.waitForExit(limit: 60) == 0)
+            let lines = child.lines().map(\.text)
+            #expect(lines.count == 2 && lines[0].hasPrefix("PEER") && lines[1] == "done", "\(lines)")
+            _ = here
+        }
+    }
+
+    @Test("a second node on the same socket refuses to start and says which process holds it; a killed one's is taken over")
+    func secondNode() async throws {
+        try await onThread {
+            let folder = try ControlFolder()
+            let here = try node(Ports.endpoint("127.0.91.10"), folder)
+            let second = try Child(Node.path, ["run", "--listen", "\(Ports.endpoint("127.0.91.11"))", "--control-socket", folder.socket])
+            #expect(try second.waitForExit(limit: 30) == 69)
+            let text = second.lines().map(\.text).joined()
+            #expect(text.contains("process \(here.process.pid)"), "\(text)")
+            #expect(try Node.ask(folder.socket, "GET", "/status").status == 200)
+            here.kill()
+            let third = try node(Ports.endpoint("127.0.91.12"), folder)
+            #expect(try Node.ask(folder.socket, "GET", "/status").json()["pid"]?.whole == Int64(third.process.pid))
+        }
+    }
+}
