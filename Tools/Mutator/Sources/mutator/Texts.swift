@@ -18,10 +18,10 @@ extension Trial {
                 .target(name: "PeerMesh", dependencies: ["Timers", "CMutant"], swiftSettings: settings),
                 .target(name: "MeshChecker", dependencies: ["PeerMesh", "Timers"], swiftSettings: settings),
                 .executableTarget(name: "mesh-checker", dependencies: ["MeshChecker"], swiftSettings: settings),
-                .target(name: "MeshSimulator", dependencies: ["PeerMesh", "Timers"], swiftSettings: settings),
+                .target(name: "CPrefetch"),
+                .target(name: "MeshSimulator", dependencies: ["PeerMesh", "Timers", "CPrefetch"], swiftSettings: settings),
                 .executableTarget(name: "mesh-simulator", dependencies: ["MeshSimulator"], swiftSettings: settings),
                 .testTarget(name: "PeerMeshTests", dependencies: ["PeerMesh", "MeshChecker", "Timers"]),
-                .testTarget(name: "MeshSimulatorTests", dependencies: ["MeshSimulator", "PeerMesh", "Timers"]),
             ],
             swiftLanguageModes: [.v6]
         )
