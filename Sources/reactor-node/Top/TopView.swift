@@ -90,10 +90,16 @@ struct TopView {
             columns.append(Column(title: "FAILS", width: 6, right: true, order: .failures) { ($0["failures"]?.whole ?? 0) == 0 ? "" : Say.text($0["failures"]) })
         }
         columns.append(Column(title: "NEXT", width: 6, right: true, order: .next) { $0["nextSeconds"]?.real == nil ? "" : Say.span($0["nextSeconds"]) })
-        let used = columns.reduce(columns.count + 1) { $0 + $1.width }
+        // A narrow screen has the peer and its state, and of the others what fits.
+        for title in ["CL", "NEXT", "FOR", "RTT", "DIR"] where TopView.room(columns) + 4 > width { columns.removeAll { $0.title == title } }
+        let used = TopView.room(columns)
+        guard used + 4 <= width else { return columns }
         columns.append(Column(title: "LAST REASON", width: max(width - used, 4), order: nil) { $0["lastCloseReason"]?.text ?? "" })
         return columns
     }
+
+    /// What columns take, each with the space before it, and the one before the last.
+    private static func room(_ columns: [Column]) -> Int { columns.reduce(columns.count + 1) { $0 + $1.width } }
 
     private func table(_ model: TopModel) -> [Line] {
         let columns = columns, rows = model.rows
