@@ -16,6 +16,11 @@ let package = Package(
     targets: [
         // The server side of connection churn, on the bare loop, as scripts/counts has it.
         .executableTarget(name: "churn", dependencies: library, swiftSettings: strict),
+        // The same server in tasks: what the async layer costs.
+        .executableTarget(
+            name: "churn-tasks", dependencies: library,
+            swiftSettings: strict + [.enableUpcomingFeature("NonisolatedNonsendingByDefault")]
+        ),
         // The client side, in C: a process of its own, so that the counts are the server's alone.
         .executableTarget(name: "churn-load"),
         // Two linked nodes that ping, exchange frames, or link and part, so often as asked.

@@ -62,15 +62,18 @@ extension LoopExecutor {
         unsafe continuation.resume(returning: waking)
     }
 
-    /// Waits until the lane is woken. One waiter a lane at a time.
-    nonisolated(nonsending) func wait(_ id: PlaceID, _ lane: Lane) async -> Waking {
+    /// Waits until the lane is woken. One waiter a lane at a time. The isolation is a parameter so that the closure below can
+    /// capture it: one that does not is run on the runtime's own threads, unless the task prefers this executor.
+    func wait(_ id: PlaceID, _ lane: Lane, isolation: isolated (any Actor)? = #isolation) async -> Waking {
         guard state.places.holds(id), !state.isEnding else { return .closed }
         let index = Int(id.index)
         precondition(unsafe state.places[index][lane].continuation == nil, "two tasks wait for the same thing")
         let ticket = state.places[index][lane].ticket &+ 1
         state.places[index][lane].ticket = ticket
         return await withTaskCancellationHandler {
-            await unsafe withUnsafeContinuation { continuation in
+            _ = isolation
+            return await unsafe withUnsafeContinuation { continuation in
+                assert(isOnThread, "a wait has left the loop")
                 if Task.isCancelled {
                     unsafe continuation.resume(returning: .cancelled)
                 } else {

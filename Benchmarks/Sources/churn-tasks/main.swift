@@ -1,0 +1,120 @@
+// The churn server of `churn step`, written with tasks: what the async layer costs on top of the bare loop. A task a connection,
+// no idle timer (a timeout is another task's business there).
+//
+//   churn-tasks KIND CYCLES    takes turns with `churn-load step`, as `churn step` does
+//
+// KIND is `tasks` (they prefer the loop, and no actor is involved) or `actor` (it lives on the loop; its tasks prefer nothing).
+
+import Glibc
+import PeerMesh
+import Reactor
+
+/// The numbers, and buffers that tasks lend each other. The loop's thread only.
+final class Shared: @unchecked Sendable {
+    private(set) var handled = 0
+    private(set) var finished = 0
+    private(set) var failed = 0
+    private var spare: [UnsafeMutableRawBufferPointer] = []
+
+    func borrow() -> UnsafeMutableRawBufferPointer {
+        spare.popLast() ?? .allocate(byteCount: 4_096, alignment: 16)
+    }
+
+    func giveBack(_ buffer: UnsafeMutableRawBufferPointer) { spare.append(buffer) }
+
+    func countMessage() { handled += 1 }
+
+    func countEnd(_ isGood: Bool) {
+        handled += 1
+        finished += 1
+        if !isGood { failed += 1 }
+    }
+}
+
+/// Lives on the loop: its tasks have no executor preference.
+actor Server {
+    private let executor: LoopExecutor
+    private let listener: AsyncListener
+    private let shared: Shared
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    init(_ listener: AsyncListener, on executor: LoopExecutor, _ shared: Shared) {
+        self.executor = executor
+        self.listener = listener
+        self.shared = shared
+    }
+
+    func run() async {
+        while let socket = try? await listener.accept() {
+            Task { await self.serve(socket) }
+        }
+    }
+
+    private func serve(_ socket: AsyncSocket) async {
+        await echo(socket, shared)
+    }
+}
+
+/// The same without an actor.
+func run(_ listener: AsyncListener, on executor: LoopExecutor, _ shared: Shared) async {
+    while let socket = try? await listener.accept() {
+        Task.detached(executorPreference: executor) { await echo(socket, shared) }
+    }
+}
+
+/// Gives back what it gets, until the end.
+func echo(_ socket: AsyncSocket, _ shared: Shared) async {
+    let buffer = shared.borrow()
+    defer { shared.giveBack(buffer) }
+    do {
+        while true {
+            let count = try await socket.read(into: buffer)
+            if count == 0 { break }
+            try await socket.write(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+            shared.countMessage()
+        }
+        socket.close()
+        shared.countEnd(true)
+    } catch {
+        socket.close()
+        shared.countEnd(false)
+    }
+}
+
+func say(_ word: UInt32) {
+    var word = word
+    guard write(1, &word, 4) == 4 else { exit(1) }
+}
+
+func hear() -> UInt32 {
+    var word: UInt32 = 0
+    guard read(0, &word, 4) == 4 else { exit(1) }
+    return word
+}
+
+@MainActor func main() throws {
+    let arguments = CommandLine.arguments
+    guard arguments.count == 3, ["tasks", "actor"].contains(arguments[1]), let cycles = Int(arguments[2]), cycles > 0 else {
+        fatalError("usage: churn-tasks tasks|actor CYCLES")
+    }
+    let loop = try EventLoop()
+    let executor = loop.executor
+    let shared = Shared()
+    let listener = try loop.run { try executor.listen(on: Endpoint("127.0.0.1:0")!) }
+    if arguments[1] == "actor" {
+        let server = Server(listener, on: executor, shared)
+        Task.detached { await server.run() }
+    } else {
+        Task.detached(executorPreference: executor) { await run(listener, on: executor, shared) }
+    }
+    say(UInt32(listener.endpoint.port))
+    while shared.finished < cycles {
+        let goal = shared.handled + Int(hear())
+        while shared.handled < goal { loop.runOnce(.wait) }
+        say(0)
+    }
+    exit(shared.failed == 0 ? 0 : 1)
+}
+
+try main()
