@@ -30,7 +30,8 @@ struct AsyncActorTests {
         }
     }
 
-    /// Starts `body` and runs the loop until it is done. Afterwards no descriptor and no place may be left.
+    /// Starts `body` and runs the loop until it is done. Afterwards no descriptor and no place may be left. The limit is long: what
+    /// prefers no executor begins on the shared pool, which other tests may hold.
     func finish(_ runner: Runner, _ start: Start, _ body: @escaping @Sendable (LoopExecutor) async throws -> Void) throws {
         let loop = try EventLoop()
         let executor = loop.executor
@@ -49,12 +50,12 @@ struct AsyncActorTests {
         }
         switch runner {
         case .testThread:
-            #expect(run(loop, limit: .seconds(10), until: isOver), "it hangs, or left something behind")
+            #expect(run(loop, limit: .seconds(180), until: isOver), "it hangs, or left something behind")
         case .otherThread:
             let lent = Holder((loop, isOver))
             let thread = TestThread {
                 let (loop, isOver) = lent.value!
-                #expect(run(loop, limit: .seconds(10), until: isOver), "it hangs, or left something behind")
+                #expect(run(loop, limit: .seconds(180), until: isOver), "it hangs, or left something behind")
             }
             thread.join()
         }
