@@ -7,7 +7,6 @@ import NIOPosix
 import PeerMesh
 import Reactor
 import Testing
-import Timers
 
 /// Runs a reactor by a SwiftNIO event loop.
 final class Host: @unchecked Sendable {
