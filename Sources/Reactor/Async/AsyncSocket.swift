@@ -75,13 +75,15 @@ public final class AsyncSocket: Sendable {
         executor.requireThread()
         while true {
             try Task.checkCancellation()
-            var count: Int?
-            let bytes = unsafe try [UInt8](unsafeUninitializedCapacity: try isReadable() ? limit : 0) { buffer, filled in
-                guard buffer.count > 0 else { return }
-                count = try unsafe receive(into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<limit]))
-                filled = count ?? 0
+            // Made only when there is something to take: an array of no capacity is one object of the whole process.
+            if try isReadable() {
+                var count: Int?
+                let bytes = unsafe try [UInt8](unsafeUninitializedCapacity: limit) { buffer, filled in
+                    count = try unsafe receive(into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<limit]))
+                    filled = count ?? 0
+                }
+                if count != nil { return bytes }
             }
-            if count != nil { return bytes }
             try finish(await executor.wait(id, .reading))
         }
     }
