@@ -1,5 +1,4 @@
-// The loop's functions. A handle is a retained object behind an opaque pointer; what it points to is checked by nobody, as
-// everywhere in C.
+// The loop's functions.
 
 public import CReactor
 import CEpoll
@@ -17,11 +16,6 @@ final class LoopBox {
         loop = try EventLoop(configuration)
         posts = PostSource()
         handle = loop.makeHandle(for: posts)
-    }
-
-    /// The object behind a handle, borrowed.
-    static func at(_ pointer: OpaquePointer) -> LoopBox {
-        unsafe Unmanaged<LoopBox>.fromOpaque(UnsafeRawPointer(pointer)).takeUnretainedValue()
     }
 }
 
@@ -65,7 +59,7 @@ public func reactor_loop_create(
     guard let configuration = unsafe configuration(options) else { return REACTOR_EOPTION }
     do throws(SystemError) {
         let box = try LoopBox(configuration)
-        unsafe loop.pointee = OpaquePointer(Unmanaged.passRetained(box).toOpaque())
+        unsafe loop.pointee = handle(box)
         return 0
     } catch {
         return error.negated
@@ -74,48 +68,48 @@ public func reactor_loop_create(
 
 @c @implementation
 public func reactor_loop_destroy(_ loop: OpaquePointer) {
-    let box = unsafe LoopBox.at(loop)
+    let box = unsafe lent(loop, LoopBox.self)
     box.loop.withdraw(box.handle)
-    unsafe Unmanaged<LoopBox>.fromOpaque(UnsafeRawPointer(loop)).release()
+    _ = unsafe taken(loop, LoopBox.self)
 }
 
 @c @implementation
 public func reactor_loop_run(_ loop: OpaquePointer) {
-    unsafe LoopBox.at(loop).loop.run()
+    unsafe lent(loop, LoopBox.self).loop.run()
 }
 
 @c @implementation
 public func reactor_loop_run_once(_ loop: OpaquePointer, _ wait: CInt) {
-    unsafe LoopBox.at(loop).loop.runOnce(wait != 0 ? .wait : .noWait)
+    unsafe lent(loop, LoopBox.self).loop.runOnce(wait != 0 ? .wait : .noWait)
 }
 
 @c @implementation
 public func reactor_loop_stop(_ loop: OpaquePointer) {
-    unsafe LoopBox.at(loop).loop.mailbox.stop()
+    unsafe lent(loop, LoopBox.self).loop.mailbox.stop()
 }
 
 @c @implementation
 public func reactor_loop_backend_fd(_ loop: OpaquePointer) -> CInt {
-    unsafe LoopBox.at(loop).loop.backendFD
+    unsafe lent(loop, LoopBox.self).loop.backendFD
 }
 
 @c @implementation
 public func reactor_loop_timeout(_ loop: OpaquePointer) -> Int64 {
-    guard let deadline = unsafe LoopBox.at(loop).loop.nextDeadline else { return -1 }
+    guard let deadline = unsafe lent(loop, LoopBox.self).loop.nextDeadline else { return -1 }
     let left = deadline - Instant(nanoseconds: cepoll_monotonic())
     return Int64(clamping: left.count)
 }
 
 @c @implementation
 public func reactor_loop_now(_ loop: OpaquePointer) -> UInt64 {
-    unsafe LoopBox.at(loop).loop.now.nanoseconds
+    unsafe lent(loop, LoopBox.self).loop.now.nanoseconds
 }
 
 @c @implementation
 public func reactor_loop_post(
     _ loop: OpaquePointer, _ function: @convention(c) (UnsafeMutableRawPointer?) -> Void, _ context: UnsafeMutableRawPointer?
 ) -> CInt {
-    let box = unsafe LoopBox.at(loop)
+    let box = unsafe lent(loop, LoopBox.self)
     let code = unsafe UInt64(UInt(bitPattern: unsafeBitCast(function, to: UnsafeRawPointer.self)))
     let job = Job(kind: 0, a: code, b: UInt64(UInt(bitPattern: context)))
     return box.loop.mailbox.post(job, to: box.handle).code

@@ -15,10 +15,6 @@ final class NodeBox {
         self.node = node
         self.handler = handler
     }
-
-    static func at(_ pointer: OpaquePointer) -> NodeBox {
-        unsafe Unmanaged<NodeBox>.fromOpaque(UnsafeRawPointer(pointer)).takeUnretainedValue()
-    }
 }
 
 extension LinkID {
@@ -53,9 +49,9 @@ public func reactor_node_create(
     let handler = unsafe CallbackHandler(callbacks.pointee)
     do throws(SystemError) {
         let made = try PeerNode(
-            loop: unsafe LoopBox.at(loop).loop, wire: TimeWire(network: plan.network), settings: settings, handler: handler
+            loop: unsafe lent(loop, LoopBox.self).loop, wire: TimeWire(network: plan.network), settings: settings, handler: handler
         )
-        unsafe node.pointee = OpaquePointer(Unmanaged.passRetained(NodeBox(made, handler)).toOpaque())
+        unsafe node.pointee = handle(NodeBox(made, handler))
         return 0
     } catch {
         return error.negated
@@ -64,7 +60,7 @@ public func reactor_node_create(
 
 @c @implementation
 public func reactor_node_destroy(_ node: OpaquePointer) {
-    let box = unsafe Unmanaged<NodeBox>.fromOpaque(UnsafeRawPointer(node)).takeRetainedValue()
+    let box = unsafe taken(node, NodeBox.self)
     guard !box.handler.hasStopped else { return }
     box.handler.silence()
     box.node.abandon()
@@ -77,7 +73,7 @@ public func reactor_node_listen(
     _ node: OpaquePointer, _ endpoint: UnsafePointer<CChar>, _ bound: UnsafeMutablePointer<CChar>?, _ size: Int
 ) -> CInt {
     guard let endpoint = unsafe ReactorC.endpoint(endpoint) else { return REACTOR_EENDPOINT }
-    let box = unsafe NodeBox.at(node)
+    let box = unsafe lent(node, NodeBox.self)
     guard !box.handler.isEnding else { return REACTOR_ECLOSED }
     do throws(SystemError) {
         let real = try box.node.listen(on: endpoint)
@@ -90,7 +86,7 @@ public func reactor_node_listen(
 
 @c @implementation
 public func reactor_node_advertise(_ node: OpaquePointer, _ endpoint: UnsafePointer<CChar>?) -> CInt {
-    let box = unsafe NodeBox.at(node)
+    let box = unsafe lent(node, NodeBox.self)
     guard let endpoint = unsafe endpoint else {
         box.node.handle(.ownEndpoint(nil))
         return 0
@@ -102,12 +98,12 @@ public func reactor_node_advertise(_ node: OpaquePointer, _ endpoint: UnsafePoin
 
 @c @implementation
 public func reactor_node_start(_ node: OpaquePointer) {
-    unsafe NodeBox.at(node).node.start()
+    unsafe lent(node, NodeBox.self).node.start()
 }
 
 @c @implementation
 public func reactor_node_shutdown(_ node: OpaquePointer) {
-    let box = unsafe NodeBox.at(node)
+    let box = unsafe lent(node, NodeBox.self)
     box.handler.isEnding = true
     box.node.shutdown()
 }
@@ -115,7 +111,7 @@ public func reactor_node_shutdown(_ node: OpaquePointer) {
 /// Hands an event about an endpoint that can be dialled to a node.
 private func tell(_ node: OpaquePointer, _ endpoint: UnsafePointer<CChar>, _ event: (Endpoint) -> Event) -> CInt {
     guard let endpoint = unsafe ReactorC.endpoint(endpoint), endpoint.isDialable else { return REACTOR_EENDPOINT }
-    unsafe NodeBox.at(node).node.handle(event(endpoint))
+    unsafe lent(node, NodeBox.self).node.handle(event(endpoint))
     return 0
 }
 
@@ -149,13 +145,13 @@ public func reactor_node_ban(_ node: OpaquePointer, _ subnet: UnsafePointer<CCha
     guard let subnet = unsafe Subnet(String(cString: subnet)) else { return REACTOR_ESUBNET }
     let now = Instant(nanoseconds: cepoll_monotonic())
     let until = nanoseconds == .max ? Instant.never : now + Nanoseconds(nanoseconds)
-    unsafe NodeBox.at(node).node.handle(.ban(subnet, until: until, by: .operator))
+    unsafe lent(node, NodeBox.self).node.handle(.ban(subnet, until: until, by: .operator))
     return 0
 }
 
 @c @implementation
 public func reactor_node_unban(_ node: OpaquePointer, _ subnet: UnsafePointer<CChar>) -> CInt {
     guard let subnet = unsafe Subnet(String(cString: subnet)) else { return REACTOR_ESUBNET }
-    unsafe NodeBox.at(node).node.handle(.unban(subnet))
+    unsafe lent(node, NodeBox.self).node.handle(.unban(subnet))
     return 0
 }

@@ -45,10 +45,6 @@ final class WatchBox: Source {
         guard slot != nil else { return }
         unsafe function(context, OpaquePointer(Unmanaged.passUnretained(self).toOpaque()), UInt32(readiness.rawValue))
     }
-
-    static func at(_ pointer: OpaquePointer) -> WatchBox {
-        unsafe Unmanaged<WatchBox>.fromOpaque(UnsafeRawPointer(pointer)).takeUnretainedValue()
-    }
 }
 
 @c @implementation
@@ -59,10 +55,10 @@ public func reactor_watch_create(
     unsafe watch.pointee = nil
     guard let interest = Interest(bits: interest) else { return REACTOR_EOPTION }
     guard descriptor >= 0 else { return -CEPOLL_EBADF }
-    let box = unsafe WatchBox(LoopBox.at(loop).loop, function, context)
+    let box = unsafe WatchBox(lent(loop, LoopBox.self).loop, function, context)
     do throws(SystemError) {
         try box.begin(descriptor, interest)
-        unsafe watch.pointee = OpaquePointer(Unmanaged.passRetained(box).toOpaque())
+        unsafe watch.pointee = handle(box)
         return 0
     } catch {
         return error.negated
@@ -71,12 +67,12 @@ public func reactor_watch_create(
 
 @c @implementation
 public func reactor_watch_set(_ watch: OpaquePointer, _ interest: UInt32) {
-    unsafe WatchBox.at(watch).set(Interest(rawValue: UInt8(truncatingIfNeeded: interest & (REACTOR_READ | REACTOR_WRITE))))
+    unsafe lent(watch, WatchBox.self).set(Interest(rawValue: UInt8(truncatingIfNeeded: interest & (REACTOR_READ | REACTOR_WRITE))))
 }
 
 @c @implementation
 public func reactor_watch_remove(_ watch: OpaquePointer) {
-    let box = unsafe Unmanaged<WatchBox>.fromOpaque(UnsafeRawPointer(watch)).takeRetainedValue()
+    let box = unsafe taken(watch, WatchBox.self)
     box.end()
 }
 
@@ -101,7 +97,7 @@ final class TimerBox: Source {
     }
 
     func arm(_ span: Nanoseconds) {
-        if let timer { loop.arm(timer, at: Instant(nanoseconds: cepoll_monotonic()) + span) }
+        if let timer { loop.arm(timer, after: span) }
     }
 
     func cancel() {
@@ -117,10 +113,6 @@ final class TimerBox: Source {
         guard timer != nil else { return }
         unsafe function(context, OpaquePointer(Unmanaged.passUnretained(self).toOpaque()))
     }
-
-    static func at(_ pointer: OpaquePointer) -> TimerBox {
-        unsafe Unmanaged<TimerBox>.fromOpaque(UnsafeRawPointer(pointer)).takeUnretainedValue()
-    }
 }
 
 @c @implementation
@@ -129,24 +121,24 @@ public func reactor_timer_create(
     _ timer: UnsafeMutablePointer<OpaquePointer?>
 ) -> CInt {
     unsafe timer.pointee = nil
-    let box = unsafe TimerBox(LoopBox.at(loop).loop, function, context)
+    let box = unsafe TimerBox(lent(loop, LoopBox.self).loop, function, context)
     guard box.begin() else { return -CEPOLL_ENOSPC }
-    unsafe timer.pointee = OpaquePointer(Unmanaged.passRetained(box).toOpaque())
+    unsafe timer.pointee = handle(box)
     return 0
 }
 
 @c @implementation
 public func reactor_timer_arm(_ timer: OpaquePointer, _ nanoseconds: UInt64) {
-    unsafe TimerBox.at(timer).arm(Nanoseconds(nanoseconds))
+    unsafe lent(timer, TimerBox.self).arm(Nanoseconds(nanoseconds))
 }
 
 @c @implementation
 public func reactor_timer_cancel(_ timer: OpaquePointer) {
-    unsafe TimerBox.at(timer).cancel()
+    unsafe lent(timer, TimerBox.self).cancel()
 }
 
 @c @implementation
 public func reactor_timer_destroy(_ timer: OpaquePointer) {
-    let box = unsafe Unmanaged<TimerBox>.fromOpaque(UnsafeRawPointer(timer)).takeRetainedValue()
+    let box = unsafe taken(timer, TimerBox.self)
     box.end()
 }

@@ -60,6 +60,7 @@ struct ReloadTests {
             let slow = try #require(FileHandle(forWritingAtPath: file))
             try slow.truncate(atOffset: 0)
             try slow.write(contentsOf: Data(all.utf8.prefix(20)))
+            // A slow writer; nothing is waited for.
             usleep(200_000)
             try slow.write(contentsOf: Data(all.utf8.dropFirst(20)))
             try slow.close()

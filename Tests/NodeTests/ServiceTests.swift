@@ -1,5 +1,6 @@
 // The node under a service manager: a notify socket of the test's own, a watchdog, sockets that were opened before it began.
 
+import Daemon
 import Foundation
 import PeerMesh
 import Testing
@@ -135,13 +136,7 @@ private final class NotifySocket {
     init() throws {
         path = "/tmp/reactor-notify-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
         descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
-        let length = socklen_t(MemoryLayout<sockaddr_un>.size)
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) }
-        }
+        let result = UnixAddress(path).with { bind(descriptor, $0, $1) }
         try #require(result == 0)
     }
 

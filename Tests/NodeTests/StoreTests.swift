@@ -30,7 +30,7 @@ struct KeepingTests {
             var staleness = 0.0
             for round in 0..<KeepingTests.kills {
                 let node = try Node(listen: Ports.endpoint("127.0.41.1"), folder.options("--dial-rate", "1000"))
-                try #require(Clock.poll(limit: 20, every: 0.01) { (try? ControlSocket.send(folder.socket, "GET", "/health/live")) != nil })
+                try #require(Clock.poll(limit: 20, every: 0.01) { (try? Node.ask(folder.socket, "GET", "/health/live")) != nil })
                 let deadline = Clock.seconds + Double.random(in: 0.05...2.0)
                 let killer = Thread { while Clock.seconds < deadline { usleep(500) }; node.process.signal(SIGKILL) }
                 killer.start()
@@ -38,11 +38,11 @@ struct KeepingTests {
                 var learnt: [(Endpoint, Double)] = []
                 for index in 0..<100_000 {
                     let endpoint = Endpoint(IPAddress(v4: 127, 42, UInt8(round), UInt8(1 + index % 250)), port: UInt16(1_000 + index / 250))
-                    guard let answer = try? ControlSocket.send(folder.socket, "POST", "/connect", "{\"peer\": \"\(endpoint)\"}") else { break }
+                    guard let answer = try? Node.ask(folder.socket, "POST", "/connect", "{\"peer\": \"\(endpoint)\"}") else { break }
                     guard answer.status < 300 else { Issue.record("\(answer)"); break }
                     answered.insert("\(endpoint)")
                     learnt.append((endpoint, Clock.seconds))
-                    if index % 20 == 19 { _ = try? ControlSocket.send(folder.socket, "POST", "/disconnect", "{\"peer\": \"\(endpoint)\"}") }
+                    if index % 20 == 19 { _ = try? Node.ask(folder.socket, "POST", "/disconnect", "{\"peer\": \"\(endpoint)\"}") }
                     if index % 20 == 19 { answered.remove("\(endpoint)") }
                 }
                 try #require(node.process.waitForExit(limit: 20) != 0)
@@ -78,7 +78,7 @@ struct KeepingTests {
                 ("/masternodes", "{\"peer\": \"\(masternode.endpoint)\"}"), ("/connect", "{\"peer\": \"\(friend.endpoint)\"}"),
                 ("/ban", "{\"subject\": \"10.9.0.0/16\", \"reason\": \"spam\"}"), ("/trust", "{\"subject\": \"10.8.0.0/16\"}"),
             ] {
-                let answer = try ControlSocket.send(folder.socket, "POST", target, body)
+                let answer = try Node.ask(folder.socket, "POST", target, body)
                 #expect(answer.status < 300, "\(target): \(answer)")
             }
             try node.waitForLink(with: masternode.endpoint)
@@ -88,17 +88,17 @@ struct KeepingTests {
             try node.restart()
             try node.waitForLink(with: masternode.endpoint)
             try node.waitForLink(with: friend.endpoint)
-            let bans = try ControlSocket.send(folder.socket, "GET", "/bans").body
+            let bans = try Node.ask(folder.socket, "GET", "/bans").body
             #expect(bans.contains("10.9.0.0/16") && bans.contains("10.8.0.0/16"), "\(bans)")
             // What is taken back stays away.
             for (target, body) in [("/disconnect", "{\"peer\": \"\(friend.endpoint)\"}"), ("/unban", "{\"subject\": \"10.9.0.0/16\"}")] {
-                #expect(try ControlSocket.send(folder.socket, "POST", target, body).status < 300)
+                #expect(try Node.ask(folder.socket, "POST", target, body).status < 300)
             }
             node.kill()
             try node.restart()
             try node.waitForLink(with: masternode.endpoint)
-            #expect(try !ControlSocket.send(folder.socket, "GET", "/bans").body.contains("10.9.0.0/16"))
-            #expect(try !ControlSocket.send(folder.socket, "GET", "/peers").body.contains("\(friend.endpoint)\",\"desire\":[\"operator"))
+            #expect(try !Node.ask(folder.socket, "GET", "/bans").body.contains("10.9.0.0/16"))
+            #expect(try !Node.ask(folder.socket, "GET", "/peers").body.contains("\(friend.endpoint)\",\"desire\":[\"operator"))
         }
     }
 
@@ -123,17 +123,17 @@ struct KeepingTests {
             // 64 KiB a file.
             let child = try Child("/bin/bash", ["-c", "ulimit -f 64 && exec \(Node.path) run \(options)"], name: "reactor-node on a full disk")
             defer { child.kill() }
-            try #require(Clock.poll(limit: 20) { (try? ControlSocket.send(folder.socket, "GET", "/health/live")) != nil })
+            try #require(Clock.poll(limit: 20) { (try? Node.ask(folder.socket, "GET", "/health/live")) != nil })
             var warned = false
             for index in 0..<2_000 where !warned {
                 let body = "{\"subject\": \"10.\(index / 250).\(index % 250).0/24\", \"reason\": \"\(String(repeating: "x", count: 200))\"}"
-                let answer = try ControlSocket.send(folder.socket, "POST", "/ban", body)
+                let answer = try Node.ask(folder.socket, "POST", "/ban", body)
                 #expect(answer.status < 300, "\(answer)")
                 warned = answer.body.contains("not written down")
             }
             #expect(warned, "the disk was never full")
             try child.wait(for: "the store's trouble") { $0["event"] == "store-degraded" }
-            #expect(try ControlSocket.send(folder.socket, "GET", "/bans").body.contains("10.0.0.0/24"))
+            #expect(try Node.ask(folder.socket, "GET", "/bans").body.contains("10.0.0.0/24"))
             child.signal(SIGTERM)
             #expect(try child.waitForExit(limit: 20) == 0)
         }

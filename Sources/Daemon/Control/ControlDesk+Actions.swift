@@ -109,7 +109,7 @@ extension ControlDesk {
             let covered = snapshot.peers.filter { subject.contains($0.endpoint.address) }
             return .members(
                 ("done", .string(action.name)), ("subject", .string(subject.text)),
-                ("until", until.map { .string(Moments.text(nanoseconds: UInt64(max($0.milliseconds, 0)) * 1_000_000)) } ?? .null),
+                ("until", Moments.json(until)),
                 ("peers", .array(covered.map { .string($0.endpoint.description) })), ("warning", warning)
             )
         case .unban(let subject), .trust(let subject), .untrust(let subject):

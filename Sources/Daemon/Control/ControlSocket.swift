@@ -153,23 +153,30 @@ struct PeerCredentials: BitwiseCopyable {
 
 /// A Unix socket's address.
 public struct UnixAddress {
-    private let path: String
+    private let bytes: [UInt8]
+    private let length: Int
 
     /// `path` is at most 107 bytes long.
     public init(_ path: String) {
         precondition(path.utf8.count < 108, "the system takes 107 bytes")
-        self.path = path
+        bytes = Array(path.utf8)
+        length = MemoryLayout<sockaddr_un>.size
+    }
+
+    /// A name that no file has, of 107 bytes at most: a zero byte stands before it, and none behind.
+    init(abstract name: String) {
+        precondition(name.utf8.count < 108, "the system takes 107 bytes")
+        bytes = [0] + Array(name.utf8)
+        length = MemoryLayout<sa_family_t>.size + bytes.count
     }
 
     /// Lends the address as the system takes it.
     public func with<R>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
-        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path.utf8) }
+        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: bytes) }
         return unsafe withUnsafePointer(to: &address) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                unsafe body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe body($0, socklen_t(length)) }
         }
     }
 }

@@ -21,7 +21,7 @@ struct Moments {
 
     /// RFC 3339 in UTC with milliseconds; nil for an instant that never comes.
     func text(_ instant: Instant) -> String? {
-        instant == .never ? nil : Moments.text(nanoseconds: epoch &+ instant.nanoseconds)
+        instant == .never ? nil : Moments.text(milliseconds: (epoch &+ instant.nanoseconds) / 1_000_000)
     }
 
     /// The same as JSON; null for never.
@@ -44,20 +44,17 @@ struct Moments {
         .number(Double(span.count / 1_000) / 1e6)
     }
 
-    /// RFC 3339 in UTC with milliseconds. Days to a date after Howard Hinnant's `civil_from_days`.
-    static func text(nanoseconds: UInt64) -> String {
-        let milliseconds = nanoseconds / 1_000_000
-        let seconds = milliseconds / 1_000
-        let days = seconds / 86_400 + 719_468
-        let era = days / 146_097
-        let day = days % 146_097
-        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365
-        let dayOfYear = day - (365 * year + year / 4 - year / 100)
-        let shifted = (5 * dayOfYear + 2) / 153
-        let month = shifted < 10 ? shifted + 3 : shifted - 9
-        let date = [pad(year + era * 400 + (month <= 2 ? 1 : 0), 4), pad(month, 2), pad(dayOfYear - (153 * shifted + 2) / 5 + 1, 2)]
-        let time = [pad(seconds / 3_600 % 24, 2), pad(seconds / 60 % 60, 2), pad(seconds % 60, 2)]
-        return date.joined(separator: "-") + "T" + time.joined(separator: ":") + "." + pad(milliseconds % 1_000, 3) + "Z"
+    /// A time of the calendar as JSON; null for none.
+    static func json(_ time: WallTime?) -> JSON {
+        time.map { .string(text(milliseconds: UInt64(max($0.milliseconds, 0)))) } ?? .null
+    }
+
+    /// RFC 3339 in UTC with milliseconds.
+    private static func text(milliseconds: UInt64) -> String {
+        let time = CivilTime(milliseconds: milliseconds)
+        let date = [pad(time.year, 4), pad(time.month, 2), pad(time.day, 2)]
+        let clock = [pad(time.hour, 2), pad(time.minute, 2), pad(time.second, 2)]
+        return date.joined(separator: "-") + "T" + clock.joined(separator: ":") + "." + pad(time.millisecond, 3) + "Z"
     }
 
     private static func pad(_ number: UInt64, _ width: Int) -> String {

@@ -177,30 +177,22 @@ struct LogLine {
         buffer.append(byte: digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
     }
 
-    /// RFC 3339 in UTC with milliseconds. Days to a date after Howard Hinnant's `civil_from_days`.
+    /// RFC 3339 in UTC with milliseconds.
     private func appendTime(_ nanoseconds: UInt64) {
-        let milliseconds = nanoseconds / 1_000_000
-        let seconds = milliseconds / 1_000
-        let days = seconds / 86_400 + 719_468
-        let era = days / 146_097
-        let day = days % 146_097
-        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365
-        let dayOfYear = day - (365 * year + year / 4 - year / 100)
-        let shifted = (5 * dayOfYear + 2) / 153
-        let month = shifted < 10 ? shifted + 3 : shifted - 9
-        buffer.append(decimal: year + era * 400 + (month <= 2 ? 1 : 0), width: 4)
+        let time = CivilTime(milliseconds: nanoseconds / 1_000_000)
+        buffer.append(decimal: time.year, width: 4)
         buffer.append("-")
-        buffer.append(decimal: month, width: 2)
+        buffer.append(decimal: time.month, width: 2)
         buffer.append("-")
-        buffer.append(decimal: dayOfYear - (153 * shifted + 2) / 5 + 1, width: 2)
+        buffer.append(decimal: time.day, width: 2)
         buffer.append("T")
-        buffer.append(decimal: seconds / 3_600 % 24, width: 2)
+        buffer.append(decimal: time.hour, width: 2)
         buffer.append(":")
-        buffer.append(decimal: seconds / 60 % 60, width: 2)
+        buffer.append(decimal: time.minute, width: 2)
         buffer.append(":")
-        buffer.append(decimal: seconds % 60, width: 2)
+        buffer.append(decimal: time.second, width: 2)
         buffer.append(".")
-        buffer.append(decimal: milliseconds % 1_000, width: 3)
+        buffer.append(decimal: time.millisecond, width: 3)
         buffer.append("Z")
     }
 }

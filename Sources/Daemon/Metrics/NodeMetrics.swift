@@ -9,10 +9,6 @@ import Timers
 
 /// On the control thread only.
 final class NodeMetrics {
-    /// The process's metrics. Other libraries' counters appear beside the node's once the program has installed it with
-    /// `MetricsSystem.bootstrap`.
-    static let registry = PrometheusRegistry()
-
     private let registry: PrometheusRegistry
     private var text = ""
     private var writtenAt: Instant?
@@ -53,8 +49,7 @@ final class NodeMetrics {
         take(counters: snapshot)
         take(desk.chronicle.counts)
         take(desk)
-        // What other libraries of this process count stands behind the node's own.
-        text = registry.page + (registry === NodeMetrics.registry ? "" : NodeMetrics.registry.page)
+        text = registry.page
         writtenAt = now
         return text
     }

@@ -45,15 +45,13 @@ final class Custodian: Sendable {
             if let change = outcome.change { take(change) }
         }
         live.listen { [weak self] in self?.say($0) }
-        let box = Mutex(SendableWatch(watch))
-        _ = try DaemonThread.start("custodian") { [self] in run(box.withLock { $0.watch }) }
+        let handed = SendableWatch(watch: watch)
+        _ = try DaemonThread.start("custodian") { [self] in run(handed.watch) }
     }
 
-    /// A watch on its way to its thread.
+    /// A watch on its way to its thread: whoever made it lets go of it.
     private struct SendableWatch: @unchecked Sendable {
         let watch: FolderWatch?
-
-        init(_ watch: FolderWatch?) { self.watch = watch }
     }
 
     /// Has the settings read again. Any thread.

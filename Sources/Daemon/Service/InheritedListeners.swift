@@ -46,22 +46,17 @@ enum InheritedListeners {
     private static func check(_ descriptor: CInt) throws(DaemonError) {
         let what = "descriptor \(descriptor), which the service manager passed,"
         let advice = "in the socket unit use ListenStream=ADDRESS:PORT with Accept=no"
-        guard let kind = option(descriptor, SO_TYPE) else {
+        let kind = cepoll_option_read(descriptor, SOL_SOCKET, SO_TYPE)
+        guard kind >= 0 else {
             throw DaemonError(.configuration, "\(what) is not an open socket: \(advice)")
         }
-        let family = option(descriptor, SO_DOMAIN)
+        let family = cepoll_option_read(descriptor, SOL_SOCKET, SO_DOMAIN)
         guard kind == CInt(SOCK_STREAM.rawValue), family == AF_INET || family == AF_INET6 else {
             throw DaemonError(.configuration, "\(what) is not a TCP socket: \(advice)")
         }
-        guard option(descriptor, SO_ACCEPTCONN) == 1 else {
+        guard cepoll_option_read(descriptor, SOL_SOCKET, SO_ACCEPTCONN) == 1 else {
             throw DaemonError(.configuration, "\(what) does not listen: \(advice)")
         }
-    }
-
-    private static func option(_ descriptor: CInt, _ name: CInt) -> CInt? {
-        var value: CInt = 0
-        var length = socklen_t(MemoryLayout<CInt>.size)
-        return unsafe getsockopt(descriptor, SOL_SOCKET, name, &value, &length) == 0 ? value : nil
     }
 
 }

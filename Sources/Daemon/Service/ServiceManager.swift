@@ -42,24 +42,12 @@ final class ServiceManager: Sendable {
 
     /// A datagram socket connected to `path`; -1 if that fails.
     private static func connect(to path: String) -> CInt {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        let bytes = Array(path.utf8)
-        let room = MemoryLayout.size(ofValue: address.sun_path) - 1
-        guard let first = bytes.first, first == UInt8(ascii: "/") || first == UInt8(ascii: "@"), bytes.count <= room else { return -1 }
-        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: bytes) }
-        // An abstract name begins with a zero byte, and has no zero at its end.
-        let isAbstract = first == UInt8(ascii: "@")
-        if isAbstract { address.sun_path.0 = 0 }
-        let length = MemoryLayout<sa_family_t>.size + bytes.count + (isAbstract ? 0 : 1)
+        guard path.hasPrefix("/") || path.hasPrefix("@"), path.utf8.count < 108 else { return -1 }
+        let address = path.hasPrefix("@") ? UnixAddress(abstract: String(path.dropFirst())) : UnixAddress(path)
         let kind = CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue)
         let descriptor = socket(AF_UNIX, kind, 0)
         guard descriptor >= 0 else { return -1 }
-        let result = unsafe withUnsafePointer(to: &address) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                unsafe Glibc.connect(descriptor, $0, socklen_t(length))
-            }
-        }
+        let result = unsafe address.with { unsafe Glibc.connect(descriptor, $0, $1) }
         guard result == 0 else {
             _ = cepoll_close(descriptor)
             return -1

@@ -25,34 +25,16 @@ public enum SettingsText {
             let texts = setting.texts(in: resolved.configuration)
             let value =
                 if setting.isList {
-                    "[" + texts.map(quoted).joined(separator: ",") + "]"
+                    "[" + texts.map { JSON.string($0).line }.joined(separator: ",") + "]"
                 } else if setting.type == "count", let number = texts.first.flatMap({ UInt32($0) }) {
                     String(number)
                 } else {
-                    quoted(texts.first ?? "")
+                    JSON.string(texts.first ?? "").line
                 }
-            let origin = quoted(resolved.origin(of: setting).description)
-            return "  \(quoted(setting.name)): {\"value\": \(value), \"origin\": \(origin), \"change\": \(quoted(setting.change.rawValue))}"
+            let origin = JSON.string(resolved.origin(of: setting).description).line
+            return "  \(JSON.string(setting.name).line): {\"value\": \(value), \"origin\": \(origin), \"change\": \(JSON.string(setting.change.rawValue).line)}"
         }
         return "{\n" + members.joined(separator: ",\n") + "\n}\n"
-    }
-
-    /// A JSON string.
-    static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\t": result += "\\t"
-            case let control where control.value < 0x20:
-                let hex = String(control.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 
     /// docs/Settings.md, whole.

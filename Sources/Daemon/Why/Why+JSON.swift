@@ -99,7 +99,7 @@ extension Why {
             ("closeReason", ban.reason.map { .string($0.name) } ?? .null),
             ("reason", note.flatMap { $0.reason.isEmpty ? nil : .string($0.reason) } ?? .null),
             ("setBy", note.map { .string($0.by) } ?? .null),
-            ("setAt", note.map { .string(Moments.text(nanoseconds: UInt64(max($0.at.milliseconds, 0)) * 1_000_000)) } ?? .null)
+            ("setAt", Moments.json(note?.at))
         )
     }
 

@@ -103,27 +103,27 @@ public final class PeerNode: Source {
     /// Listens on `endpoint`; port 0 lets the kernel pick one. Returns where it really listens. Several are allowed.
     @discardableResult
     public func listen(on endpoint: Endpoint) throws(SystemError) -> Endpoint {
-        precondition(!isEnding, "a node that ends takes no connections")
-        var options = settings.listener
-        options.options = settings.socket
-        let listener = try Listener(
-            loop: loop, on: endpoint, owner: self, tag: UInt32(listeners.count), settings: options
-        )
-        listeners.append(listener)
-        return listener.endpoint
+        let settings = listenerSettings
+        return keep(try Listener(loop: loop, on: endpoint, owner: self, tag: UInt32(listeners.count), settings: settings))
     }
 
     /// Listens by a socket that was opened and bound elsewhere, by a service manager, say, and that listens already. It is given
     /// the node's own socket options. Returns where it listens.
     @discardableResult
     public func listen(taking socket: consuming Socket) throws(SystemError) -> Endpoint {
+        let settings = listenerSettings
+        try socket.apply(settings.options)
+        return keep(try Listener(loop: loop, taking: socket, owner: self, tag: UInt32(listeners.count), settings: settings))
+    }
+
+    private var listenerSettings: Listener.Settings {
         precondition(!isEnding, "a node that ends takes no connections")
-        try socket.apply(settings.socket)
         var options = settings.listener
         options.options = settings.socket
-        let listener = try Listener(
-            loop: loop, taking: socket, owner: self, tag: UInt32(listeners.count), settings: options
-        )
+        return options
+    }
+
+    private func keep(_ listener: Listener) -> Endpoint {
         listeners.append(listener)
         return listener.endpoint
     }

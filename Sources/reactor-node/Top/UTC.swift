@@ -1,14 +1,10 @@
 // RFC 3339 times as the API writes them, read back.
 
-import Glibc
+import Daemon
 
 enum UTC {
     /// Seconds since 1970, now.
-    static var now: Double {
-        var time = timespec()
-        _ = unsafe clock_gettime(CLOCK_REALTIME, &time)
-        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
-    }
+    static var now: Double { Double(WallTime.now.milliseconds) / 1_000 }
 
     /// Seconds since 1970 of `2026-01-31T12:34:56.789Z`; nil for anything else.
     static func seconds(_ text: String) -> Double? {
