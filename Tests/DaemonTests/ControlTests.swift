@@ -114,7 +114,7 @@ struct ChronicleTests {
         }
         let thread = try chronicle.start()
         chronicle.stop()
-        #expect(thread.wait(milliseconds: 20_000))
+        #expect(thread.wait(milliseconds: 120_000))
         let history = try #require(chronicle.history(of: Endpoint("192.0.2.1:24200")!))
         #expect(history.entries.count == PeerHistory.length)
         #expect(history.entries.last?.number == 90)
@@ -135,7 +135,7 @@ struct ChronicleTests {
         }
         let thread = try chronicle.start()
         chronicle.stop()
-        #expect(thread.wait(milliseconds: 20_000))
+        #expect(thread.wait(milliseconds: 120_000))
         #expect(chronicle.history(of: Endpoint(IPAddress(v4: 199), port: 1)) != nil)
         #expect(chronicle.history(of: Endpoint(IPAddress(v4: 0), port: 1)) == nil)
     }

@@ -52,7 +52,7 @@ struct KeeperTests {
         here.start()
 
         let limit = Limit()
-        loop.arm(loop.makeTimer(source: limit, tag: 0), at: loop.now + .seconds(20))
+        loop.arm(loop.makeTimer(source: limit, tag: 0), at: loop.now + .seconds(120))
         while !limit.isOver, here.peer(at: live)?.established == nil { loop.runOnce() }
         #expect(here.peer(at: live)?.established != nil)
         #expect(here.peer(at: dead)?.desire.contains(.operator) != true, "the name is one desire, and it moved")

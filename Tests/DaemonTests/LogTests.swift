@@ -167,7 +167,7 @@ struct LogTests {
         for step in 0..<20 { ring.push(.transition(closed(at: now + UInt64(step)))) }
         log.say(.stopped(links: 0, after: .zero))
         log.stop()
-        #expect(thread.wait(milliseconds: 10_000))
+        #expect(thread.wait(milliseconds: 120_000))
         let lines = pipe.readAll().split(separator: "\n")
         let events = try lines.map { try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any]) }
         #expect(events.compactMap { $0["event"] as? String } == ["start", "link", "stopped", "link"])
@@ -220,7 +220,7 @@ struct LogTests {
         let thread = try log.start(StartLines())
         for _ in 0..<100 { ring.push(.transition(closed())) }
         log.stop()
-        #expect(thread.wait(milliseconds: 10_000))
+        #expect(thread.wait(milliseconds: 120_000))
         close(ends[1])
     }
 

@@ -88,7 +88,7 @@ struct StoreTests {
         let said = Said()
         let thread = try store.start { said.add($0) }
         store.stop()
-        #expect(thread.wait(milliseconds: 10_000))
+        #expect(thread.wait(milliseconds: 120_000))
         #expect(said.events.contains("store-damaged"))
     }
 
@@ -128,7 +128,7 @@ struct StoreTests {
         let said = Said()
         let thread = try store.start { said.add($0) }
         store.stop()
-        #expect(thread.wait(milliseconds: 10_000))
+        #expect(thread.wait(milliseconds: 120_000))
         #expect(said.events.filter { $0 == "store-degraded" }.count == 1, "said once")
     }
 
@@ -145,7 +145,7 @@ struct StoreTests {
         let said = Said()
         let thread = try store.start { said.add($0) }
         store.stop()
-        #expect(thread.wait(milliseconds: 10_000))
+        #expect(thread.wait(milliseconds: 120_000))
         #expect(said.events.contains("store-degraded") && said.events.contains("store-recovered"))
         let rows = try StoreDatabase(path: folder.file).load()
         #expect(Set(rows.wanted.map(\.kind)) == [.peer, .masternode] && rows.key != (0, 0))
@@ -159,7 +159,7 @@ struct StoreTests {
             let thread = try store.start { _ in }
             store.note(told: peer, by: masternode.address)
             store.stop()
-            #expect(thread.wait(milliseconds: 10_000))
+            #expect(thread.wait(milliseconds: 120_000))
         }
         let entry = try StoreDatabase(path: folder.file).load().addresses.first
         #expect(entry?.endpoint == peer && entry?.source == masternode.address && entry?.isTried == false)

@@ -145,10 +145,10 @@ struct BadInputTests {
         }
         // It lives on for a few pings more.
         let before = neighbour.report.pings
-        #expect(Clock.poll(limit: 10) { neighbour.report.pings >= before + 2 })
+        #expect(Clock.poll(limit: 90) { neighbour.report.pings >= before + 2 })
         let report = neighbour.report
         #expect(report.failure == nil)
-        #expect(report.longestGap < 1.5 * 1.2 + 1, "a ping was late: \(report)")
+        #expect(report.longestGap < 1.5 * 1.2 + 5, "a ping was late: \(report)")
         #expect(node.process.isRunning)
     }
 
@@ -165,7 +165,7 @@ struct BadInputTests {
         #expect(item.reasons.contains(line["reason"] ?? ""), "\(item.name): \(line)")
         #expect(line.readAt - start < item.within, "\(item.name) took \(line.readAt - start) s")
         // Nothing stays open: the socket itself ends too.
-        #expect(try item.name.contains("reset") || peer.waitForEnd(limit: 10) != nil, "\(item.name): the socket is still open")
+        #expect(try item.name.contains("reset") || peer.waitForEnd(limit: 90) != nil, "\(item.name): the socket is still open")
     }
 
     @Test("the log names a dialled stranger's fault too", .timeLimit(.minutes(2)))

@@ -54,7 +54,7 @@ final class Cluster: @unchecked Sendable {
         for node in nodes { node?.kill() }
         nodes = Array(repeating: nil, count: endpoints.count)
         // Their sockets are gone before the next start binds the same ports.
-        _ = Clock.poll(limit: 10) { !SocketTable.read().contains { endpoints.contains($0.local) && $0.state == .listen } }
+        _ = Clock.poll(limit: 90) { !SocketTable.read().contains { endpoints.contains($0.local) && $0.state == .listen } }
     }
 
     func kill(_ indices: [Int]) {
@@ -128,7 +128,7 @@ struct ClusterTests {
                 let victims = Array(everyone.shuffled().prefix(3)).sorted()
                 cluster.kill(victims)
                 let addresses = Set(victims.map { cluster.endpoints[$0].address })
-                let gone = Clock.poll(limit: 10) {
+                let gone = Clock.poll(limit: 90) {
                     !cluster.connections.keys.contains { addresses.contains($0.low) || addresses.contains($0.high) }
                 }
                 #expect(gone, "the kernel still lists links of killed nodes")
@@ -171,7 +171,7 @@ struct ClusterTests {
                 }
                 if let longest { #expect(longest.seconds <= 2, "start \(start): \(longest.pair) had two links for \(longest.seconds) s") }
                 #expect(Double(samples) > Self.seconds, "too few samples to say anything: \(samples)")
-                try cluster.waitForMesh(limit: 30)
+                try cluster.waitForMesh(limit: 90)
                 // The one link of each pair is whole: established at both ends, under one name, and it stays.
                 let settled = cluster.connections
                 usleep(1_500_000)

@@ -28,7 +28,7 @@ struct ControlBadInputTests {
         /// The neighbour's link stands, and no ping of it was late.
         func check() {
             let before = neighbour.report.pings
-            #expect(Clock.poll(limit: 20) { neighbour.report.pings >= before + 3 })
+            #expect(Clock.poll(limit: 90) { neighbour.report.pings >= before + 3 })
             #expect(neighbour.report.failure == nil)
         }
     }
@@ -93,7 +93,7 @@ struct ControlBadInputTests {
             let stage = try Stage("127.0.94.7", "127.0.94.8")
             let deaf = try ControlConnection(stage.folder.socket)
             deaf.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            #expect(try Clock.poll(limit: 20) { try stage.ask("GET", "/loop").json()["control"]?["followers"]?.whole == 1 })
+            #expect(try Clock.poll(limit: 90) { try stage.ask("GET", "/loop").json()["control"]?["followers"]?.whole == 1 })
             // More events than the socket's buffers and the server's queue hold together.
             for round in 0..<8 {
                 for index in 1...60 { _ = try stage.ask("POST", "/connect", "{\"peer\":\"127.0.95.\(index):9\"}") }
@@ -113,7 +113,7 @@ struct ControlBadInputTests {
             let stage = try Stage("127.0.94.9", "127.0.94.10")
             let slow = try ControlConnection(stage.folder.socket)
             slow.send("GET /peers HTTP/1.1\r\n")
-            let reply = try ControlReply(slow.readAll(limit: 30))
+            let reply = try ControlReply(slow.readAll(limit: 90))
             #expect(reply.status == 408)
             stage.check()
         }

@@ -33,7 +33,7 @@ struct ControlTests {
             }
 
             let watcher = try Child(Node.path, ["events", "--peer", peer, "--socket", folder.socket])
-            let follows = try Clock.poll(limit: 20) { try Node.ask(folder.socket, "GET", "/loop").json()["control"]?["followers"]?.whole == 1 }
+            let follows = try Clock.poll(limit: 90) { try Node.ask(folder.socket, "GET", "/loop").json()["control"]?["followers"]?.whole == 1 }
             #expect(follows)
 
             #expect(try run("masternodes", "add", peer)[0].contains("add-masternode \(peer)"))
@@ -53,8 +53,8 @@ struct ControlTests {
             #expect(try run("reload").contains { $0.contains("nothing has changed") })
 
             here.process.signal(SIGTERM)
-            #expect(try here.process.waitForExit(limit: 20) == 0)
-            #expect(try watcher.waitForExit(limit: 20) == 0, "a follower ends with its node")
+            #expect(try here.process.waitForExit(limit: 90) == 0)
+            #expect(try watcher.waitForExit(limit: 90) == 0, "a follower ends with its node")
             try here.restart()
             // The one who was linked dials again, or is dialled: the same peer is back.
             let isBack = try Clock.poll(limit: 60, every: 0.2) {
@@ -105,7 +105,7 @@ struct ControlTests {
         defer { try? FileManager.default.removeItem(atPath: file) }
         let words = arguments.map { "'\($0)'" }.joined(separator: " ")
         let child = try Child("/bin/sh", ["-c", "promtool \(words) < \(file)"])
-        #expect(try child.waitForExit(limit: 30) == 0, "\(child.lines().map(\.text))")
+        #expect(try child.waitForExit(limit: 90) == 0, "\(child.lines().map(\.text))")
     }
 
     @Test("health ends with 0, 1 or 2")
@@ -176,7 +176,7 @@ struct ControlTests {
             let folder = try ControlFolder()
             let here = try node(Ports.endpoint("127.0.91.10"), folder)
             let second = try Child(Node.path, ["run", "--listen", "\(Ports.endpoint("127.0.91.11"))", "--control-socket", folder.socket])
-            #expect(try second.waitForExit(limit: 30) == 69)
+            #expect(try second.waitForExit(limit: 90) == 69)
             let text = second.lines().map(\.text).joined()
             #expect(text.contains("process \(here.process.pid)"), "\(text)")
             #expect(try Node.ask(folder.socket, "GET", "/status").status == 200)

@@ -35,7 +35,7 @@ struct IdleTests {
             let node = try Node(listen: Ports.endpoint("127.0.9.1"), timings: ["--ping-interval", "2s", "--pong-timeout", "5s"])
             let neighbours = try (0..<Self.links).map { try GoodNeighbour(of: node.endpoint, at: "127.0.9.\($0 + 10)") }
             // Past the greetings, and past the first round of pings.
-            #expect(Clock.poll(limit: 20) { neighbours.allSatisfy { $0.report.pings >= 1 } })
+            #expect(Clock.poll(limit: 90) { neighbours.allSatisfy { $0.report.pings >= 1 } })
             let file = FileManager.default.temporaryDirectory.appendingPathComponent("reactor-idle-\(getpid()).trace").path
             defer { try? FileManager.default.removeItem(atPath: file) }
             let before = neighbours.map { $0.report.pings }.reduce(0, +)

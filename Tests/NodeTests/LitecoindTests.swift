@@ -114,7 +114,7 @@ struct LitecoindTests {
             // And when it forgives, the link is there again.
             let forgiven = node.mark
             try litecoind.call("clearbanned")
-            try node.waitForLink(with: litecoind.endpoint, from: forgiven, limit: 30)
+            try node.waitForLink(with: litecoind.endpoint, from: forgiven, limit: 90)
         }
     }
 

@@ -146,7 +146,7 @@ private final class NotifySocket {
     }
 
     /// The lines of the first message that satisfies `predicate`.
-    func wait(limit: Double = 30, where predicate: ([String]) -> Bool) throws -> [String] {
+    func wait(limit: Double = 90, where predicate: ([String]) -> Bool) throws -> [String] {
         let deadline = Clock.seconds + limit
         var seen: [[String]] = []
         var buffer = [UInt8](repeating: 0, count: 4_096)

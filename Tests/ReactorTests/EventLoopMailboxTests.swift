@@ -41,7 +41,7 @@ struct EventLoopMailboxTests {
         loop.withdraw(counting)
     }
 
-    @Test("posts into a sleeping loop are never slept over: twenty thousand times there and back", .timeLimit(.minutes(1)))
+    @Test("posts into a sleeping loop are never slept over: twenty thousand times there and back", .timeLimit(.minutes(5)))
     func noLostWake() throws {
         let loop = try EventLoop()
         let source = CountingSource(threads: 1)

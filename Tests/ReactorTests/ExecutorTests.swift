@@ -143,7 +143,7 @@ struct ExecutorTests {
         #expect(loop.counters.wakes < UInt64(threads * each) / 2)
     }
 
-    @Test("posts by tasks into a sleeping loop are never slept over: five thousand times there and back", .timeLimit(.minutes(2)))
+    @Test("posts by tasks into a sleeping loop are never slept over: five thousand times there and back", .timeLimit(.minutes(5)))
     func noLostWake() throws {
         let loop = try EventLoop()
         let resident = Resident(loop.executor)

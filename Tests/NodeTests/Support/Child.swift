@@ -98,7 +98,7 @@ final class Child: @unchecked Sendable {
     /// Waits for a line behind `mark` that satisfies `predicate`. The limit is generous: it ends a test that has failed.
     @discardableResult
     func wait(
-        for what: String, from mark: Int = 0, limit: Double = 30, where predicate: (LogLine) -> Bool
+        for what: String, from mark: Int = 0, limit: Double = 90, where predicate: (LogLine) -> Bool
     ) throws -> LogLine {
         let deadline = Date(timeIntervalSinceNow: limit)
         var next = mark
@@ -123,7 +123,7 @@ final class Child: @unchecked Sendable {
 
     /// Waits for the end. The exit code, or 128 + the signal.
     @discardableResult
-    func waitForExit(limit: Double = 30) throws -> Int32 {
+    func waitForExit(limit: Double = 90) throws -> Int32 {
         let deadline = Date(timeIntervalSinceNow: limit)
         condition.lock()
         defer { condition.unlock() }

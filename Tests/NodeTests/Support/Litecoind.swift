@@ -76,7 +76,7 @@ final class Litecoind: @unchecked Sendable {
             """
         let peer = try RawPeer(to: rpc)
         try peer.send(Array(head.utf8) + Array(body))
-        _ = try peer.waitForEnd(limit: 20)
+        _ = try peer.waitForEnd(limit: 90)
         let answer = Data(peer.pending)
         guard let split = answer.range(of: Data("\r\n\r\n".utf8)),
             let object = try JSONSerialization.jsonObject(with: answer[split.upperBound...]) as? [String: Any]
@@ -92,7 +92,7 @@ final class Litecoind: @unchecked Sendable {
 
     /// Waits until `getpeerinfo` lists a peer that satisfies `predicate`.
     @discardableResult
-    func waitForPeer(_ what: String, limit: Double = 30, where predicate: ([String: Any]) -> Bool = { _ in true }) throws -> [String: Any] {
+    func waitForPeer(_ what: String, limit: Double = 90, where predicate: ([String: Any]) -> Bool = { _ in true }) throws -> [String: Any] {
         var found: [String: Any]?
         _ = Clock.poll(limit: limit, every: 0.1) {
             found = (try? peers())?.first(where: predicate)
@@ -111,7 +111,7 @@ final class LonelyLitecoind: @unchecked Sendable {
 
     static let canIsolate: Bool = {
         guard let child = try? Child("unshare", ["-n", "sh", "-c", "ip link set lo up"]) else { return false }
-        return (try? child.waitForExit(limit: 10)) == 0
+        return (try? child.waitForExit(limit: 90)) == 0
     }()
 
     fileprivate init() throws {

@@ -53,7 +53,7 @@ final class Node: @unchecked Sendable {
     deinit { process.kill() }
 
     private func waitUntilListening() throws {
-        let listens = Clock.poll(limit: 20, every: 0.02) { SocketTable.isListening(endpoint) || !process.isRunning }
+        let listens = Clock.poll(limit: 90, every: 0.02) { SocketTable.isListening(endpoint) || !process.isRunning }
         guard listens, process.isRunning else {
             throw Child.Failure.timeout("\(process.name) never listened. Its lines:\n  \(process.lines().map(\.text).joined(separator: "\n  "))")
         }
@@ -75,7 +75,7 @@ final class Node: @unchecked Sendable {
 
     /// Waits for a link of `peer` to be established.
     @discardableResult
-    func waitForLink(with peer: Endpoint? = nil, from mark: Int = 0, limit: Double = 30) throws -> LogLine {
+    func waitForLink(with peer: Endpoint? = nil, from mark: Int = 0, limit: Double = 90) throws -> LogLine {
         try process.wait(for: "an established link\(peer.map { " with \($0)" } ?? "")", from: mark, limit: limit) {
             $0.isLink && $0["to"] == "established" && (peer == nil || $0["peer"] == "\(peer!)")
         }
@@ -83,7 +83,7 @@ final class Node: @unchecked Sendable {
 
     /// Waits for a line that names why something ended.
     @discardableResult
-    func waitForReason(_ reason: String, from mark: Int = 0, limit: Double = 30) throws -> LogLine {
+    func waitForReason(_ reason: String, from mark: Int = 0, limit: Double = 90) throws -> LogLine {
         try process.wait(for: "the reason \(reason)", from: mark, limit: limit) { $0["reason"] == reason }
     }
 }

@@ -90,7 +90,7 @@ final class RawPeer: @unchecked Sendable {
     struct EndOfStream: Error { var end: StreamEnd }
 
     /// The next `count` bytes.
-    func read(_ count: Int, limit: Double = 20) throws -> [UInt8] {
+    func read(_ count: Int, limit: Double = 90) throws -> [UInt8] {
         let deadline = Clock.seconds + limit
         while pending.count < count {
             guard Clock.seconds < deadline else { throw SocketFailure("waiting for \(count) bytes", ETIMEDOUT) }
@@ -148,7 +148,7 @@ final class RawListener: @unchecked Sendable {
 
     deinit { close(descriptor) }
 
-    func accept(limit: Double = 20) throws -> RawPeer {
+    func accept(limit: Double = 90) throws -> RawPeer {
         var poller = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         guard poll(&poller, 1, Int32(limit * 1_000)) == 1 else { throw SocketFailure("nobody dialled \(endpoint)", ETIMEDOUT) }
         let accepted = Spawning.lock.withLock {

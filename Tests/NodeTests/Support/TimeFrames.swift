@@ -40,7 +40,7 @@ extension RawPeer {
     }
 
     /// The next frame of the seed's network.
-    func readTimeFrame(limit: Double = 20) throws -> TimeFrame {
+    func readTimeFrame(limit: Double = 90) throws -> TimeFrame {
         let length = try read(4, limit: limit).reduce(0) { $0 << 8 | Int($1) }
         guard length >= 4, length < 1 << 23 else { throw SocketFailure("a frame of \(length) bytes", EPROTO) }
         let bytes = try read(length, limit: limit)
@@ -50,7 +50,7 @@ extension RawPeer {
 
     /// Reads until a frame of `type`, answering pings on the way.
     @discardableResult
-    func readTimeFrame(ofType type: UInt32, limit: Double = 20) throws -> TimeFrame {
+    func readTimeFrame(ofType type: UInt32, limit: Double = 90) throws -> TimeFrame {
         let deadline = Clock.seconds + limit
         while true {
             let frame = try readTimeFrame(limit: deadline - Clock.seconds)
