@@ -66,7 +66,7 @@ struct BadInputTests {
         "--frame-timeout", "3s", "--drain-timeout", "1s", "--discovery-interval", "1h",
     ]
 
-    private static let slack = 2.5
+    private static let slack = 8.0
 
     private static func little<T: FixedWidthInteger>(_ value: T) -> [UInt8] { TimeFrames.little(value) }
 
