@@ -9,7 +9,10 @@ import Testing
 struct ControlTests {
     /// Starts a node with a control socket in `folder`.
     private func node(_ endpoint: Endpoint, _ folder: ControlFolder, _ more: [String] = []) throws -> Node {
-        try Node(listen: endpoint, ["--control-socket", folder.socket] + more)
+        let node = try Node(listen: endpoint, ["--control-socket", folder.socket] + more)
+        // Its peers' port is open a moment earlier.
+        try #require(Clock.poll(limit: 90, every: 0.01) { (try? ControlConnection(folder.socket)) != nil })
+        return node
     }
 
     @Test("an operator's session: add a masternode, watch it link, ban it, ask why, unban, relink, reload, restart", .timeLimit(.minutes(3)))
