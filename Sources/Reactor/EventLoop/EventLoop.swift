@@ -14,6 +14,7 @@ public import Timers
 public final class EventLoop {
     /// Other threads' way in. May be kept and used after the loop is gone.
     public let mailbox: Mailbox
+    /// As given.
     public let configuration: Configuration
 
     let epoll: CInt

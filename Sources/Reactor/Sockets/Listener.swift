@@ -16,13 +16,16 @@ public final class Listener: Source {
         public var burst = 16
         /// The first rest when a table is full; doubled each time up to `longestRest`, until an accept succeeds.
         public var rest: Nanoseconds = .milliseconds(50)
+        /// The longest such rest.
         public var longestRest: Nanoseconds = .seconds(1)
         /// The same for errors that should not be.
         public var fatalRest: Nanoseconds = .seconds(1)
+        /// The longest such rest.
         public var longestFatalRest: Nanoseconds = .seconds(60)
         /// Options of the listening socket, inherited by the accepted ones.
         public var options = SocketOptions()
 
+        /// The defaults.
         public init() {}
     }
 
