@@ -7,6 +7,7 @@ public import Timers
 public struct LinkID: Hashable, Sendable, BitwiseCopyable {
     /// 0 ..< `MeshSettings.linkCapacity`; the driver may index its own tables by it.
     public let slot: UInt32
+    /// Counts the uses of the slot.
     public let generation: UInt32
 
     /// For drivers and tests: the library makes these itself.
@@ -20,6 +21,7 @@ public struct LinkID: Hashable, Sendable, BitwiseCopyable {
 public struct PeerID: Hashable, Sendable, BitwiseCopyable {
     /// 0 ..< `MeshSettings.bookCapacity`.
     public let row: UInt32
+    /// Counts the uses of the row.
     public let generation: UInt32
 
     /// For drivers and tests: the library makes these itself.
