@@ -123,7 +123,7 @@ public final class SnapshotRequest: @unchecked Sendable {
     public var scope = NodeSnapshot.Scope.everything
     private let descriptor: CInt
 
-    /// Takes one descriptor, to be woken by.
+    /// Takes one descriptor, to be woken by. Throws if there is none left.
     public init() throws(SystemError) {
         descriptor = try SystemError.check(cepoll_eventfd(), .eventfd)
     }

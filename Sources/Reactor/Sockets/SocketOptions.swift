@@ -34,7 +34,7 @@ extension Nanoseconds {
 }
 
 extension Socket {
-    /// Sets the options that `options` names.
+    /// Sets the options that `options` names. Throws at the first that the kernel refuses.
     public func apply(_ options: SocketOptions) throws(SystemError) {
         if options.isNoDelay { try SystemError.check(cepoll_set_no_delay(descriptor, 1), .option) }
         if let idle = options.keepaliveIdle {
