@@ -77,7 +77,7 @@ if !coreOnly {
         .target(name: "BitcoinWire", dependencies: ["Reactor", "PeerMesh", "Timers", "COpenSSL"], swiftSettings: strict),
         .target(
             name: "ReactorService",
-            dependencies: ["Reactor", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")],
+            dependencies: ["Reactor", "PeerMesh", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")],
             swiftSettings: strict
         ),
         .target(

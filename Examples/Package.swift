@@ -21,6 +21,7 @@ if !coreOnly {
     dependencies += [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
     ]
     targets += [
         .executableTarget(
@@ -33,6 +34,7 @@ if !coreOnly {
             dependencies: library + [
                 .product(name: "ReactorService", package: "reactor"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
         ),
