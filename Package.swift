@@ -107,6 +107,15 @@ if !coreOnly {
             swiftSettings: strict
         ),
         .testTarget(
+            name: "ReactorServiceTests",
+            dependencies: [
+                "ReactorService", "Reactor", "PeerMesh",
+                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: testing
+        ),
+        .testTarget(
             name: "BitcoinWireTests", dependencies: ["BitcoinWire", "Reactor", "PeerMesh", "Timers"], swiftSettings: testing
         ),
         .testTarget(
