@@ -19,7 +19,7 @@ func readInput(for port: NodePort) {
     pthread_create(&thread, nil, { context in
         let port = Unmanaged<NodePort>.fromOpaque(context!).takeRetainedValue()
         while let text = readLine() {
-            if port.broadcast(Array(text.utf8).span.bytes, type: line) != .posted { print("not sent: \(text)") }
+            if port.broadcast(Array(text.utf8), type: line) != .posted { print("not sent: \(text)") }
         }
         _ = port.post(.shutdown)
         return nil

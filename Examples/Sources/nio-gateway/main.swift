@@ -48,7 +48,7 @@ final class LineHandler: ChannelInboundHandler {
         rest.writeImmutableBuffer(unwrapInboundIn(data))
         while let end = rest.readableBytesView.firstIndex(of: UInt8(ascii: "\n")) {
             let line = Array(rest.readBytes(length: end - rest.readerIndex + 1)!.dropLast())
-            if port.broadcast(line.span.bytes, type: said) != .posted { clients.tell("the mesh is behind: not sent") }
+            if port.broadcast(line, type: said) != .posted { clients.tell("the mesh is behind: not sent") }
         }
         rest.discardReadBytes()
     }

@@ -56,11 +56,4 @@ extension PeerNode {
             }
         }
     }
-
-    /// Queues an application frame for an established link, as `send` of a span does: for callbacks, which cannot wait. In a task the
-    /// form that waits is meant by the same words. On the loop's thread. O(size of the body).
-    @discardableResult
-    public func send(_ body: [UInt8], type: MessageType, to link: LinkID, policy: SendPolicy = .yields) -> SendResult {
-        unsafe send(body.span.bytes, type: type, to: link, policy: policy)
-    }
 }
