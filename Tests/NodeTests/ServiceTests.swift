@@ -26,6 +26,32 @@ struct ServiceTests {
         }
     }
 
+    @Test(
+        "a loop that is stuck feeds no watchdog, though its process lives and answers; a loop that is free again does", .timeLimit(.minutes(5)),
+        .enabled(if: IdleTests.canTrace, "strace is not installed, or may not trace here")
+    )
+    func stuckLoop() async throws {
+        try await onThread {
+            let manager = try NotifySocket()
+            let folder = try ControlFolder()
+            let child = try start(
+                "run --listen \(Ports.endpoint()) --control-socket \(folder.socket)", with: ["NOTIFY_SOCKET=\(manager.path)", "WATCHDOG_USEC=300000"]
+            )
+            defer { child.kill() }
+            _ = try manager.wait(for: "READY=1")
+            for _ in 0..<2 { _ = try manager.wait(for: "WATCHDOG=1") }
+            // Holds the loop's thread alone, for ten seconds after each of its waits.
+            let tracer = try Child("strace", ["-p", "\(child.pid)", "-o", "/dev/null", "-e", "trace=/^epoll", "-e", "inject=/^epoll:delay_exit=10000000"])
+            try manager.waitForSilence(of: 3)
+            let connection = try ControlConnection(folder.socket)
+            connection.send("GET /health/live HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            let answer = connection.readAll()
+            #expect(answer.hasPrefix("HTTP/1.1 503"), "the control thread says that the loop does not answer: \(answer.prefix(200))")
+            tracer.signal(SIGINT)
+            _ = try manager.wait(for: "WATCHDOG=1")
+        }
+    }
+
     @Test("without a watchdog it tells of links that come and go, and of nothing else")
     func status() async throws {
         try await onThread {
@@ -164,5 +190,17 @@ private final class NotifySocket {
 
     func wait(for line: String) throws -> [String] {
         try wait { $0.contains(line) }
+    }
+
+    /// Waits until nothing has been told for so many seconds.
+    func waitForSilence(of seconds: Double, limit: Double = 90) throws {
+        let deadline = Clock.seconds + limit
+        var buffer = [UInt8](repeating: 0, count: 4_096)
+        while Clock.seconds < deadline {
+            var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            guard poll(&entry, 1, Int32(seconds * 1_000)) > 0 else { return }
+            _ = recv(descriptor, &buffer, buffer.count, 0)
+        }
+        throw Child.Failure.timeout("the manager is told of something all the time")
     }
 }
