@@ -1,6 +1,7 @@
 """A headless Chromium and one page in it, over the DevTools protocol on a pipe. Python's standard library alone."""
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -19,12 +20,16 @@ class Chromium:
         self._number, self._answers, self._events, self._rest = 0, {}, [], b""
         self._traced = False
         (from_us, self._out), (self._in, to_us) = os.pipe(), os.pipe()
-        # The browser reads at descriptor 3 and writes at 4.
-        command = ["sh", "-c", f'exec 3<&{from_us} 4>&{to_us} {from_us}<&- {to_us}>&-; exec chromium "$@"', "chromium",
-                   "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--no-first-run", "--no-default-browser-check", "--hide-scrollbars",
+        def place():
+            # The browser reads at descriptor 3 and writes at 4; both ends may have those very numbers now.
+            high = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (from_us, to_us)]
+            os.dup2(high[0], 3)
+            os.dup2(high[1], 4)
+
+        command = ["chromium", "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--no-first-run", "--no-default-browser-check", "--hide-scrollbars",
                    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
                    "--disable-dev-shm-usage", "--force-color-profile=srgb", f"--window-size={width},{height}", f"--user-data-dir={self.profile.name}", "about:blank"]
-        self.process = subprocess.Popen(command, pass_fds=(from_us, to_us), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, close_fds=False, preexec_fn=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(from_us)
         os.close(to_us)
         self.session = None

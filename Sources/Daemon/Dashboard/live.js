@@ -22,6 +22,7 @@ function health(word) {
   $("health").className = `health ${word}`;
 }
 
+let most = null;                  // as many links as the table holds
 async function readStatus() {
   const [status, slots, loop] = await Promise.all([get("status"), get("slots"), get("loop")]);
   const name = status.advertised || status.listening[0] || "reactor-node";
@@ -34,7 +35,8 @@ async function readStatus() {
   write($("reach"), status.reach.text);
   gauges.up = status.links.established;
   gauges.lag = loop.answerSeconds;
-  number("links", status.links.established, slots.maxPeers);
+  most = slots.maxPeers;
+  number("links", gauges.up, most);
   number("masternodes linked", status.links.masternodes, status.peers.masternodes);
   number("regular peers linked", status.links.regular, slots.regularSlots);
   number("in ↔ out", `${status.links.inbound} ↔ ${status.links.outbound}`);
@@ -123,6 +125,7 @@ function showTransitions() {
   const list = $("transitions"), events = heard.slice(-RECENT).reverse();
   note(heard);
   heard = [];
+  if (most != null) number("links", gauges.up, most);
   list.prepend(...events.map(transition));
   while (list.children.length > RECENT) list.lastChild.remove();
 }

@@ -73,7 +73,9 @@ function showMesh() {
   }
   c.font = "12px ui-monospace, monospace";
   c.textBaseline = "middle";
-  if (places.length <= 24) for (const place of places) label(c, place, width);
+  // All have their names if there is room for them; else those that one looks for.
+  const named = places.length <= 24 ? places : places.filter((p) => peers.has(p.id) && peers.get(p.id).state !== "established");
+  if (named.length <= 24) for (const place of named) label(c, place, width);
   c.fillStyle = colours.ink;
   c.beginPath(); c.arc(cx, cy, 10, 0, 2 * Math.PI); c.fill();
   c.fillStyle = colours.card;
@@ -102,8 +104,13 @@ function label(c, { id, x, y, angle }, width) {
   const w = c.measureText(id).width, right = Math.cos(angle) >= -.01;
   let lx = right ? x + 12 : x - 12 - w, ly = y;
   if (Math.abs(Math.cos(angle)) < .3) { lx = x - w / 2; ly = y + (Math.sin(angle) < 0 ? -16 : 16); }
+  lx = Math.max(2, Math.min(width - w - 2, lx));
+  c.strokeStyle = colours.card;
+  c.lineWidth = 4;
+  c.lineJoin = "round";
+  c.strokeText(id, lx, ly);
   c.fillStyle = colours.soft;
-  c.fillText(id, Math.max(2, Math.min(width - w - 2, lx)), ly);
+  c.fillText(id, lx, ly);
 }
 
 function tag(c, text, x, y, width) {
