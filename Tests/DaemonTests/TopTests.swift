@@ -133,4 +133,16 @@ struct TopTests {
         #expect(UTC.seconds("2024-02-29T23:59:59.999Z") == 1_709_251_199.999)
         for text in ["", "2026-11-23", "2026-13-23T22:16:49.121Z", "2026-11-23 22:16:49.121Z"] { #expect(UTC.seconds(text) == nil) }
     }
+
+    @Test("a table on a narrow terminal leaves out its minor columns, the last first; without a terminal it is whole")
+    func narrowTable() {
+        let table = Table("PEER", "?CLASS", "#RTT", "?WANTED BY")
+        let widths = [10, 10, 5, 9]
+        #expect(table.shown(widths, in: nil) == [0, 1, 2, 3])
+        #expect(table.shown(widths, in: 40) == [0, 1, 2, 3])
+        #expect(table.shown(widths, in: 39) == [0, 1, 2])
+        #expect(table.shown(widths, in: 28) == [0, 2])
+        #expect(table.shown(widths, in: 5) == [0, 2], "what is needed stays")
+        #expect(table.columns.map(\.title) == ["PEER", "CLASS", "RTT", "WANTED BY"])
+    }
 }

@@ -52,6 +52,29 @@ struct ServiceTests {
         }
     }
 
+    @Test("a reload is told as systemd asks for it: when it begins, on the monotonic clock, and when it is over, refused or not")
+    func reload() async throws {
+        try await onThread {
+            let manager = try NotifySocket()
+            let folder = try ControlFolder()
+            let file = folder.path + "/node.yaml"
+            try "listen: [\(Ports.endpoint())]\n".write(toFile: file, atomically: true, encoding: .utf8)
+            let child = try start("run --config \(file) --control-socket \(folder.socket)", with: ["NOTIFY_SOCKET=\(manager.path)"])
+            defer { child.kill() }
+            _ = try manager.wait(for: "READY=1")
+            for text in ["log-level: debug\n", "no-such-setting: 1\n"] {
+                try text.write(toFile: file, atomically: true, encoding: .utf8)
+                let before = Clock.seconds
+                child.signal(SIGHUP)
+                let reloading = try manager.wait(for: "RELOADING=1")
+                let said = try #require(reloading.first { $0.hasPrefix("MONOTONIC_USEC=") }?.dropFirst(15))
+                let began = try #require(Double(said)) / 1e6
+                #expect(began >= before - 0.01 && began <= Clock.seconds, "\(reloading)")
+                _ = try manager.wait(for: "READY=1")
+            }
+        }
+    }
+
     @Test("without a watchdog it tells of links that come and go, and of nothing else")
     func status() async throws {
         try await onThread {

@@ -12,16 +12,12 @@ import sys
 import tempfile
 import time
 
+from checks import check, figure
 from chromium import Chromium
+from peers import address
 
 NODE, PORT, CONTROL = "127.0.0.1:24210", 24211, "127.0.0.1:24212"
 MASTERNODES, REGULAR = 300, 700
-
-
-def check(name, is_so, seen):
-    print(f"{'ok  ' if is_so else 'FAIL'} {name}: {seen}", flush=True)
-    if not is_so:
-        sys.exit(1)
 
 
 class World:
@@ -30,8 +26,6 @@ class World:
     def __init__(self, program, folder):
         here = os.path.dirname(os.path.abspath(__file__))
         registry = os.path.join(folder, "masternodes")
-        sys.path.insert(0, here)
-        from peers import address
         self.address = lambda index: f"{address(index)}:{PORT}"
         with open(registry, "w") as file:
             file.writelines(f"{self.address(i)}\n" for i in range(MASTERNODES))
@@ -124,9 +118,9 @@ def smooth(world, page, seconds, rate, limit):
     frames, taken = page.run("frames_.slice(1)"), page.run("taken_")
     world.tell("churn 0")
     wall, processor = [t[0] for t in tasks], [t[1] for t in tasks]
-    print(f"     {taken} transitions in {seconds} s, {len(frames)} frames: p50 {percentile(frames, .5):.1f}, p99 {percentile(frames, .99):.1f}, most {max(frames):.1f} ms")
-    print(f"     main thread: {len(tasks)} tasks, {sum(processor) / seconds / 10:.1f} % of a processor; wall p99 {percentile(wall, .99):.2f}, most {max(wall):.1f} ms")
-    print("     the longest: " + ", ".join(f"{name} {ms:.1f}" for ms, name in within))
+    figure(f"{taken} transitions in {seconds} s, {len(frames)} frames: p50 {percentile(frames, .5):.1f}, p99 {percentile(frames, .99):.1f}, most {max(frames):.1f} ms")
+    figure(f"main thread: {len(tasks)} tasks, {sum(processor) / seconds / 10:.1f} % of a processor; wall p99 {percentile(wall, .99):.2f}, most {max(wall):.1f} ms")
+    figure("the longest task: " + ", ".join(f"{name} {ms:.1f}" for ms, name in within))
     over = sum(1 for ms in processor if ms > 50)
     check("no task holds the page's main thread for long", max(processor) <= limit,
           f"processor time p50 {percentile(processor, .5):.2f}, p99 {percentile(processor, .99):.2f}, most {max(processor):.1f} ms, {over} over 50 ms")
