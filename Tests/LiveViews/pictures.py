@@ -12,12 +12,14 @@ from chromium import Chromium
 
 
 def watch(out, file):
-    page = Chromium(width=1280, height=1180, page_files=os.environ.get("REACTOR_PAGE"))
+    page = Chromium(width=1280, height=1330, page_files=os.environ.get("REACTOR_PAGE"))
     try:
         page.open("http://127.0.0.1:24290/dashboard")
         page.wait_for("peers.size > 20")
         while not os.path.exists(file):
             page.pump(.5)
+        # What needs a look stands first.
+        page.run("[...document.querySelectorAll('th button')].find((b) => b.textContent === 'State').click()")
         page.pump(3)
         for scheme in ("light", "dark"):
             page.colours(scheme)

@@ -59,7 +59,9 @@ async function readPeers() {
   drawMesh();
 }
 
-// Rows that an event named are read again, together: one by one if they are few, else all, every other second at most.
+// Rows that an event named are read again. Of a long table those alone, if they are few; else all, and not too often. A peer that
+// may have left the book is not asked for by name: a browser complains of an answer that says so.
+const LONG = 200;
 const stale = new Set();
 let reading = null;
 function refresh(id) {
@@ -68,21 +70,18 @@ function refresh(id) {
 }
 
 async function readStale() {
-  const ids = [...stale];
+  const ids = [...stale], isShort = peers.size <= LONG;
   try {
-    if (ids.length > 8) {
-      const rest = 2000 - (performance.now() - readAt);
+    if (!isShort && ids.length <= 8 && ids.every((id) => peers.has(id) && peers.get(id).state !== "idle")) {
+      stale.clear();
+      await Promise.all(ids.map(async (id) => peers.set(id, await get(`peers/${encodeURIComponent(id)}`))));
+      drawTable();
+      drawMesh();
+    } else {
+      const rest = (isShort ? 300 : 2000) - (performance.now() - readAt);
       if (rest > 0) { reading = setTimeout(readStale, rest); return; }
       stale.clear();
       await readPeers();
-    } else {
-      stale.clear();
-      await Promise.all(ids.map(async (one) => {
-        const answer = await fetch(`peers/${encodeURIComponent(one)}`);
-        if (answer.ok) peers.set(one, await answer.json()); else if (answer.status === 404) peers.delete(one);
-      }));
-      drawTable();
-      drawMesh();
     }
     if (asked && ids.includes(asked)) why(asked);
   } catch { /* the stream's own state tells that the node is away */ }
@@ -110,7 +109,8 @@ function take(event) {
     drawTable();
     drawMesh();
   }
-  refresh(peer);
+  // A link that is nobody's yet is read with all the others.
+  if (of === "peer" || event.known) refresh(peer);
   heard.push(event);
   drawTransitions();
 }
@@ -131,8 +131,9 @@ function showTransitions() {
 }
 
 function transition(event) {
-  const item = element("li"), peer = element("span", event.peer, "mono peer");
-  item.append(element("time", clock(event.at)), peer, said(event));
+  const item = element("li"), what = passage(event);
+  if (event.of === "link") what.prepend("link ");
+  item.append(element("time", clock(event.at)), element("span", event.peer, "mono peer"), what);
   item.onclick = () => why(event.peer);
   return item;
 }

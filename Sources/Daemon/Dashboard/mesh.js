@@ -75,7 +75,7 @@ function showMesh() {
   c.textBaseline = "middle";
   // All have their names if there is room for them; else those that one looks for.
   const named = places.length <= 24 ? places : places.filter((p) => peers.has(p.id) && peers.get(p.id).state !== "established");
-  if (named.length <= 24) for (const place of named) label(c, place, width);
+  if (named.length <= 24) labels(c, named, r, width, height);
   c.fillStyle = colours.ink;
   c.beginPath(); c.arc(cx, cy, 10, 0, 2 * Math.PI); c.fill();
   c.fillStyle = colours.card;
@@ -100,17 +100,27 @@ function arrowhead(path, cx, cy, x, y, isOutbound) {
   path.closePath();
 }
 
-function label(c, { id, x, y, angle }, width) {
-  const w = c.measureText(id).width, right = Math.cos(angle) >= -.01;
-  let lx = right ? x + 12 : x - 12 - w, ly = y;
-  if (Math.abs(Math.cos(angle)) < .3) { lx = x - w / 2; ly = y + (Math.sin(angle) < 0 ? -16 : 16); }
-  lx = Math.max(2, Math.min(width - w - 2, lx));
-  c.strokeStyle = colours.card;
+// Each name stands on the first side of its dot where it covers neither a dot nor another name: outwards, inwards, above, below.
+function labels(c, named, r, width, height) {
+  const taken = places.map(({ x, y }) => [x - r - 3, y - r - 3, x + r + 3, y + r + 3]);
   c.lineWidth = 4;
   c.lineJoin = "round";
-  c.strokeText(id, lx, ly);
+  c.strokeStyle = colours.card;
   c.fillStyle = colours.soft;
-  c.fillText(id, lx, ly);
+  for (const { id, x, y, angle } of named) {
+    const w = c.measureText(id).width, right = [x + 12, y], left = [x - 12 - w, y], isRight = Math.cos(angle) >= -.01;
+    const above = [x - w / 2, y - 16], below = [x - w / 2, y + 16], isSteep = Math.abs(Math.cos(angle)) < .3;
+    const sides = isSteep ? (Math.sin(angle) < 0 ? [above, right, left] : [below, right, left]) : isRight ? [right, left, above, below] : [left, right, above, below];
+    for (const [lx, ly] of sides) {
+      const box = [lx, ly - 7, lx + w, ly + 7];
+      if (lx < 2 || lx + w > width - 2 || ly < 8 || ly > height - 8) continue;
+      if (taken.some((t) => box[0] < t[2] && box[2] > t[0] && box[1] < t[3] && box[3] > t[1])) continue;
+      taken.push(box);
+      c.strokeText(id, lx, ly);
+      c.fillText(id, lx, ly);
+      break;
+    }
+  }
 }
 
 function tag(c, text, x, y, width) {

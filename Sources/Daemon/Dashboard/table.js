@@ -4,7 +4,7 @@
 const COLUMNS = [
   { key: "id", title: "Peer", value: (p) => p.id, order: (p) => order(p.id), className: "mono" },
   { key: "class", title: "Class", value: (p) => p.class },
-  { key: "state", title: "State", value: (p) => p.id === own ? "this node" : p.state },
+  { key: "state", title: "State", value: (p) => p.id === own ? "this node" : p.state, order: (p) => WORST.indexOf(p.state) },
   { key: "direction", title: "Direction", value: (p) => p.link ? arrow(p.link.direction) : "" },
   { key: "since", title: "For", value: (p) => since(began(p)), order: (p) => -Date.parse(began(p) || 0), className: "number" },
   { key: "rtt", title: "Round trip", value: (p) => p.link && p.link.rttSeconds != null ? `${(p.link.rttSeconds * 1000).toFixed(1)} ms` : "",
@@ -17,6 +17,8 @@ const COLUMNS = [
   { key: "reason", title: "Last reason", value: (p) => p.lastCloseReason || "" },
 ];
 
+// By state, what needs a look stands first.
+const WORST = ["banned", "dormant", "backoff", "awaiting-inbound", "dialing", "connecting", "securing", "greeting", "held", "draining", "idle", "established"];
 const AROUND = 4;                 // lines above and below what is in sight
 let sort = { key: "id", down: false };
 let shown = [];                   // the rows that pass the filters, in order

@@ -33,7 +33,7 @@ function tell(answer) {
   $("why-history").newest_ = newest;
   $("why-history").replaceChildren(...history.map((event) => {
     const item = element("li");
-    item.append(element("time", clock(event.at)), element("span", event.of), said(event));
+    item.append(element("time", clock(event.at)), element("span", event.of), passage(event));
     return item;
   }));
 }
@@ -52,9 +52,7 @@ function facts_(answer) {
   ];
 }
 
-function said(event) {
-  return element("span", `${event.of === "link" ? "link " : ""}${event.from} → ${event.to}${event.reason ? `, ${event.reason}` : ""}`, look(event.to)[0]);
-}
+const passage = (event) => element("span", `${event.from} → ${event.to}${event.reason ? `, ${event.reason}` : ""}`, look(event.to)[0]);
 
 function beginWhy() {
   $("why").onclose = () => { asked = null; };

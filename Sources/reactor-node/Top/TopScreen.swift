@@ -42,7 +42,8 @@ struct TopScreen: ~Copyable {
     func show(_ lines: [String]) {
         var text = "\u{1b}[?2026h\u{1b}[H"
         for (index, line) in lines.enumerated() {
-            text += line + "\u{1b}[0m\u{1b}[K" + (index == lines.count - 1 ? "" : "\r\n")
+            // Emptied first: after a line of the whole width this would take its last character.
+            text += "\u{1b}[0m\u{1b}[K" + line + (index == lines.count - 1 ? "" : "\r\n")
         }
         Output.write(text + "\u{1b}[?2026l")
     }
