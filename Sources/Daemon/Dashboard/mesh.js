@@ -100,7 +100,7 @@ function arrowhead(path, cx, cy, x, y, isOutbound) {
   path.closePath();
 }
 
-// Each name stands on the first side of its dot where it covers neither a dot nor another name: outwards, inwards, above, below.
+// Each name stands on the first side of its dot where it covers neither a dot nor another name: outwards, above, below, inwards.
 function labels(c, named, r, width, height) {
   const taken = places.map(({ x, y }) => [x - r - 3, y - r - 3, x + r + 3, y + r + 3]);
   c.lineWidth = 4;
@@ -110,7 +110,7 @@ function labels(c, named, r, width, height) {
   for (const { id, x, y, angle } of named) {
     const w = c.measureText(id).width, right = [x + 12, y], left = [x - 12 - w, y], isRight = Math.cos(angle) >= -.01;
     const above = [x - w / 2, y - 16], below = [x - w / 2, y + 16], isSteep = Math.abs(Math.cos(angle)) < .3;
-    const sides = isSteep ? (Math.sin(angle) < 0 ? [above, right, left] : [below, right, left]) : isRight ? [right, left, above, below] : [left, right, above, below];
+    const sides = isSteep ? (Math.sin(angle) < 0 ? [above, right, left] : [below, right, left]) : isRight ? [right, above, below, left] : [left, above, below, right];
     for (const [lx, ly] of sides) {
       const box = [lx, ly - 7, lx + w, ly + 7];
       if (lx < 2 || lx + w > width - 2 || ly < 8 || ly > height - 8) continue;
