@@ -147,7 +147,7 @@ struct ServiceTests {
             let unit = root.appendingPathComponent("packaging/systemd/reactor-node.service").path
             let child = try Child("/usr/bin/systemd-analyze", ["security", "--offline=yes", "--threshold=30", unit])
             #expect(try child.waitForExit(limit: 60) == 0, "\(child.lines().last?.text ?? "")")
-            let verified = try Child("/usr/bin/systemd-analyze", ["verify", "--man=no", unit])
+            let verified = try Child("/usr/bin/systemd-analyze", ["verify", "--man=no", unit, root.appendingPathComponent("packaging/systemd/reactor-node.socket").path])
             _ = try verified.waitForExit(limit: 60)
             // The program itself is installed by the package.
             let complaints = verified.lines().map(\.text).filter { !$0.contains("/usr/bin/reactor-node is not executable") && !$0.isEmpty }
