@@ -104,6 +104,15 @@ struct TopTests {
         #expect(ids(model).count == 4)
     }
 
+    @Test("on 80 columns no word of the help is cut")
+    func help() {
+        var model = model
+        model.take(.character("?"), height: 18)
+        let (narrow, wide) = (TopView(width: 80, height: 24, isColoured: false), TopView(width: 200, height: 24, isColoured: false))
+        func words(_ view: TopView) -> [String] { view.lines(model).map { $0.split(separator: " ").joined(separator: " ") } }
+        #expect(words(narrow) == words(wide))
+    }
+
     @Test("enter asks why, escape comes back, and a list without rows survives every key")
     func pages() {
         var model = model

@@ -202,8 +202,8 @@ struct TopView {
     private func help() -> [Line] {
         [
             "", " ↑ ↓ j k       choose a peer            g G      the first, the last", " enter         why is it so?            esc      back, or no filter",
-            " s S           sort by the next column, by the one before; r: the other way round",
-            " /             show only what has these words: address, state, class, direction, reason", " q             end", "",
+            " s S           sort by the next column, by the one before; r turns it round",
+            " /             show only what has these words: address, state, reason …", " q             end", "",
             " Times are counted from the node's own clock. Nothing here changes the node:", " `reactor-node connect`, `ban`, `redial` and others do.",
         ].map { String($0.prefix(width)) }
     }
