@@ -93,9 +93,8 @@ if !coreOnly {
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Metrics", package: "swift-metrics"),
             ],
-            resources: [
-                .embedInCode("Dashboard/dashboard.html"), .embedInCode("Dashboard/dashboard.css"), .embedInCode("Dashboard/dashboard.js"),
-            ],
+            resources: ["dashboard.html", "dashboard.css", "dashboard.js", "table.js", "mesh.js", "charts.js", "why.js", "live.js"]
+                .map { .embedInCode("Dashboard/\($0)") },
             swiftSettings: strict
         ),
         .executableTarget(

@@ -100,6 +100,8 @@ public final class NodeSnapshot {
     public internal(set) var loop = LoopCounters()
     /// Where the node can be dialled, if it knows.
     public internal(set) var ownEndpoint: Endpoint?
+    /// What others lately said that it looks like from where they are.
+    public internal(set) var sightings: [Sighting] = []
     /// Where the node listens.
     public internal(set) var listeners: [Endpoint] = []
     /// Bytes that the buffers of all links hold.
@@ -169,6 +171,8 @@ extension PeerNode {
         snapshot.peers.removeAll(keepingCapacity: true)
         snapshot.links.removeAll(keepingCapacity: true)
         snapshot.bans.removeAll(keepingCapacity: true)
+        snapshot.sightings.removeAll(keepingCapacity: true)
+        sightings.forEach { snapshot.sightings.append($0) }
         snapshot.listeners.removeAll(keepingCapacity: true)
         for listener in listeners { snapshot.listeners.append(listener.endpoint) }
         mesh.forEachPeer(at: now) { snapshot.peers.append($0) }

@@ -53,6 +53,7 @@ public final class PeerNode: Source {
     @safe @exclusivity(unchecked) var ticket: UInt32 = 0
 
     @safe @exclusivity(unchecked) var ownEndpoint: Endpoint?
+    @safe @exclusivity(unchecked) var sightings = SightingTable()
     @safe @exclusivity(unchecked) var timer: TimerID?
     @safe @exclusivity(unchecked) var armedFor: Instant?
     @safe @exclusivity(unchecked) var isPerforming = false
