@@ -1,9 +1,10 @@
-// The churn server of `churn step`, written with tasks: what the async layer costs on top of the bare loop. A task a connection,
-// no idle timer (a timeout is another task's business there).
+// The churn server of `churn step`, written with tasks: what the async layer costs on top of the bare loop. No idle timer (a
+// timeout is another task's business there).
 //
 //   churn-tasks KIND CYCLES    takes turns with `churn-load step`, as `churn step` does
 //
-// KIND is `tasks` (they prefer the loop, and no actor is involved) or `actor` (it lives on the loop; its tasks prefer nothing).
+// KIND is `serve` (the listener's own tasks, kept from connection to connection), `tasks` (one a connection, which prefers the loop;
+// no actor is involved) or `actor` (one a connection, of an actor that lives on the loop; it prefers nothing).
 
 import Glibc
 import PeerMesh
@@ -95,17 +96,22 @@ func hear() -> UInt32 {
 
 @MainActor func main() throws {
     let arguments = CommandLine.arguments
-    guard arguments.count == 3, ["tasks", "actor"].contains(arguments[1]), let cycles = Int(arguments[2]), cycles > 0 else {
-        fatalError("usage: churn-tasks tasks|actor CYCLES")
+    guard arguments.count == 3, ["serve", "serve2", "tasks", "actor"].contains(arguments[1]), let cycles = Int(arguments[2]), cycles > 0 else {
+        fatalError("usage: churn-tasks serve|tasks|actor CYCLES")
     }
     let loop = try EventLoop()
     let executor = loop.executor
     let shared = Shared()
     let listener = try loop.run { try executor.listen(on: Endpoint("127.0.0.1:0")!) }
-    if arguments[1] == "actor" {
+    switch arguments[1] {
+    case "serve":
+        Task.detached(executorPreference: executor) { try await listener.serve { await echo($0, shared) } }
+    case "serve2":
+        Task.detached(executorPreference: executor) { try await listener.serve(atMost: 7777) { await echo($0, shared) } }
+    case "actor":
         let server = Server(listener, on: executor, shared)
         Task.detached { await server.run() }
-    } else {
+    default:
         Task.detached(executorPreference: executor) { await run(listener, on: executor, shared) }
     }
     say(UInt32(listener.endpoint.port))

@@ -21,10 +21,13 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
         var loop: Unmanaged<EventLoop>?
         /// The loop is going, or was inherited by a fork: nothing is waited for any more.
         var isEnding = false
+        /// What the task that parks next waits for.
+        var leaving = Leaving()
     }
 
     let mailbox: Mailbox
     let driver: AsyncDriver
+    let parking: Parking
     private let arrivals = JobStack()
     /// The loop's thread; 0 while it has none.
     private let thread = Atomic<UInt>(0)
@@ -34,10 +37,13 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
     init(loop: EventLoop) {
         mailbox = loop.mailbox
         driver = AsyncDriver()
+        let lot = ParkingLot()
+        parking = Parking(lot)
         unsafe storage = .allocate(capacity: 1)
         unsafe storage.initialize(to: State())
         unsafe state.loop = Unmanaged.passUnretained(loop)
         unsafe driver.executor = Unmanaged.passUnretained(self)
+        unsafe lot.executor = Unmanaged.passUnretained(self)
         bind(to: loop.state.thread)
     }
 
@@ -68,14 +74,20 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
     @inline(__always)
     private func enqueue(_ job: TaskJob) {
         if isOnThread {
-            state.jobs.append(job)
-            guard let loop = unsafe state.loop else { Self.refuse() }
-            // An iteration under way looks at its jobs before the next wait; whoever runs the loop by hand may wait elsewhere.
-            if unsafe !loop._withUnsafeGuaranteedRef({ $0.isInIteration }) { mailbox.wake() }
+            enqueueHere(job)
         } else {
             guard !isGone.load(ordering: .acquiring) else { Self.refuse() }
             if arrivals.push(job) { mailbox.wake() }
         }
+    }
+
+    /// The same on the loop's thread.
+    @inline(__always)
+    func enqueueHere(_ job: TaskJob) {
+        state.jobs.append(job)
+        guard let loop = unsafe state.loop else { Self.refuse() }
+        // An iteration under way looks at its jobs before the next wait; whoever runs the loop by hand may wait elsewhere.
+        if unsafe !loop._withUnsafeGuaranteedRef({ $0.isInIteration }) { mailbox.wake() }
     }
 
     @inline(never)

@@ -72,7 +72,7 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
             }
             queue.append(event)
         }
-        executor.wake(Int(place.index), .reading, .ready)
+        executor.wake(Int(place.index), .reading)
     }
 
     private func take() -> NodeEvent? {
@@ -125,7 +125,7 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
 
     public override func stopped() {
         isOver = true
-        executor.wake(Int(place.index), .reading, .ready)
+        executor.wake(Int(place.index), .reading)
     }
 
     // MARK: The sequence
@@ -143,9 +143,10 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
         public mutating func next(isolation actor: isolated (any Actor)?) async -> NodeEvent? {
             let executor = events.executor
             executor.requireThread()
-            while !Task.isCancelled {
+            while !CurrentTask.isCancelled {
                 if let event = events.take() { return event }
-                guard !events.isOver, await executor.wait(events.place, .reading) == .ready else { return nil }
+                guard !events.isOver, !executor.state.isEnding else { return nil }
+                await executor.wait(events.place, .reading)
             }
             return nil
         }
