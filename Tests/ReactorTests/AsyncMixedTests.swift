@@ -114,6 +114,7 @@ struct AsyncMixedTests {
             await keeper.count()
         }
         #expect(alone == 1)
+        print("jobs a wait: \(alone) in a task, \(inActor) in a method of an actor, \(between) with a call of one after it")
         #expect((1...5).contains(inActor), "\(inActor) jobs")
         #expect((1...5).contains(between), "\(between) jobs")
     }

@@ -91,6 +91,55 @@ struct AsyncServeTests {
         #expect(most.value.load(ordering: .relaxed) == 3)
     }
 
+    @Test("served from an actor that lives on the loop, the calls may use it, begin on the loop and never leave it")
+    func inActor() throws {
+        let loop = try EventLoop()
+        let executor = loop.executor
+        try loop.run {
+            let listener = try executor.listen(on: .loopback())
+            let host = Host(executor)
+            let serving = Task { try await host.serve(listener) }
+            for client in 0..<20 as Range<UInt8> {
+                let answer = try await Self.ask(executor, listener.endpoint, client)
+                #expect(answer == [client])
+            }
+            let idle = try await executor.connect(to: listener.endpoint)
+            while await host.calls < 21 { await Task.yield() }
+            serving.cancel()
+            await #expect(throws: CancellationError.self) { try await serving.value }
+            #expect(try await idle.read(upTo: 1) == [])
+            listener.close()
+        }
+        #expect(run(loop) { executor.state.places.live == 0 && loop.descriptorCount == 0 })
+    }
+
+    @Test("a task that a call starts at once may wait for the call's connection, and is cancelled by itself")
+    func immediate() throws {
+        let outcome = AtomicBox()
+        let result = try serving(by: { socket in
+            let task = Task.immediate {
+                do {
+                    _ = try await socket.read(upTo: 10)
+                } catch is CancellationError {
+                    outcome.value.wrappingAdd(1, ordering: .relaxed)
+                }
+            }
+            for _ in 0..<3 { await Task.yield() }
+            task.cancel()
+            _ = await task.result
+            try await socket.write([9])
+            try await Self.echo(socket)
+        }) { executor, listener, _ in
+            for client in 1...5 as ClosedRange<UInt64> {
+                let socket = try await executor.connect(to: listener.endpoint)
+                #expect(try await socket.read(upTo: 10) == [9])
+                #expect(outcome.value.load(ordering: .relaxed) == client)
+                socket.close()
+            }
+        }
+        #expect(throws: Never.self) { try result.get() }
+    }
+
     @Test("one connection after the other is served by the same task")
     func kept() throws {
         let tasks = Holder<Set<UInt>>([])
@@ -166,30 +215,6 @@ struct AsyncServeTests {
         #expect(throws: CancellationError.self) { try result.get() }
     }
 
-    @Test("a loop that ends in the midst of serving ends the calls and the serving, by an error")
-    func loopEnds() throws {
-        let ended = AtomicBox()
-        do {
-            let loop = try EventLoop()
-            let executor = loop.executor
-            let listener = try loop.run { try executor.listen(on: .loopback()) }
-            Task.detached(executorPreference: executor) {
-                do {
-                    try await listener.serve { socket in
-                        defer { ended.value.wrappingAdd(1, ordering: .relaxed) }
-                        try await Self.echo(socket)
-                    }
-                } catch {
-                    ended.value.wrappingAdd(100, ordering: .relaxed)
-                }
-            }
-            let socket = try loop.run { try await executor.connect(to: listener.endpoint) }
-            #expect(run(loop) { executor.state.places.live == 5 })
-            withExtendedLifetime(socket) {}
-        }
-        #expect(ended.value.load(ordering: .relaxed) == 101)
-    }
-
     @Test("a connection that is answered without a wait is never registered; one that is waited for is, once")
     func registration() throws {
         let loop = try EventLoop()
@@ -214,4 +239,31 @@ struct AsyncServeTests {
             listener.close()
         }
     }
+}
+
+/// Serves from an actor on the loop.
+private actor Host {
+    private let executor: LoopExecutor
+    private(set) var calls = 0
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    init(_ executor: LoopExecutor) {
+        self.executor = executor
+    }
+
+    func serve(_ listener: AsyncListener) async throws {
+        try await listener.serve { [self] socket in
+            executor.checkIsolated()
+            await begin()
+            while true {
+                let bytes = try await socket.read(upTo: 4_096)
+                executor.checkIsolated()
+                if bytes.isEmpty { return }
+                try await socket.write(bytes)
+            }
+        }
+    }
+
+    private func begin() { calls += 1 }
 }

@@ -43,7 +43,7 @@ public final class AsyncListener: AsyncSequence, @unchecked Sendable {
     public nonisolated(nonsending) func accept() async throws -> AsyncSocket {
         executor.requireThread()
         while true {
-            if CurrentTask.isCancelled { throw CancellationError() }
+            if Task.isCancelled { throw CancellationError() }
             guard !queue.isClosed, !executor.state.isEnding else { throw SystemError(.closedSocket, CEPOLL_ECANCELED) }
             if let taken = queue.take() {
                 return AsyncSocket(Socket(taking: taken.descriptor), remote: taken.remote, on: executor)
@@ -53,8 +53,8 @@ public final class AsyncListener: AsyncSequence, @unchecked Sendable {
     }
 
     /// Serves each connection by a call of `body`, as many at a time as there are connections, or `limit`: the others wait. A
-    /// connection is closed when its call ends; what the call throws ends that connection and nothing else. The calls live on
-    /// the loop, on an actor of the listener's own: everything here may be used in them.
+    /// connection is closed when its call ends; what the call throws ends that connection and nothing else. The calls are
+    /// made by tasks that prefer the loop.
     ///
     /// Returns when the listener is closed and the last call has ended. When the task is cancelled, so are all calls: throws
     /// `CancellationError` once the last of them has ended. One task serves or accepts at a time.

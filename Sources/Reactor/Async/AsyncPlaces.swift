@@ -39,6 +39,8 @@ struct AsyncPlace {
     var writer: UInt = 0
     /// The task whose waits here are ended by who owns it, not by a handler of their own; 0 is none. See Crew.
     var ownedTask: UInt = 0
+    /// That task was cancelled by who owns it.
+    var isCancelled = false
 
     subscript(lane: Lane) -> UInt {
         get { lane == .reading ? reader : writer }
@@ -123,6 +125,7 @@ struct AsyncPlaces: ~Copyable {
         unsafe place.pointee.isOver = false
         unsafe place.pointee.wantsWrite = false
         unsafe place.pointee.ownedTask = 0
+        unsafe place.pointee.isCancelled = false
         free = Int32(truncatingIfNeeded: index)
         live -= 1
     }

@@ -11,6 +11,7 @@ public final class AsyncSocket: Sendable {
     public let remote: Endpoint
     private let executor: LoopExecutor
     private let id: PlaceID
+    private var index: Int { Int(id.index) }
 
     /// Takes over `socket`, connected or accepted.
     public convenience init(_ socket: consuming Socket, remote: Endpoint, on executor: LoopExecutor) {
@@ -63,7 +64,7 @@ public final class AsyncSocket: Sendable {
         precondition(buffer.count > 0, "an empty buffer reads like the end of the stream")
         executor.requireThread()
         while true {
-            if CurrentTask.isCancelled { throw CancellationError() }
+            if executor.isCancelled(index) { throw CancellationError() }
             if let result = try unsafe receive(into: buffer) { return result }
             await executor.wait(id, .reading)
         }
@@ -74,7 +75,7 @@ public final class AsyncSocket: Sendable {
         precondition(bytes.byteCount > 0, "an empty buffer reads like the end of the stream")
         executor.requireThread()
         while true {
-            if CurrentTask.isCancelled { throw CancellationError() }
+            if executor.isCancelled(index) { throw CancellationError() }
             let result = try unsafe bytes.withUnsafeMutableBytes { buffer throws(SystemError) in try unsafe receive(into: buffer) }
             if let result { return result }
             await executor.wait(id, .reading)
@@ -86,7 +87,7 @@ public final class AsyncSocket: Sendable {
         precondition(limit > 0, "an empty buffer reads like the end of the stream")
         executor.requireThread()
         while true {
-            if CurrentTask.isCancelled { throw CancellationError() }
+            if executor.isCancelled(index) { throw CancellationError() }
             if let bytes = try receive(upTo: limit) { return bytes }
             await executor.wait(id, .reading)
         }
@@ -97,7 +98,7 @@ public final class AsyncSocket: Sendable {
         executor.requireThread()
         var sent = 0
         while true {
-            if CurrentTask.isCancelled { throw CancellationError() }
+            if executor.isCancelled(index) { throw CancellationError() }
             guard sent < bytes.count else { return }
             sent += try unsafe send(UnsafeRawBufferPointer(rebasing: bytes[sent...]))
             guard sent < bytes.count else { return }
@@ -110,7 +111,7 @@ public final class AsyncSocket: Sendable {
         executor.requireThread()
         var sent = 0
         while true {
-            if CurrentTask.isCancelled { throw CancellationError() }
+            if executor.isCancelled(index) { throw CancellationError() }
             guard sent < bytes.byteCount else { return }
             sent += try unsafe bytes.withUnsafeBytes { buffer throws(SystemError) in
                 try unsafe send(UnsafeRawBufferPointer(rebasing: buffer[sent...]))
@@ -204,7 +205,7 @@ extension LoopExecutor {
         to endpoint: Endpoint, from source: IPAddress? = nil, options: SocketOptions = SocketOptions()
     ) async throws -> AsyncSocket {
         requireThread()
-        if CurrentTask.isCancelled { throw CancellationError() }
+        if Task.isCancelled { throw CancellationError() }
         switch Socket.dial(endpoint, from: source, options: options) {
         case .connected(let socket):
             return AsyncSocket(socket, remote: endpoint, on: self)
@@ -226,7 +227,7 @@ extension LoopExecutor {
     private nonisolated(nonsending) func finishDial(_ id: PlaceID) async throws {
         while true {
             await wait(id, .writing)
-            if CurrentTask.isCancelled { throw CancellationError() }
+            if Task.isCancelled { throw CancellationError() }
             guard state.places.holds(id), !state.isEnding else { throw SystemError(.closedSocket, CEPOLL_ECANCELED) }
             guard state.places[Int(id.index)].isWritable else { continue }
             // Lent to a value that would close it, for one look.

@@ -13,7 +13,7 @@ extension LoopExecutor {
     /// The same until `deadline`.
     public nonisolated(nonsending) func sleep(until deadline: Instant) async throws {
         requireThread()
-        if CurrentTask.isCancelled { throw CancellationError() }
+        if Task.isCancelled { throw CancellationError() }
         guard !state.isEnding else { throw SystemError(.closedLoop, CEPOLL_ECANCELED) }
         let id = state.places.open()
         let index = Int(id.index)
@@ -22,7 +22,7 @@ extension LoopExecutor {
             throw SystemError(.timerTable, CEPOLL_ENOSPC)
         }
         loop.arm(timer, at: deadline)
-        while !state.places[index].isReadable, !CurrentTask.isCancelled, !state.isEnding {
+        while !state.places[index].isReadable, !Task.isCancelled, !state.isEnding {
             await wait(id, .reading)
         }
         let isOver = state.places[index].isReadable
@@ -30,7 +30,7 @@ extension LoopExecutor {
         if !state.isEnding { loop.destroy(timer) }
         closePlace(id)
         if isOver { return }
-        if CurrentTask.isCancelled { throw CancellationError() }
+        if Task.isCancelled { throw CancellationError() }
         throw SystemError(.closedLoop, CEPOLL_ECANCELED)
     }
 }

@@ -59,27 +59,41 @@ extension LoopExecutor {
 
     // MARK: Waiting
 
-    /// Waits until the lane is woken or the task is cancelled, perhaps for nothing: look again. One waiter a lane at a time. Whoever
-    /// waits has just seen that its task is not cancelled.
+    /// Waits until the lane is woken or the task is cancelled, perhaps for nothing: look again. One waiter a lane at a time.
     @inline(__always)
     nonisolated(nonsending) func wait(_ id: PlaceID, _ lane: Lane) async {
         let index = Int(id.index)
         guard state.places.holds(id), !state.isEnding else { return }
-        let owner = state.places[index].ownedTask
-        if owner != 0, owner == CurrentTask.id {
-            await park(index, lane)
+        if isOwned(index) {
+            // Whoever owns it wakes it; only the task itself can have been cancelled by anybody else.
+            if !Task.isCancelled { await park(index, lane, Self.isNone(#isolation) ? .byPreference : .ofActor, isOwned: true) }
         } else {
             await parkCancellably(index, lane)
         }
     }
 
-    private nonisolated(nonsending) func parkCancellably(_ index: Int, _ lane: Lane) async {
-        let isolation = #isolation
-        await withTaskCancellationHandler {
-            // Captured, so that the closure is isolated as we are: one that is not is run on the runtime's own threads.
+    /// Whether the task that the loop runs is the one whose waits at this place need no handler. May be wrong where a task has
+    /// started another one at once, within its own job: the parking lot knows better.
+    @inline(__always)
+    func isOwned(_ index: Int) -> Bool {
+        let owner = state.places[index].ownedTask
+        return owner != 0 && owner == state.running
+    }
+
+    /// Whether an operation at this place is to end before it begins.
+    @inline(__always)
+    func isCancelled(_ index: Int) -> Bool {
+        isOwned(index) ? state.places[index].isCancelled : Task.isCancelled
+    }
+
+    /// With a handler. The standard library's usual way has the operation begin on the runtime's own threads, unless the task
+    /// prefers an executor; this one, the entrance of earlier compilers, leaves it where it is. The closure is isolated as we
+    /// are because it captures how.
+    private func parkCancellably(_ index: Int, _ lane: Lane, isolation: isolated (any Actor)? = #isolation) async {
+        await _unsafeInheritExecutor_withTaskCancellationHandler {
             _ = isolation
-            // If it was cancelled meanwhile, the handler has run already, and found nobody.
-            if !CurrentTask.isCancelled { await park(index, lane) }
+            // If it is cancelled already, the handler has run, and found nobody.
+            if !Task.isCancelled { await park(index, lane, isolation == nil ? .byPreference : kindInActor, isOwned: false) }
         } onCancel: {
             cancel(index)
         }
@@ -87,23 +101,36 @@ extension LoopExecutor {
 
     /// The wait itself, deaf to cancellation.
     @inline(__always)
-    nonisolated(nonsending) func park(_ index: Int, _ lane: Lane) async {
+    nonisolated(nonsending) func park(_ index: Int, _ lane: Lane, _ kind: JobKind, isOwned: Bool) async {
         precondition(state.places[index][lane] == 0, "two tasks wait for the same thing")
-        state.leaving = Leaving(index: Int32(truncatingIfNeeded: index), lane: lane, isByPreference: Self.isNone(#isolation))
+        state.leaving = Leaving(index: Int32(truncatingIfNeeded: index), lane: lane, kind: kind, isOwned: isOwned)
         await parking.wait()
         requireThread()
     }
 
     /// Not inlined: the compiler (6.3) fails on a test of `#isolation` in its own function.
     @inline(never)
-    private static func isNone(_ isolation: (any Actor)?) -> Bool { isolation == nil }
+    static func isNone(_ isolation: (any Actor)?) -> Bool { isolation == nil }
+
+    /// As what a task that is isolated to an actor goes on.
+    private var kindInActor: JobKind {
+        let prefers = unsafe withUnsafeCurrentTask { unsafe $0?.unownedTaskExecutor != nil }
+        return prefers ? .both : .ofActor
+    }
 
     /// For the parking lot: the task has come to rest. On the loop's thread, right after `park` has said where.
     func park(_ job: UnownedJob) {
         guard isOnThread, state.leaving.index >= 0 else { fatalError("a task was parked that does not wait") }
         let leaving = state.leaving
+        let index = Int(leaving.index)
         state.leaving.index = -1
-        state.places[Int(leaving.index)][leaving.lane] = TaskJob(job, byPreference: leaving.isByPreference).bits
+        let parked = TaskJob(job, leaving.kind)
+        if leaving.isOwned, parked.address != state.places[index].ownedTask {
+            // Another task than the place's own: nobody would wake it. From now on all that wait here have handlers.
+            state.places[index].ownedTask = 0
+            return enqueueHere(parked)
+        }
+        state.places[index][leaving.lane] = parked.bits
     }
 
     /// Lets the waiter of a lane go on, if there is one.

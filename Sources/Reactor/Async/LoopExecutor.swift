@@ -21,6 +21,8 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
         var loop: Unmanaged<EventLoop>?
         /// The loop is going, or was inherited by a fork: nothing is waited for any more.
         var isEnding = false
+        /// The job under way, see `TaskJob.address`; 0 outside of jobs.
+        var running: UInt = 0
         /// What the task that parks next waits for.
         var leaving = Leaving()
     }
@@ -61,14 +63,13 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
 
     /// A job of an actor that lives on this loop. Any thread.
     public func enqueue(_ job: consuming ExecutorJob) {
-        enqueue(TaskJob(UnownedJob(job), byPreference: false))
+        enqueue(TaskJob(UnownedJob(job), .ofActor))
     }
 
-    /// A job of a task that prefers this loop. Told apart because each kind must be run as what it is, or the runtime has it
-    /// enqueued again, up to four times for each suspension (measured).
+    /// A job of a task that prefers this loop.
     @_implements(TaskExecutor,enqueue(_:))
     public func enqueuePreferring(_ job: consuming ExecutorJob) {
-        enqueue(TaskJob(UnownedJob(job), byPreference: true))
+        enqueue(TaskJob(UnownedJob(job), .byPreference))
     }
 
     @inline(__always)
@@ -131,12 +132,14 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
         var done = 0
         while done < limit, let job = state.jobs.popFirst() {
             done &+= 1
-            if job.isByPreference {
-                unsafe job.job.runSynchronously(on: asUnownedTaskExecutor())
-            } else {
-                unsafe job.job.runSynchronously(on: asUnownedSerialExecutor())
+            state.running = job.address
+            switch job.kind {
+            case .byPreference: unsafe job.job.runSynchronously(on: asUnownedTaskExecutor())
+            case .ofActor: unsafe job.job.runSynchronously(on: asUnownedSerialExecutor())
+            case .both: unsafe job.job.runSynchronously(isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
             }
         }
+        state.running = 0
         return done
     }
 

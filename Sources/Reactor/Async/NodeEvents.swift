@@ -143,7 +143,7 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
         public mutating func next(isolation actor: isolated (any Actor)?) async -> NodeEvent? {
             let executor = events.executor
             executor.requireThread()
-            while !CurrentTask.isCancelled {
+            while !Task.isCancelled {
                 if let event = events.take() { return event }
                 guard !events.isOver, !executor.state.isEnding else { return nil }
                 await executor.wait(events.place, .reading)

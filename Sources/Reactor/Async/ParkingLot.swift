@@ -49,6 +49,8 @@ struct Leaving: BitwiseCopyable {
     /// A place; -1 outside of the few instructions between saying it and parking.
     var index: Int32 = -1
     var lane = Lane.reading
-    /// How to run the task again, see `TaskJob`.
-    var isByPreference = false
+    /// As what to run the task again.
+    var kind = JobKind.ofActor
+    /// It registered no handler, as the place is its own.
+    var isOwned = false
 }
