@@ -116,8 +116,9 @@ struct AsyncServeTests {
     @Test("a task that a call starts at once may wait for the call's connection, and is cancelled by itself")
     func immediate() throws {
         let outcome = AtomicBox()
+        let loopOf = Holder<[LoopExecutor]>([])
         let result = try serving(by: { socket in
-            let task = Task.immediate {
+            let task = Task.immediate(executorPreference: loopOf.value![0]) {
                 do {
                     _ = try await socket.read(upTo: 10)
                 } catch is CancellationError {
@@ -130,6 +131,7 @@ struct AsyncServeTests {
             try await socket.write([9])
             try await Self.echo(socket)
         }) { executor, listener, _ in
+            loopOf.value = [executor]
             for client in 1...5 as ClosedRange<UInt64> {
                 let socket = try await executor.connect(to: listener.endpoint)
                 #expect(try await socket.read(upTo: 10) == [9])
