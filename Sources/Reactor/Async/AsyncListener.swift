@@ -77,10 +77,12 @@ public final class AsyncListener: AsyncSequence, @unchecked Sendable {
     public struct Iterator: AsyncIteratorProtocol {
         let listener: AsyncListener
 
+        /// The next connection, or nil when the listener is closed. Throws as `accept` does.
         public mutating func next() async throws -> AsyncSocket? {
             try await next(isolation: #isolation)
         }
 
+        /// The same, with the isolation that the language passes. Throws likewise.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws(any Error) -> AsyncSocket? {
             do {
                 return try await listener.accept()
@@ -93,7 +95,7 @@ public final class AsyncListener: AsyncSequence, @unchecked Sendable {
 
 extension LoopExecutor {
     /// Listens on `endpoint`; port 0 lets the kernel pick one. At most `waiting` connections, or a burst more, are taken ahead of who
-    /// asks for them; the rest wait in the kernel's backlog.
+    /// asks for them; the rest wait in the kernel's backlog. Throws if the kernel refuses the address or the loop's table is full.
     public func listen(
         on endpoint: Endpoint, waiting: Int = 64, settings: Listener.Settings = Listener.Settings()
     ) throws(SystemError) -> AsyncListener {

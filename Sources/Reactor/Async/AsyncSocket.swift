@@ -48,7 +48,7 @@ public final class AsyncSocket: Sendable {
         _ = cepoll_shutdown_send(descriptor)
     }
 
-    /// The socket's own address.
+    /// The socket's own address. Throws `SystemError` if it was closed.
     public func localEndpoint() throws -> Endpoint {
         var address = cepoll_address()
         try SystemError.check(unsafe cepoll_local(place().pointee.descriptor, &address), .address)
@@ -82,7 +82,7 @@ public final class AsyncSocket: Sendable {
         }
     }
 
-    /// The same into an array of its own: at most `limit` bytes; empty is the end of the stream.
+    /// The same into an array of its own: at most `limit` bytes; empty is the end of the stream. Throws likewise.
     public nonisolated(nonsending) func read(upTo limit: Int) async throws -> [UInt8] {
         precondition(limit > 0, "an empty buffer reads like the end of the stream")
         executor.requireThread()
@@ -121,7 +121,7 @@ public final class AsyncSocket: Sendable {
         }
     }
 
-    /// The same of an array.
+    /// The same of an array. Throws likewise.
     public nonisolated(nonsending) func write(_ bytes: [UInt8]) async throws {
         try await unsafe write(bytes.span.bytes)
     }

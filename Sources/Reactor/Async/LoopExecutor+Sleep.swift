@@ -10,7 +10,7 @@ extension LoopExecutor {
         try await sleep(until: Instant(nanoseconds: cepoll_monotonic()) + span)
     }
 
-    /// The same until `deadline`.
+    /// The same until `deadline`. Throws likewise.
     public nonisolated(nonsending) func sleep(until deadline: Instant) async throws {
         requireThread()
         if Task.isCancelled { throw CancellationError() }

@@ -96,10 +96,12 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
         fatalError("a task went on on an event loop that is gone: a loop must outlive its tasks")
     }
 
+    /// For an actor's `unownedExecutor`. The actor must keep this executor. Any thread.
     public func asUnownedSerialExecutor() -> UnownedSerialExecutor {
         unsafe UnownedSerialExecutor(ordinary: self)
     }
 
+    /// For the runtime: `Task(executorPreference:)` asks for it. Any thread.
     public func asUnownedTaskExecutor() -> UnownedTaskExecutor {
         unsafe UnownedTaskExecutor(ordinary: self)
     }

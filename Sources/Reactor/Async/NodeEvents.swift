@@ -44,7 +44,10 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
     private var paused: [LinkID] = []
     private var missed = 0
     private var isOver = false
+    /// Tasks that wait until a link takes frames again.
+    private var senders: [(link: LinkID, place: PlaceID)] = []
 
+    /// A queue for at most `capacity` events, at least 2. On the loop's thread.
     public init(on executor: LoopExecutor, capacity: Int = 1_024) {
         precondition(capacity >= 2, "a queue needs room")
         executor.requireThread()
@@ -99,12 +102,33 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
         paused.removeAll(keepingCapacity: true)
     }
 
+    // MARK: Sending
+
+    /// Waits until the link takes frames again, or is over.
+    nonisolated(nonsending) func roomToSend(on link: LinkID) async throws {
+        let place = executor.state.places.open()
+        senders.append((link, place))
+        let waking = await executor.wait(place, .reading)
+        senders.removeAll { $0.place == place }
+        executor.closePlace(place)
+        switch waking {
+        case .ready: return
+        case .cancelled: throw CancellationError()
+        case .closed: throw SendError.notLinked
+        }
+    }
+
+    private func letSend(on link: LinkID) {
+        for sender in senders where sender.link == link { executor.wake(Int(sender.place.index), .reading, .ready) }
+    }
+
     // MARK: The handler
 
     public override func linkUp(_ link: LinkID, _ info: LinkInfo) { add(.linkUp(link, info)) }
 
     public override func linkDown(_ link: LinkID, _ info: LinkInfo, _ reason: CloseReason) {
         paused.removeAll { $0 == link }
+        letSend(on: link)
         add(.linkDown(link, info, reason))
     }
 
@@ -117,7 +141,11 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
     }
 
     public override func highWater(_ link: LinkID) { add(.highWater(link)) }
-    public override func lowWater(_ link: LinkID) { add(.lowWater(link)) }
+
+    public override func lowWater(_ link: LinkID) {
+        letSend(on: link)
+        add(.lowWater(link))
+    }
 
     public override func sendResult(_ token: UInt64, _ result: SendResult, _ link: LinkID) {
         add(.sent(token: token, result, link))
@@ -125,7 +153,12 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
 
     public override func stopped() {
         isOver = true
+<<<<<<< HEAD
         executor.wake(Int(place.index), .reading)
+=======
+        for sender in senders { executor.wake(Int(sender.place.index), .reading, .closed) }
+        executor.wake(Int(place.index), .reading, .ready)
+>>>>>>> main
     }
 
     // MARK: The sequence
