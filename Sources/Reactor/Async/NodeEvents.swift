@@ -104,22 +104,19 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
 
     // MARK: Sending
 
-    /// Waits until the link takes frames again, or is over.
+    /// Waits until the link takes frames again or is over, perhaps for nothing: try again.
     nonisolated(nonsending) func roomToSend(on link: LinkID) async throws {
         let place = executor.state.places.open()
         senders.append((link, place))
-        let waking = await executor.wait(place, .reading)
+        await executor.wait(place, .reading)
         senders.removeAll { $0.place == place }
         executor.closePlace(place)
-        switch waking {
-        case .ready: return
-        case .cancelled: throw CancellationError()
-        case .closed: throw SendError.notLinked
-        }
+        if Task.isCancelled { throw CancellationError() }
+        if isOver || executor.state.isEnding { throw SendError.notLinked }
     }
 
     private func letSend(on link: LinkID) {
-        for sender in senders where sender.link == link { executor.wake(Int(sender.place.index), .reading, .ready) }
+        for sender in senders where sender.link == link { executor.wake(Int(sender.place.index), .reading) }
     }
 
     // MARK: The handler
@@ -153,12 +150,8 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
 
     public override func stopped() {
         isOver = true
-<<<<<<< HEAD
+        for sender in senders { executor.wake(Int(sender.place.index), .reading) }
         executor.wake(Int(place.index), .reading)
-=======
-        for sender in senders { executor.wake(Int(sender.place.index), .reading, .closed) }
-        executor.wake(Int(place.index), .reading, .ready)
->>>>>>> main
     }
 
     // MARK: The sequence
