@@ -75,7 +75,7 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
             }
             queue.append(event)
         }
-        executor.wake(Int(place.index), .reading, .ready)
+        executor.wake(Int(place.index), .reading)
     }
 
     private func take() -> NodeEvent? {
@@ -104,22 +104,19 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
 
     // MARK: Sending
 
-    /// Waits until the link takes frames again, or is over.
+    /// Waits until the link takes frames again or is over, perhaps for nothing: try again.
     nonisolated(nonsending) func roomToSend(on link: LinkID) async throws {
         let place = executor.state.places.open()
         senders.append((link, place))
-        let waking = await executor.wait(place, .reading)
+        await executor.wait(place, .reading)
         senders.removeAll { $0.place == place }
         executor.closePlace(place)
-        switch waking {
-        case .ready: return
-        case .cancelled: throw CancellationError()
-        case .closed: throw SendError.notLinked
-        }
+        if Task.isCancelled { throw CancellationError() }
+        if isOver || executor.state.isEnding { throw SendError.notLinked }
     }
 
     private func letSend(on link: LinkID) {
-        for sender in senders where sender.link == link { executor.wake(Int(sender.place.index), .reading, .ready) }
+        for sender in senders where sender.link == link { executor.wake(Int(sender.place.index), .reading) }
     }
 
     // MARK: The handler
@@ -153,8 +150,8 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
 
     public override func stopped() {
         isOver = true
-        for sender in senders { executor.wake(Int(sender.place.index), .reading, .closed) }
-        executor.wake(Int(place.index), .reading, .ready)
+        for sender in senders { executor.wake(Int(sender.place.index), .reading) }
+        executor.wake(Int(place.index), .reading)
     }
 
     // MARK: The sequence
@@ -174,7 +171,8 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
             executor.requireThread()
             while !Task.isCancelled {
                 if let event = events.take() { return event }
-                guard !events.isOver, await executor.wait(events.place, .reading) == .ready else { return nil }
+                guard !events.isOver, !executor.state.isEnding else { return nil }
+                await executor.wait(events.place, .reading)
             }
             return nil
         }
