@@ -158,6 +158,7 @@ struct DuplicateTests {
         #expect(actions.contains(.answer(held, .banned(for: .seconds(100)), isNative: true)))
         #expect(state(h, held) == .draining)
         #expect(report(h, 1)?.schedule == .off(.banned))
+        #expect(report(h, 1)?.linkedSince == nil)
         #expect(h.dials(h.wait(.seconds(100))) == [peer(1)])
     }
 
