@@ -202,6 +202,18 @@ struct BookRuleTests {
         }
     }
 
+    @Test("a linked peer stays in a full book, though it has failed before")
+    func linkedStays() {
+        var h = Harness { ($0.bookCapacity, $0.pingInterval) = (1, .seconds(600)) }
+        let first = h.inbound(peer: peer(1), nonce: 1).0!
+        _ = h.tell(.ended(first, .remoteClosed))
+        #expect(h.failures(peer(1)) == 1)
+        let second = h.inbound(peer: peer(1), nonce: 1).0!
+        _ = h.tell(.connect(peer(2)))
+        #expect(report(h, 2) == nil)
+        #expect(report(h, 1)?.established == second)
+    }
+
     @Test("the one peer of a book of one makes room, if nothing speaks for it")
     func bookOfOne() {
         var h = Harness(started: false) { $0.bookCapacity = 1 }

@@ -152,4 +152,36 @@ struct LinkRuleTests {
         h.mesh.forEachScore(at: h.now + .seconds(6_000)) { _, points in told.append(points) }
         #expect(told == [])
     }
+
+    @Test("a short session that the operator ends is no failure, one that the peer ends is")
+    func whoEnds() {
+        for (event, failures) in [(Event.disconnect(peer(1)), 0), (.ban(Subnet(peer(1).address), until: .never, by: .operator), 0)] as [(Event, UInt32)] {
+            var h = Harness()
+            _ = h.tell(.registered(peer(1)))
+            let link = h.inbound(peer: peer(1), nonce: 1).0!
+            _ = h.tell(event)
+            #expect(h.mesh.link(link)?.state == .draining)
+            #expect(h.failures(peer(1)) == failures)
+        }
+        var h = Harness()
+        _ = h.tell(.registered(peer(1)))
+        let link = h.inbound(peer: peer(1), nonce: 1).0!
+        _ = h.tell(.ended(link, .remoteClosed))
+        #expect(h.failures(peer(1)) == 1)
+    }
+
+    @Test("while a dial is in flight, in the first place of the table too, the end of a link begins no wait")
+    func besideADial() {
+        var h = Harness(own: peer(0))
+        _ = h.tell(.connect(peer(1)))
+        let dial = report(h, 1)!.dial!
+        #expect(dial.slot == 0)
+        let link = h.inbound(peer: peer(1), nonce: 1).0!
+        #expect(h.mesh.link(link)?.state == .established && h.mesh.link(dial)?.state == .connecting)
+        _ = h.wait(.seconds(1))
+        _ = h.tell(.ended(link, .remoteClosed))
+        #expect(report(h, 1)?.schedule == Schedule.none)
+        #expect(report(h, 1)?.dial == dial)
+        #expect(h.mesh.peers[h.mesh.row(of: peer(1))].notBefore == .zero)
+    }
 }

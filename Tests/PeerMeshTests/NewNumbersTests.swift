@@ -95,9 +95,11 @@ struct NewNumbersTests {
             let turnRow = h.mesh.row(of: peer(1))
             h.mesh.peers[row].notBefore = h.now + .seconds(360) + Nanoseconds(beyond)
             h.mesh.peers[turnRow].turnAt = h.now + .seconds(36) + Nanoseconds(beyond)
+            h.mesh.wheel.arm(h.mesh.globalTimer(GlobalTimer.discovery), at: h.now + .seconds(144) + .milliseconds(beyond))
             _ = apply(&h) { $0.shareLimit = 7 }
             #expect((h.mesh.peers[row].notBefore == h.now + .seconds(360)) == (beyond == 0))
             #expect((h.mesh.peers[turnRow].turnAt == h.now + .seconds(36)) == (beyond == 0))
+            #expect((round(h) == h.now + .seconds(144)) == (beyond == 0))
             #expect(h.mesh.peers[row].notBefore <= h.now + .seconds(360))
             #expect(h.mesh.peers[turnRow].turnAt <= h.now + .seconds(36))
         }
