@@ -45,7 +45,7 @@ extension StatusCommand {
 /// Rows of peers as a table.
 enum PeerTable {
     static func write(_ peers: JSON) {
-        var table = Table("PEER", "STATE", "CLASS", "DIR", "SINCE", "#RTT", "#QUEUE", "#IN", "#OUT", "#FAILS", "#NEXT", "LAST CLOSE", "WANTED BY")
+        var table = Table("PEER", "STATE", "?CLASS", "DIR", "?SINCE", "#RTT", "?#QUEUE", "?#IN", "?#OUT", "?#FAILS", "#NEXT", "LAST CLOSE", "?WANTED BY")
         for peer in peers.elements {
             let link = peer["link"] ?? .null
             let isUp = link["state"]?.text == "established"
