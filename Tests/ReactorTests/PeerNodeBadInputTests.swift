@@ -212,7 +212,7 @@ struct PeerNodeBadInputTests {
         let since = world.loop.now
         var waiting = 0
         #expect(world.run(seconds: 5) {
-            waiting = max(waiting, node.node.current(link)?.stream.queue.controlCount ?? 0)
+            waiting = max(waiting, node.node.current(link)?.controlCount ?? 0)
             return node.application.downs.count == 1
         })
         #expect(node.application.downs.map(\.reason) == [.keepaliveTimeout])

@@ -62,6 +62,8 @@ extension Mesh {
 
     /// Starts every dial that is ready and fits. Masternodes first, each class first in, first out.
     mutating func pump(at now: Instant) {
+        // Asked after every event, and nearly always there is nobody.
+        if peerLists.first(PeerList.readyMasternode) < 0, peerLists.first(PeerList.readyRegular) < 0 { return }
         guard isStarted, !isStopping else { return }
         pump(PeerList.readyMasternode, at: now)
         // What waits for a slot waits: its row is not looked at for every event.

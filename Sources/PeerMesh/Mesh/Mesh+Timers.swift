@@ -39,7 +39,7 @@ extension Mesh {
         case .connecting: links[slot].since + settings.dialTimeout
         case .securing, .greeting: links[slot].since + settings.greetingTimeout
         case .held: .never  // Its incumbent's probe ends it.
-        case .established: min(keepaliveDeadline(ofLink: slot), frameDeadline(ofLink: slot), links[slot].probeUntil)
+        case .established: min(keepaliveDeadline(ofLink: slot), frameDeadline(ofLink: slot), probeUntil(ofLink: slot))
         case .draining: links[slot].since + settings.drainTimeout
         }
     }

@@ -12,6 +12,7 @@ public struct Mesh: ~Copyable {
     // In the order in which they are touched: a byte, a ping, a pong and their timers stay within the first lines.
     var wheel: TimerWheel
     var links: Slab<Link>
+    var extras: SparseSlab<LinkExtra>
     var actions: FixedQueue<Action>
     var transitions: FixedQueue<Transition>
     var random: Random
@@ -78,6 +79,7 @@ public struct Mesh: ~Copyable {
         let peerCount = Int(settings.bookCapacity)
         let nowhere = Endpoint(IPAddress(v4: 0), port: 0)
         links = Slab(count: linkCount, repeating: Link(remote: nowhere))
+        extras = SparseSlab(count: linkCount)
         peers = Slab(count: peerCount, repeating: Peer(endpoint: nowhere))
         linkLists = IndexLists(lists: LinkList.count, capacity: linkCount)
         peerLists = IndexLists(lists: PeerList.count, capacity: peerCount)
@@ -91,6 +93,9 @@ public struct Mesh: ~Copyable {
         transitions = FixedQueue(capacity: linkCount * 4 + peerCount + 16)
         for slot in 0..<linkCount { linkLists.move(slot, to: LinkList.free) }
     }
+
+    /// Whether `nextAction` or `nextTransition` has something to give.
+    public var hasOutput: Bool { !actions.isEmpty || !transitions.isEmpty }
 
     /// The next thing to do, in order, or nil.
     public mutating func nextAction() -> Action? {
