@@ -18,6 +18,7 @@ extension Mesh {
     }
 
     /// Until when the link must show life for a newcomer's sake; `.never` if nobody asks.
+    @inline(__always)
     func probeUntil(ofLink slot: Int) -> Instant { links[slot][.isProbed] ? extras[slot].probeUntil : .never }
 
     mutating func beginProbe(ofLink slot: Int, until: Instant) {

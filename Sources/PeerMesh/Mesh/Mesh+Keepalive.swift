@@ -57,19 +57,22 @@ extension Mesh {
 
     mutating func ponged(_ slot: Int, nonce: UInt64, at now: Instant) {
         guard links[slot].isPinged, links[slot].keepalive.nonce == nonce else { return }
-        lastRoundTrip = now - (links[slot].keepalive.takenAt ?? links[slot].keepalive.queuedAt)
-        roundTripsMeasured &+= 1
-        links[slot].roundTrip = lastRoundTrip
+        let measured = now - (links[slot].keepalive.takenAt ?? links[slot].keepalive.queuedAt)
+        roundTrip = measured
+        links[slot].roundTrip = measured
         lifeSeen(slot, at: now)
     }
 
-    // By slot, not by value: a copy of a link is two cache lines, and one of them is seldom warm.
+    // By slot, not by value: a copy of a link is two cache lines, and one of them is seldom warm. And in place: a call that borrows
+    // the mesh copies it.
 
+    @inline(__always)
     func keepaliveDeadline(ofLink slot: Int) -> Instant {
         links[slot].isPinged ? links[slot].keepalive.due + settings.pongTimeout : links[slot].keepalive.due
     }
 
     /// A started frame has `frameTimeout`, and more only while it keeps up the minimum rate.
+    @inline(__always)
     func frameDeadline(ofLink slot: Int) -> Instant {
         guard links[slot][.hasFrame] else { return .never }
         let earned = Nanoseconds.seconds(UInt64(extras[slot].framePartial)) / UInt64(max(settings.frameMinimumRate, 1))

@@ -33,6 +33,7 @@ extension Mesh {
     }
 
     /// The deadline of a link in its present state; `.never` where another event is named as its end.
+    @inline(__always)
     func deadline(ofLink slot: Int) -> Instant {
         switch links[slot].state {
         case .closed: .never

@@ -141,9 +141,8 @@ extension PeerNode {
         case .greet: greet(id)
         case .ping(let nonce): report(.ping(id, nonce: nonce))
         case .pong(let nonce):
-            let measured = mesh.roundTripsMeasured
             report(.pong(id, nonce: nonce))
-            if mesh.roundTripsMeasured != measured { counts.roundTrips.add(mesh.lastRoundTrip) }
+            if let roundTrip = mesh.takeRoundTrip() { counts.roundTrips.add(roundTrip) }
         case .ask: report(.asked(id))
         case .peers:
             for index in 0..<told.count {

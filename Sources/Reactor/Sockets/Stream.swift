@@ -74,7 +74,7 @@ class Stream {
     @safe @exclusivity(unchecked) final var buffer: ReadBuffer?
     /// In a block of the pool while something waits to be sent. See Stream+Writing.swift.
     @exclusivity(unchecked) final var queue: UnsafeMutablePointer<OutQueue>?
-    @safe @exclusivity(unchecked) private final var socket: Socket?
+    @safe @exclusivity(unchecked) final var socket: Socket?
     /// The queue went above the mark and has not sunk to the low one since.
     @safe @exclusivity(unchecked) final var isAboveMark = false
 
