@@ -24,6 +24,7 @@ public struct Mesh: ~Copyable {
     /// compared.
     var roundTrip: Nanoseconds?
     var peerLists: IndexLists
+    /// The policies in force.
     public internal(set) var settings: MeshSettings
     var linkLists: IndexLists
     var peers: Slab<Peer>

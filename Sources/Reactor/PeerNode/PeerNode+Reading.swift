@@ -136,9 +136,12 @@ extension PeerNode {
         link.traffic.framesIn &+= 1
         switch meaning {
         case .hello(let hello):
+            noteSighting(link)
             link.greeted()
             report(.hello(id, hello))
-        case .greet: greet(id)
+        case .greet:
+            noteSighting(link)
+            greet(id)
         case .ping(let nonce): report(.ping(id, nonce: nonce))
         case .pong(let nonce):
             report(.pong(id, nonce: nonce))
@@ -149,9 +152,14 @@ extension PeerNode {
                 guard link.phase == .up, handler.learnt(told[index], from: mesh.remote(of: id).address) else { continue }
                 report(.learnt(id, told[index]))
             }
-        case .housekeeping: break
+        case .housekeeping: noteSighting(link)
         case .application: assertionFailure("application frames go to the handler")
         }
+    }
+
+    private func noteSighting(_ link: NodeLink) {
+        guard let seenAs = told.seenAs, !seenAs.isUnspecified else { return }
+        sightings.note(Sighting(seenAs: seenAs, by: mesh.remote(of: link.id).address))
     }
 
     /// An application frame on a link that is not up. After the hello it is no offence: a foreign peer knows no verdict.

@@ -39,6 +39,25 @@ struct TopModel {
     private(set) var chosen: String?
     private(set) var isOver = false
 
+    /// The peer whose `why` is open.
+    var asked: String? {
+        if case .why(let peer, _) = page { peer } else { nil }
+    }
+
+    /// The open `why` has no more lines than these to scroll.
+    mutating func scroll(atMost lines: Int) {
+        if case .why(let peer, let from) = page, from > lines { page = .why(peer, from: lines) }
+    }
+
+    /// Takes what the node said.
+    mutating func take(_ answers: TopReader.Answers) {
+        status = answers.status
+        slots = answers.slots
+        peers = answers.peers
+        trouble = answers.trouble
+        why = answers.asked == asked ? answers.why : .null
+    }
+
     // MARK: Rows
 
     /// The rows that pass the filter, in order.
@@ -72,7 +91,7 @@ struct TopModel {
         func number(_ value: JSON?, down: Bool = false) -> Rank { value?.real.map { .number(down ? -$0 : $0) } ?? .number(.infinity) }
         switch order {
         case .peer: return .nothing
-        case .state: return .text(row["state"]?.text ?? "")
+        case .state: return .number(TopModel.trouble(ofState: row["state"]?.text ?? ""))
         // RFC 3339 in one zone sorts as text: the oldest first, those without one last.
         case .since: return .text(TopModel.began(row) ?? "~")
         case .rtt: return number(row["link"]?["rttSeconds"], down: true)
@@ -80,6 +99,12 @@ struct TopModel {
         case .failures: return number(row["failures"], down: true)
         case .next: return number(row["nextSeconds"])
         }
+    }
+
+    /// What needs a look first stands first.
+    private static func trouble(ofState state: String) -> Double {
+        let worstFirst = ["banned", "dormant", "backoff", "awaiting-inbound", "dialing", "connecting", "securing", "greeting", "held", "draining", "idle"]
+        return Double(worstFirst.firstIndex(of: state) ?? worstFirst.count)
     }
 
     /// Since when a row is in its state.
@@ -119,9 +144,11 @@ struct TopModel {
         case .escape, .backspace, .enter, .character("q"): page = .peers
         case .down, .character("j"): page = .why(peer, from: from + 1)
         case .up, .character("k"): page = .why(peer, from: max(from - 1, 0))
-        case .pageDown: page = .why(peer, from: from + height)
-        case .pageUp, .home: page = .why(peer, from: max(from - height, 0))
-        case .end, .character: break
+        case .pageDown, .character(" "): page = .why(peer, from: from + height)
+        case .pageUp: page = .why(peer, from: max(from - height, 0))
+        case .home: page = .why(peer, from: 0)
+        case .end: page = .why(peer, from: 1 << 20)
+        case .character: break
         }
     }
 
@@ -130,9 +157,8 @@ struct TopModel {
         case .character("q"): isOver = true
         case .character("?"), .character("h"): page = .help
         case .character("/"): isTyping = true
-        case .character("s"):
-            let all = Order.allCases
-            order = all[((all.firstIndex(of: order) ?? 0) + 1) % all.count]
+        case .character("s"): sort(1)
+        case .character("S"): sort(-1)
         case .character("r"): isReversed.toggle()
         case .escape: filter = ""
         case .up, .character("k"): choose(-1)
@@ -149,6 +175,11 @@ struct TopModel {
             page = .why(id, from: 0)
         case .backspace, .character: break
         }
+    }
+
+    private mutating func sort(_ steps: Int) {
+        let all = Order.allCases
+        order = all[((all.firstIndex(of: order) ?? 0) + steps + all.count) % all.count]
     }
 
     private mutating func choose(_ steps: Int) {
