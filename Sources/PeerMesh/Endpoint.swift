@@ -14,12 +14,14 @@ public struct IPAddress: Hashable, Comparable, Sendable, BitwiseCopyable {
         public static func < (a: Family, b: Family) -> Bool { a.rawValue < b.rawValue }
     }
 
-    /// Which kind it is.
-    public let family: Family
+    // The family comes last, so that an endpoint's port takes the room beside it: 24 bytes each in a table, not 32.
+
     /// The first eight bytes of an IPv6 address, big-endian; 0 for IPv4.
     public let high: UInt64
     /// The last eight bytes of an IPv6 address, or the four of an IPv4 one, big-endian.
     public let low: UInt64
+    /// Which kind it is.
+    public let family: Family
 
     /// The IPv4 address whose four bytes, big-endian, are `bits`.
     public init(v4 bits: UInt32) {
