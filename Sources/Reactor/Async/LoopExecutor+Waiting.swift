@@ -65,8 +65,9 @@ extension LoopExecutor {
         let index = Int(id.index)
         guard state.places.holds(id), !state.isEnding else { return }
         if isOwned(index) {
-            // Whoever owns it wakes it; only the task itself can have been cancelled by anybody else.
-            if !Task.isCancelled { await park(index, lane, Self.isNone(#isolation) ? .byPreference : .ofActor, isOwned: true) }
+            // Whoever owns it wakes it; else only the task itself can have cancelled it.
+            if Task.isCancelled { return state.places[index].isCancelled = true }
+            await park(index, lane, Self.isNone(#isolation) ? .byPreference : .ofActor, isOwned: true)
         } else {
             await parkCancellably(index, lane)
         }
