@@ -115,6 +115,8 @@ struct NodeEventsTests {
             client.handle(.connect(try server.listen(on: .loopback())))
             server.start()
             client.start()
+            let guardian = Guardian([server, client], on: executor)
+            defer { guardian.cancel() }
             let link = await Self.firstLink(of: client)
             // More than a kernel's buffers and the queue's mark hold: 13 MB.
             var body = [UInt8](repeating: 0, count: 65_536)
@@ -151,6 +153,8 @@ struct NodeEventsTests {
                 client.handle(.connect(try server.listen(on: .loopback())))
                 server.start()
                 client.start()
+                let guardian = Guardian([server, client], on: executor)
+                defer { guardian.cancel() }
                 let link = await Self.firstLink(of: client)
                 let peer = await Self.firstLink(of: server)
                 _ = server.pauseReading(of: peer)
@@ -188,6 +192,26 @@ struct NodeEventsTests {
             if numbers.count == count { break }
         }
         return numbers
+    }
+}
+
+/// Ends nodes that a test has waited for too long: then it fails, instead of waiting for ever.
+private final class Guardian: @unchecked Sendable {
+    private let nodes: [PeerNode]
+    private var task: Task<Void, any Error>?
+
+    init(_ nodes: [PeerNode], on executor: LoopExecutor) {
+        self.nodes = nodes
+        task = Task(executorPreference: executor) {
+            try await executor.sleep(for: .seconds(60))
+            Issue.record("nothing came of it in a minute")
+            for node in self.nodes { node.abandon() }
+        }
+    }
+
+    func cancel() {
+        task?.cancel()
+        task = nil
     }
 }
 

@@ -69,9 +69,9 @@ extension Mesh {
         return dialSlotAt.nanoseconds > ahead.count ? Instant(nanoseconds: dialSlotAt.nanoseconds - ahead.count) : .zero
     }
 
-    /// Starts every dial that is ready and fits. Masternodes first, each class first in, first out.
+    /// Starts every dial that is ready and fits. Masternodes first, each class first in, first out. Before the start, and once
+    /// it is stopping, nobody is ready.
     mutating func pump(at now: Instant) {
-        guard isStarted, !isStopping else { return }
         pump(PeerList.readyMasternode, at: now)
         // What waits for a slot waits: its row is not looked at for every event.
         if peerLists.first(PeerList.readyRegular) >= 0, hasRegularRoom { pump(PeerList.readyRegular, at: now) }

@@ -127,7 +127,7 @@ extension Mesh {
     /// Peers in the book, tombstones not counted. O(book).
     public var peerCount: Int {
         var count = 0
-        for row in 0..<rowLimit where peers[row].isUsed && !peers[row].desire.isEmpty { count += 1 }
+        for row in 0..<rowLimit where !peers[row].desire.isEmpty { count += 1 }
         return count
     }
 
