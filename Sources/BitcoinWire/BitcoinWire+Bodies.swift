@@ -12,10 +12,11 @@ extension BitcoinWire {
 
     /// A version body. Everything from the sender's address on may be missing, as it was in the first versions; what
     /// follows the fields that we know is a later version's.
-    func version(_ body: inout ByteReader) -> Result<Hello, WireError> {
+    func version(_ body: inout ByteReader, _ peers: PeerList) -> Result<Hello, WireError> {
         let start = body.offset
         let version = body.little(Int32.self)
-        _ = body.take(8 + 8 + 26)  // services, time, and our own address as the peer sees it
+        _ = body.take(8 + 8 + 8)  // services, time, our services as the peer knows them
+        peers.seenAs = endpoint(&body)?.address
         guard !body.failed else { return .failure(WireError(.protocolViolation, "version: cut short", offset: body.offset)) }
         guard version >= Self.minimumPeerVersion else {
             return .failure(

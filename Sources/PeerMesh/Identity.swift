@@ -7,8 +7,10 @@ public import Timers
 public struct LinkID: Hashable, Sendable, BitwiseCopyable {
     /// 0 ..< `MeshSettings.linkCapacity`; the driver may index its own tables by it.
     public let slot: UInt32
+    /// Counts the uses of the slot.
     public let generation: UInt32
 
+    /// For drivers and tests: the library makes these itself.
     public init(slot: UInt32, generation: UInt32) {
         self.slot = slot
         self.generation = generation
@@ -17,27 +19,37 @@ public struct LinkID: Hashable, Sendable, BitwiseCopyable {
 
 /// One remote node of the book: a row and the generation of its use.
 public struct PeerID: Hashable, Sendable, BitwiseCopyable {
+    /// 0 ..< `MeshSettings.bookCapacity`.
     public let row: UInt32
+    /// Counts the uses of the row.
     public let generation: UInt32
 
+    /// For drivers and tests: the library makes these itself.
     public init(row: UInt32, generation: UInt32) {
         self.row = row
         self.generation = generation
     }
 }
 
+/// Who opened a link.
 public enum Direction: UInt8, Hashable, Sendable, BitwiseCopyable {
+    /// The peer did.
     case inbound
+    /// We did.
     case outbound
 }
 
+/// What a node is, by the registry.
 public enum Role: UInt8, Hashable, Sendable, BitwiseCopyable {
+    /// A node like any other.
     case regular
+    /// A registered one: dialled for ever, with slots of its own.
     case masternode
 }
 
 /// What the acceptor decided, told to the dialler in the acceptor's own hello.
 public enum Verdict: Hashable, Sendable, BitwiseCopyable {
+    /// The link is established.
     case accepted
     /// The link we have already answered its probe: yours is one too many.
     case duplicate
@@ -62,6 +74,7 @@ public struct Hello: Hashable, Sendable, BitwiseCopyable {
     /// The protocol version that the sender stated; 0 if none.
     public var version: UInt32
 
+    /// What a hello says; what it does not say is left out.
     public init(
         isNative: Bool, endpoint: Endpoint? = nil, nonce: UInt64? = nil, capabilities: UInt64 = 0,
         verdict: Verdict? = nil, version: UInt32 = 0

@@ -158,6 +158,7 @@ struct DuplicateTests {
         #expect(actions.contains(.answer(held, .banned(for: .seconds(100)), isNative: true)))
         #expect(state(h, held) == .draining)
         #expect(report(h, 1)?.schedule == .off(.banned))
+        #expect(report(h, 1)?.linkedSince == nil)
         #expect(h.dials(h.wait(.seconds(100))) == [peer(1)])
     }
 
@@ -301,6 +302,19 @@ struct DuplicateTests {
         }
     }
 
+    @Test("a disconnect of a masternode ends the surplus link that has taken the place, and the masternode is dialled again")
+    func surplusOfAMasternode() {
+        var h = surplus()
+        _ = h.tell(.registered(peer(1)))
+        _ = call(&h)
+        let (other, _) = call(&h, from: Self.away(1))
+        _ = answer(&h)
+        _ = h.tell(.disconnect(peer(1)))
+        #expect(state(h, other) == .draining)
+        #expect(report(h, 1)?.established == nil)
+        #expect(h.dials(h.wait(.seconds(6))) == [peer(1)])
+    }
+
     @Test("while a surplus link waits, a newcomer of the peer takes the probe over and the surplus one stays in use")
     func surplusAndNewcomer() {
         var h = surplus()
@@ -380,6 +394,28 @@ struct DuplicateTests {
         let foreign = call(&other, nonce: 9, isNative: false).0
         #expect(report(other, 1)?.established == native)
         #expect(other.mesh.link(foreign)?.identity == .anonymous)
+    }
+
+    @Test("a native newcomer takes the row of a foreign one, in the first place of the table too, and neither is closed")
+    func nativeAfterForeign() {
+        var h = Harness(own: peer(5))
+        let foreign = call(&h, nonce: 8, isNative: false).0
+        #expect(foreign.slot == 0 && h.mesh.link(foreign)?.identity == .claimed)
+        let native = call(&h, nonce: 9).0
+        #expect(report(h, 1)?.established == native)
+        #expect(state(h, foreign) == .established)
+        #expect(h.mesh.link(foreign)?.identity == .anonymous)
+    }
+
+    @Test("nothing is verified beside a dial of ours in the first place of the table")
+    func notBesideADial() {
+        var h = dialling(own: 0)
+        #expect(h.subject!.slot == 0)
+        let first = call(&h, nonce: 1).0
+        let rival = call(&h, nonce: 2).0
+        #expect(state(h, rival) == .held)
+        #expect(h.dials(h.tell(.received(first, frames: 1, partial: 0))) == [])
+        #expect(report(h, 1)?.dial == h.subject)
     }
 
     @Test("without room for both a foreign peer's further link is told so, and our own dial takes the place of its link")

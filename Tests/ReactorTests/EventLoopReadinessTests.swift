@@ -5,7 +5,7 @@ import Timers
 
 @testable import Reactor
 
-@Suite("Event loop: readiness")
+@Suite("Event loop: readiness", .ownThread)
 struct EventLoopReadinessTests {
     @Test("a descriptor with bytes is reported as readable, with its tag, until they are taken")
     func readable() throws {

@@ -80,7 +80,7 @@ final class Diary: Source {
 }
 
 /// Runs the loop until `condition` holds; false after `limit`. Waits in the kernel, a hundredth of a second at most.
-func run(_ loop: EventLoop, limit: Duration = .seconds(20), until condition: () -> Bool) -> Bool {
+func run(_ loop: EventLoop, limit: Duration = .seconds(120), until condition: () -> Bool) -> Bool {
     let guardian = Source()
     let timer = loop.makeTimer(source: guardian, tag: 0)
     defer { loop.destroy(timer) }

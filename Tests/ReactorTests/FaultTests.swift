@@ -9,7 +9,7 @@ import Timers
 
 @testable import Reactor
 
-@Suite("Fault table")
+@Suite("Fault table", .ownThread)
 struct FaultTableTests {
     private func readLine(_ file: UnsafeMutablePointer<FILE>) -> String? {
         var line: UnsafeMutablePointer<CChar>?
@@ -67,7 +67,7 @@ final class EchoSource: Source {
 }
 
 #if REACTOR_FAULTS
-    @Suite("Faults below the loop", .serialized)
+    @Suite("Faults below the loop", .serialized, .ownThread)
     struct FaultTests {
         private func frames(_ world: TestWorld, _ left: TestNode, _ right: TestNode, count: Int) -> Bool {
             let link = left.application.live[0]

@@ -6,7 +6,7 @@ import Timers
 
 @testable import Reactor
 
-@Suite("Listener")
+@Suite("Listener", .ownThread)
 struct ListenerTests {
     @Test("every errno of accept has a class, and only the documented ones rest or retry (trap 14)")
     func classes() {

@@ -57,7 +57,7 @@ private func number(_ body: RawSpan) -> UInt32 {
     UInt32(bigEndian: body.unsafeLoadUnaligned(as: UInt32.self))
 }
 
-@Suite("Stream")
+@Suite("Stream", .ownThread)
 struct StreamTests {
     @Test("numbered frames of all sizes arrive once, in order, over short writes")
     func order() {

@@ -71,13 +71,16 @@ enum OpenAPI {
 
     private static func answer(_ operation: Operation) -> String {
         switch operation {
-        case .index, .bans: "{type: array, items: {type: object}}"
+        case .index: "{type: array, items: {$ref: \"#/components/schemas/Route\"}}"
+        case .bans: "{type: array, items: {$ref: \"#/components/schemas/Ban\"}}"
         case .peers, .masternodes: "{type: array, items: {$ref: \"#/components/schemas/Peer\"}}"
         case .peer: "{$ref: \"#/components/schemas/Peer\"}"
         case .why: "{$ref: \"#/components/schemas/Why\"}"
         case .live, .ready: "{$ref: \"#/components/schemas/Health\"}"
         case .openapi, .dashboard, .dashboardStyle, .dashboardScript, .metrics, .events: "{type: string}"
-        case .status, .slots, .loop: "{type: object}"
+        case .status: "{$ref: \"#/components/schemas/Status\"}"
+        case .slots: "{$ref: \"#/components/schemas/Slots\"}"
+        case .loop: "{$ref: \"#/components/schemas/Loop\"}"
         case .connect, .disconnect, .redial, .ban, .unban, .trust, .untrust, .addMasternode, .removeMasternode, .drain, .reload, .logLevel:
             "{$ref: \"#/components/schemas/Done\"}"
         }
@@ -176,7 +179,18 @@ enum OpenAPI {
               required: [status, checks]
               properties:
                 status: {type: string, enum: [good, degraded, down]}
-                checks: {type: array, items: {type: object}}
+                checks:
+                  type: array
+                  items:
+                    type: object
+                    required: [name, status, value, threshold, message]
+                    properties:
+                      name: {type: string}
+                      status: {type: string, enum: [good, degraded, down]}
+                      value: {type: [number, boolean, "null"]}
+                      threshold: {type: [number, boolean]}
+                      message: {type: string}
+        \(OpenAPI.answers)
             Done:
               type: object
               required: [done]

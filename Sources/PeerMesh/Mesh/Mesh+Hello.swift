@@ -145,7 +145,7 @@ extension Mesh {
             guard index < links.count else { continue }
             let link = links[index]
             guard link.nonce == nonce, link.direction == .inbound, link.state == .established, link.rival < 0 else { continue }
-            guard link.row >= 0, link.row != Int32(row), link.stated == peers[row].endpoint else { continue }
+            guard link.row >= 0, link.stated == peers[row].endpoint else { continue }
             return index
         }
     }
@@ -203,7 +203,10 @@ extension Mesh {
         let link = links[slot]
         if let nonce = link.nonce {
             let row = provenRow(nonce, stated: link.stated)
-            if row >= 0 { return (.proven, row) }
+            if row >= 0 {
+                welcome(row)
+                return (.proven, row)
+            }
         }
         if let stated = link.stated, stated.address == link.remote.address, stated.isDialable, stated != ownEndpoint {
             let row = rowForHello(stated, at: now)
@@ -232,7 +235,7 @@ extension Mesh {
     /// The only registered masternode at `address`, if it has no link; else -1. O(book), for foreign hellos only.
     private func soleMasternode(at address: IPAddress) -> Int {
         var found = -1
-        for row in 0..<rowLimit where peers[row].isUsed && peers[row].desire.contains(.registry) {
+        for row in 0..<rowLimit where peers[row].desire.contains(.registry) {
             guard peers[row].endpoint.address == address, peers[row].endpoint != ownEndpoint else { continue }
             if found >= 0 { return -1 }
             found = row

@@ -147,7 +147,7 @@ extension Mesh {
     /// A continuous link of `stableAfter`, to its last byte, clears the peer's failures.
     private mutating func noteStability(_ slot: Int) {
         let row = Int(links[slot].row)
-        guard row >= 0, peers[row].failures > 0, peers[row].established == Int32(slot) else { return }
+        guard row >= 0, peers[row].failures > 0 else { return }
         if links[slot].lastByte - peers[row].linkedSince >= settings.stableAfter { peers[row].failures = 0 }
     }
 }

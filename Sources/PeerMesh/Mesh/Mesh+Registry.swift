@@ -25,7 +25,7 @@ extension Mesh {
             case .connecting, .securing, .greeting, .held, .established: close(slot, .shutdown, at: now)
             }
         }
-        for row in 0..<rowLimit where peers[row].isUsed { refresh(row, at: now) }
+        for row in 0..<rowLimit { refresh(row, at: now) }
     }
 
     /// No descriptor is open any more: the driver may stop after `shutdown`.
@@ -34,7 +34,7 @@ extension Mesh {
     mutating func setOwnEndpoint(_ endpoint: Endpoint?, at now: Instant) {
         guard endpoint != ownEndpoint else { return }
         ownEndpoint = endpoint
-        for row in 0..<rowLimit where peers[row].isUsed {
+        for row in 0..<rowLimit {
             peers[row].selfUntil = .zero
             refresh(row, at: now)
         }
@@ -112,7 +112,7 @@ extension Mesh {
     }
 
     private func isCounted(_ row: Int) -> Bool {
-        peers[row].isUsed && peers[row].desire.contains(.registry) && peers[row].endpoint != ownEndpoint
+        peers[row].desire.contains(.registry) && peers[row].endpoint != ownEndpoint
     }
 
     /// Masternodes that the registry names, without ourselves.
@@ -212,7 +212,7 @@ extension Mesh {
                 }
             }
         }
-        for row in 0..<rowLimit where peers[row].isUsed && subnet.contains(peers[row].endpoint.address) {
+        for row in 0..<rowLimit where subnet.contains(peers[row].endpoint.address) {
             refresh(row, at: now)
         }
     }

@@ -44,8 +44,8 @@ extension MeshSettings {
     /// Whether a mesh with these settings may run on with `new`.
     public func canBecome(_ new: MeshSettings) -> Bool {
         role == new.role && nonce == new.nonce && seed == new.seed && isNativeDialect == new.isNativeDialect
-            && maxPeers == new.maxPeers && reservedSlots == new.reservedSlots && linkCapacity == new.linkCapacity
-            && pendingLimit == new.pendingLimit && drainingLimit == new.drainingLimit && dialLimit == new.dialLimit
-            && bookCapacity == new.bookCapacity && banCapacity == new.banCapacity
+            && maxPeers == new.maxPeers && reservedSlots == new.reservedSlots && pendingLimit == new.pendingLimit
+            && drainingLimit == new.drainingLimit && dialLimit == new.dialLimit && bookCapacity == new.bookCapacity
+            && banCapacity == new.banCapacity
     }
 }

@@ -22,8 +22,10 @@ public struct Mesh: ~Copyable {
     /// Pongs that measured a round trip, and what the last one measured: the driver's histogram is fed from these. Of no
     /// consequence to any rule, and so no part of the state that is compared.
     public internal(set) var roundTripsMeasured: UInt64 = 0
+    /// The last of them.
     public internal(set) var lastRoundTrip = Nanoseconds.zero
     var peerLists: IndexLists
+    /// The policies in force.
     public internal(set) var settings: MeshSettings
     var linkLists: IndexLists
     var peers: Slab<Peer>

@@ -5,8 +5,10 @@ public import Timers
 
 /// Who wants a peer.
 public struct Desire: OptionSet, Hashable, Sendable, BitwiseCopyable {
+    /// The bits.
     public let rawValue: UInt8
 
+    /// From the bits.
     public init(rawValue: UInt8) {
         self.rawValue = rawValue
     }
@@ -23,13 +25,17 @@ public struct Desire: OptionSet, Hashable, Sendable, BitwiseCopyable {
 public enum Schedule: Hashable, Sendable, BitwiseCopyable {
     /// A live link or a dial exists, if and only if.
     case none
+    /// The clock decides: not dialled before this instant, for this reason.
     case wait(until: Instant, WaitReason)
     /// May dial; queued, masternodes ahead.
     case ready
+    /// Nothing, until what it is off for is over.
     case off(OffReason)
 }
 
+/// What a peer waits for by the clock.
 public enum WaitReason: UInt8, Hashable, Sendable, BitwiseCopyable {
+    /// The wait after a failure.
     case backoff
     /// The other side is the one to dial first.
     case theirTurn
@@ -43,15 +49,21 @@ public enum WaitReason: UInt8, Hashable, Sendable, BitwiseCopyable {
     case weakLink
 }
 
+/// Why nothing is scheduled for a peer.
 public enum OffReason: UInt8, Hashable, Sendable, BitwiseCopyable {
+    /// The node has not started.
     case notStarted
+    /// The node is stopping.
     case stopping
+    /// Nobody wants it.
     case notWanted
     /// Known, but there is no slot for so many; discovery may choose it.
     case notChosen
     /// The registry names more masternodes than the table holds.
     case tooMany
+    /// Its address is banned here.
     case banned
+    /// Its endpoint turned out to be this very node.
     case ourselves
     /// Left the book; its tombstone keeps it from coming back too soon.
     case forgotten

@@ -5,7 +5,10 @@ import CEpoll
 
 extension EventLoop {
     /// Registers a descriptor, which stays its owner's: it must be non-blocking, and open until `remove`. Connect or
-    /// listen first: an unconnected socket hangs up at once (trap 10).
+    /// listen first: an unconnected socket hangs up at once (trap 10). O(1).
+    ///
+    /// Throws if the loop's table is full (`slotTable`), or what the kernel says: EPERM of a regular file, EEXIST of a descriptor that is
+    /// there already, EBADF.
     public func add(
         _ descriptor: CInt, interest: Interest, source: Source, tag: UInt32
     ) throws(SystemError) -> SlotID {

@@ -14,6 +14,7 @@ public import Timers
 public final class EventLoop {
     /// Other threads' way in. May be kept and used after the loop is gone.
     public let mailbox: Mailbox
+    /// As given.
     public let configuration: Configuration
 
     let epoll: CInt
@@ -24,7 +25,8 @@ public final class EventLoop {
     let events: UnsafeMutablePointer<cepoll_event>
     private let storage: UnsafeMutablePointer<LoopState>
 
-    /// Makes a loop with its epoll and its eventfd. Nothing else of the process is touched.
+    /// Makes a loop with its epoll and its eventfd. Nothing else of the process is touched. Throws if there are no descriptors left
+    /// (EMFILE, ENFILE) or no memory. Any thread.
     public init(_ configuration: Configuration = Configuration()) throws(SystemError) {
         precondition(configuration.eventsPerIteration > 0 && configuration.jobsPerIteration > 0)
         precondition(configuration.timersPerIteration > 0 && configuration.timePerIteration > .zero)

@@ -4,8 +4,10 @@ import CEpoll
 
 /// What a source wants to be told of a descriptor.
 public struct Interest: OptionSet, Hashable, Sendable, BitwiseCopyable {
+    /// The bits.
     public let rawValue: UInt8
 
+    /// From the bits.
     @inlinable
     public init(rawValue: UInt8) {
         self.rawValue = rawValue
@@ -38,8 +40,10 @@ public struct Interest: OptionSet, Hashable, Sendable, BitwiseCopyable {
 
 /// What the kernel said of a descriptor.
 public struct Readiness: OptionSet, Hashable, Sendable, BitwiseCopyable {
+    /// The bits.
     public let rawValue: UInt8
 
+    /// From the bits.
     @inlinable
     public init(rawValue: UInt8) {
         self.rawValue = rawValue

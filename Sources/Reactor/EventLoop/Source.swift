@@ -19,6 +19,7 @@ open class Source {
     // last: a count of the loop's own costs a tenth of an atomic retain and release for each connection.
     @exclusivity(unchecked) private var registrations = 0
 
+    /// A source that nobody calls yet: it is given to a loop with a descriptor, a timer, a handle or a listener.
     public init() {}
 
     /// One more descriptor or timer. The reference is good until the matching `unregistered`.

@@ -8,6 +8,7 @@ public import Timers
 
 /// What went over one link since it was opened.
 public struct LinkTraffic: Hashable, Sendable, BitwiseCopyable {
+    /// Bytes read.
     public var bytesIn: UInt64 = 0
     /// Bytes that the kernel took.
     public var bytesOut: UInt64 = 0
@@ -18,6 +19,7 @@ public struct LinkTraffic: Hashable, Sendable, BitwiseCopyable {
     /// When the kernel last took bytes; zero if it never did.
     public var lastSent = Instant.zero
 
+    /// Nothing yet.
     public init() {}
 }
 
@@ -39,7 +41,9 @@ public final class NodeSnapshot {
 
     /// Points of provable abuse.
     public struct Score: Hashable, Sendable, BitwiseCopyable {
+        /// Who has them.
         public var address: IPAddress
+        /// How many there are now; at `MeshSettings.banScore` the address is banned.
         public var points: UInt32
     }
 
@@ -96,6 +100,8 @@ public final class NodeSnapshot {
     public internal(set) var loop = LoopCounters()
     /// Where the node can be dialled, if it knows.
     public internal(set) var ownEndpoint: Endpoint?
+    /// What others lately said that it looks like from where they are.
+    public internal(set) var sightings: [Sighting] = []
     /// Where the node listens.
     public internal(set) var listeners: [Endpoint] = []
     /// Bytes that the buffers of all links hold.
@@ -119,7 +125,7 @@ public final class SnapshotRequest: @unchecked Sendable {
     public var scope = NodeSnapshot.Scope.everything
     private let descriptor: CInt
 
-    /// Takes one descriptor, to be woken by.
+    /// Takes one descriptor, to be woken by. Throws if there is none left.
     public init() throws(SystemError) {
         descriptor = try SystemError.check(cepoll_eventfd(), .eventfd)
     }
@@ -165,6 +171,8 @@ extension PeerNode {
         snapshot.peers.removeAll(keepingCapacity: true)
         snapshot.links.removeAll(keepingCapacity: true)
         snapshot.bans.removeAll(keepingCapacity: true)
+        snapshot.sightings.removeAll(keepingCapacity: true)
+        sightings.forEach { snapshot.sightings.append($0) }
         snapshot.listeners.removeAll(keepingCapacity: true)
         for listener in listeners { snapshot.listeners.append(listener.endpoint) }
         mesh.forEachPeer(at: now) { snapshot.peers.append($0) }

@@ -138,9 +138,12 @@ extension PeerNode {
         link.traffic.framesIn &+= 1
         switch meaning {
         case .hello(let hello):
+            noteSighting(link)
             link.hasGreeted = true
             report(.hello(id, hello))
-        case .greet: greet(id)
+        case .greet:
+            noteSighting(link)
+            greet(id)
         case .ping(let nonce): report(.ping(id, nonce: nonce))
         case .pong(let nonce):
             let measured = mesh.roundTripsMeasured
@@ -152,9 +155,14 @@ extension PeerNode {
                 guard link.phase == .up, handler.learnt(told[index], from: link.remote.address) else { continue }
                 report(.learnt(id, told[index]))
             }
-        case .housekeeping: break
+        case .housekeeping: noteSighting(link)
         case .application: assertionFailure("application frames go to the handler")
         }
+    }
+
+    private func noteSighting(_ link: NodeLink) {
+        guard let seenAs = told.seenAs, !seenAs.isUnspecified else { return }
+        sightings.note(Sighting(seenAs: seenAs, by: link.remote.address))
     }
 
     /// An application frame on a link that is not up. After the hello it is no offence: a foreign peer knows no verdict.

@@ -53,6 +53,7 @@ public final class PeerNode: Source {
     @safe @exclusivity(unchecked) var ticket: UInt32 = 0
 
     @safe @exclusivity(unchecked) var ownEndpoint: Endpoint?
+    @safe @exclusivity(unchecked) var sightings = SightingTable()
     @safe @exclusivity(unchecked) var timer: TimerID?
     @safe @exclusivity(unchecked) var armedFor: Instant?
     @safe @exclusivity(unchecked) var isPerforming = false
@@ -65,7 +66,8 @@ public final class PeerNode: Source {
     /// Whether the node is over: after `shutdown` its last link was closed.
     @safe @exclusivity(unchecked) public internal(set) var isStopped = false
 
-    /// Makes a node that does nothing yet: add listeners, tell it of peers, then `start`.
+    /// Makes a node that does nothing yet: add listeners, tell it of peers, then `start`. Throws if there is no descriptor for its ring
+    /// of records; settings that contradict each other trap. O(capacity of its tables).
     public init(loop: EventLoop, wire: any Wire, settings: NodeSettings, handler: PeerHandler) throws(SystemError) {
         let limits = StreamLimits(
             highWater: settings.highWater, lowWater: settings.lowWater, hardLimit: settings.queueLimit,
@@ -101,6 +103,7 @@ public final class PeerNode: Source {
     }
 
     /// Listens on `endpoint`; port 0 lets the kernel pick one. Returns where it really listens. Several are allowed.
+    /// Throws what the kernel says of the address: EADDRINUSE, EADDRNOTAVAIL, EACCES; or EMFILE.
     @discardableResult
     public func listen(on endpoint: Endpoint) throws(SystemError) -> Endpoint {
         let settings = listenerSettings
@@ -108,7 +111,8 @@ public final class PeerNode: Source {
     }
 
     /// Listens by a socket that was opened and bound elsewhere, by a service manager, say, and that listens already. It is given
-    /// the node's own socket options. Returns where it listens.
+    /// the node's own socket options. Returns where it listens. Throws if it is
+    /// no listening TCP socket.
     @discardableResult
     public func listen(taking socket: consuming Socket) throws(SystemError) -> Endpoint {
         let settings = listenerSettings

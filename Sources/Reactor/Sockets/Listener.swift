@@ -16,13 +16,16 @@ public final class Listener: Source {
         public var burst = 16
         /// The first rest when a table is full; doubled each time up to `longestRest`, until an accept succeeds.
         public var rest: Nanoseconds = .milliseconds(50)
+        /// The longest such rest.
         public var longestRest: Nanoseconds = .seconds(1)
         /// The same for errors that should not be.
         public var fatalRest: Nanoseconds = .seconds(1)
+        /// The longest such rest.
         public var longestFatalRest: Nanoseconds = .seconds(60)
         /// Options of the listening socket, inherited by the accepted ones.
         public var options = SocketOptions()
 
+        /// The defaults.
         public init() {}
     }
 
@@ -95,7 +98,8 @@ public final class Listener: Source {
     }
 
     /// Listens on `endpoint` (port 0: the kernel picks one) and hands connections to `owner`, which the loop keeps alive
-    /// until `close`. `tag` tells the owner's listeners apart.
+    /// until `close`. `tag` tells the owner's listeners apart. Throws what the kernel says of the address (EADDRINUSE, EADDRNOTAVAIL,
+    /// EACCES), or that there is no descriptor or no place in the loop's tables left.
     public convenience init(
         loop: EventLoop, on endpoint: Endpoint, owner: Source, tag: UInt32 = 0, settings: Settings = Settings()
     ) throws(SystemError) {
@@ -104,7 +108,7 @@ public final class Listener: Source {
     }
 
     /// The same on a socket that listens already, opened by a service manager, say. Its backlog stays what it is; `settings`'
-    /// options are the caller's to apply.
+    /// options are the caller's to apply. Throws likewise.
     public convenience init(
         loop: EventLoop, taking socket: consuming Socket, owner: Source, tag: UInt32 = 0, settings: Settings = Settings()
     ) throws(SystemError) {
