@@ -100,6 +100,14 @@ struct BookRuleTests {
         #expect(pairs.contains { ![1, 5].contains($0[1] - $0[0]) })
     }
 
+    @Test("what turned out to be ourselves is not chosen", arguments: 1...6 as ClosedRange<UInt64>)
+    func ourselvesAreNotChosen(seed: UInt64) {
+        var h = Harness(started: false) { ($0.maxPeers, $0.reservedSlots, $0.seed) = (1, 0, seed) }
+        for index in [7, 8] { _ = h.tell(.recalled(peer(index), .known)) }
+        _ = h.tell(.ownEndpoint(peer(7)))
+        #expect(h.dials(h.tell(.start)) == [peer(8)])
+    }
+
     @Test("a failed choice is chosen again at the end of its wait, to the millisecond, when the discovery looks")
     func waitsOver() {
         for early in [0, 1] as [UInt64] {

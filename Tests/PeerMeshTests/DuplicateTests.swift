@@ -234,6 +234,26 @@ struct DuplicateTests {
         #expect(state(h, h.subject!) == .established)
     }
 
+    @Test("a held newcomer in the table's first place is answered when a third link of its peer takes the incumbent's place")
+    func heldInFirstPlace() {
+        var h = Harness(own: peer(5))
+        let held = h.accept(from: Self.away(1))!
+        #expect(held.slot == 0)
+        _ = h.tell(.connect(peer(1)))
+        h.subject = report(h, 1)!.dial
+        _ = h.tell(.connected(h.subject!))
+        _ = answer(&h)
+        _ = h.tell(.ended(h.subject!, .remoteClosed))
+        let first = call(&h, from: Self.away(2)).0
+        #expect(h.mesh.link(first)?.identity == .proven)
+        _ = h.tell(.hello(held, Hello(isNative: true, endpoint: peer(1), nonce: 1)))
+        #expect(state(h, held) == .held)
+        // From the peer's own address its process speaks louder.
+        let (third, actions) = call(&h)
+        #expect(actions.contains(.answer(held, .duplicate, isNative: true)))
+        #expect(state(h, third) == .established && state(h, held) == .draining && state(h, first) == .draining)
+    }
+
     // Rule 6.
 
     /// Our dial is in flight; the peer's process calls twice: from its own address, and from another one, which is nobody's.

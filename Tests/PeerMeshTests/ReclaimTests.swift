@@ -129,14 +129,16 @@ struct ReclaimTests {
         #expect(h.mesh.link(other)?.identity == .anonymous)
     }
 
-    @Test("of a peer with a link of its own no nobody's link takes the row")
-    func mergesOnlyIntoAnEmptyRow() {
+    @Test("of a peer with a link of its own, in the table's first place or not, no nobody's link takes the row", arguments: [true, false])
+    func mergesOnlyIntoAnEmptyRow(isFirst: Bool) {
         var h = Harness(own: peer(0)) { $0.pingInterval = .seconds(600) }
+        let home = Endpoint(peer(1).address, port: 40_001)
+        let early = isFirst ? h.accept(from: home) : nil
         _ = h.tell(.connect(peer(1)))
         let dial = report(h, 1)!.dial!
         _ = h.tell(.connected(dial))
-        let claimed = h.accept(from: Endpoint(peer(1).address, port: 40_001))!
-        #expect(claimed.slot > 0)
+        let claimed = early ?? h.accept(from: home)!
+        #expect((claimed.slot == 0) == isFirst)
         _ = h.tell(.hello(claimed, Hello(isNative: true, endpoint: peer(1), nonce: 7)))
         let nobodys = call(&h, states: nil)
         _ = h.tell(.hello(dial, Hello(isNative: true, endpoint: peer(1), nonce: 7, verdict: .duplicate)))

@@ -134,6 +134,17 @@ struct StateRuleTests {
         }
     }
 
+    @Test("a row that was freed behind all others is still one that was used")
+    func lastRowFreed() {
+        var h = Harness()
+        for index in [1, 2] { _ = h.tell(.connect(peer(index))) }
+        _ = h.tell(.disconnect(peer(2)))
+        var bytes: [UInt8] = []
+        h.mesh.encode(into: &bytes)
+        let limit = Mesh(h.mesh.settings, decoding: bytes, now: h.now)?.rowLimit
+        #expect(limit == 2)
+    }
+
     @Test("bytes behind the end, or a missing one, are no state")
     func length() {
         var h = everything()

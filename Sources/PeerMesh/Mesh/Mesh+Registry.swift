@@ -93,7 +93,7 @@ extension Mesh {
         #endif
         let registered = registeredCount
         var excess = registered - limit
-        for row in 0..<rowLimit where peers[row].isUsed && peers[row].isBeyondTable {
+        for row in 0..<rowLimit where peers[row].isBeyondTable {
             peers[row].isBeyondTable = false
             if excess <= 0 { refresh(row, at: now) }
         }
