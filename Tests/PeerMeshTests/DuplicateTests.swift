@@ -280,6 +280,22 @@ struct DuplicateTests {
         #expect(report(h, 1)?.established == h.subject)
     }
 
+    @Test("a surplus link in the table's first place is put to the incumbent like any other")
+    func surplusInFirstPlace() {
+        var h = Harness(own: peer(0))
+        let other = h.accept(from: Self.away(1))!
+        #expect(other.slot == 0)
+        _ = h.tell(.connect(peer(1)))
+        h.subject = report(h, 1)!.dial
+        _ = h.tell(.connected(h.subject!))
+        _ = call(&h)
+        _ = h.tell(.hello(other, Hello(isNative: true, endpoint: peer(1), nonce: 1)))
+        #expect(h.mesh.link(other)?.identity == .anonymous)
+        _ = answer(&h)
+        #expect(h.mesh.hasSurplusUnderProbe == true)
+        #expect(h.tell(.received(h.subject!, frames: 1, partial: 0)).contains(.drain(other, .duplicate)))
+    }
+
     @Test("if the incumbent is silent the surplus link takes its place")
     func surplusStays() {
         var h = surplus()

@@ -234,4 +234,38 @@ struct LinkRuleTests {
         _ = h.tell(.hello(dial, Hello(isNative: true, endpoint: peer(1), nonce: 1, verdict: .accepted)))
         #expect(report(h, 1)?.established == dial)
     }
+
+    @Test("a second start changes nothing")
+    func startsOnce() {
+        var h = Harness(own: peer(5)) { ($0.role, $0.jitterPercent) = (.masternode, 20) }
+        _ = h.tell(.registered(peer(1)))
+        _ = h.wait(.seconds(10))
+        let before = h.mesh.stableHash()
+        #expect(h.tell(.start) == [])
+        #expect(h.mesh.stableHash() == before)
+    }
+
+    @Test("a link of the first row has its peer's role")
+    func roleOfFirstRow() {
+        var h = Harness()
+        _ = h.tell(.registered(peer(1)))
+        let link = h.inbound(peer: peer(1), nonce: 1).0!
+        #expect(h.mesh.row(of: peer(1)) == 0)
+        #expect(h.mesh.link(link)?.info.role == .masternode)
+    }
+
+    @Test("a newcomer in the table's first place, held for an evicted peer's link, is told that the table is full")
+    func heldOfTheEvicted() {
+        var h = Harness { ($0.maxPeers, $0.reservedSlots) = (1, 0) }
+        let early = h.accept(from: Endpoint(peer(1).address, port: 40_000))!
+        #expect(early.slot == 0)
+        let incumbent = h.inbound(peer: peer(1), nonce: 1).0!
+        _ = h.tell(.hello(early, Hello(isNative: true, endpoint: peer(1), nonce: 1)))
+        _ = h.tell(.registered(peer(9)))
+        let link = h.accept(from: peer(9))!
+        let actions = h.tell(.hello(link, Hello(isNative: true, endpoint: peer(9), nonce: 9)))
+        #expect(actions.contains(.answer(early, .full, isNative: true)))
+        #expect(actions.contains(.drain(incumbent, .evicted)))
+        #expect(actions.contains(.answer(link, .accepted, isNative: true)))
+    }
 }
