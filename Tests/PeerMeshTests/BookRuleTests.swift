@@ -222,6 +222,15 @@ struct BookRuleTests {
         #expect(report(h, 1)?.established == second)
     }
 
+    @Test("a chosen peer stays in a full book")
+    func chosenStays() {
+        var h = Harness(started: false) { $0.bookCapacity = 1 }
+        _ = h.tell(.recalled(peer(1), .linked))
+        _ = h.tell(.connect(peer(2)))
+        #expect(report(h, 2) == nil)
+        #expect(report(h, 1)?.desire == .learnt)
+    }
+
     @Test("the one peer of a book of one makes room, if nothing speaks for it")
     func bookOfOne() {
         var h = Harness(started: false) { $0.bookCapacity = 1 }

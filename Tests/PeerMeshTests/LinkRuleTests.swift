@@ -268,4 +268,14 @@ struct LinkRuleTests {
         #expect(actions.contains(.drain(incumbent, .evicted)))
         #expect(actions.contains(.answer(link, .accepted, isNative: true)))
     }
+
+    @Test("each abuser has points of its own")
+    func twoAbusers() {
+        var h = Harness()
+        let abusers = [7, 8].map { Endpoint(IPAddress(v4: 198, 51, 100, $0), port: 5) }
+        for _ in 0..<4 { for abuser in abusers { _ = h.tell(.ended(h.accept(from: abuser)!, .protocolViolation)) } }
+        #expect(h.mesh.census().bans == 0)
+        for abuser in abusers { _ = h.tell(.ended(h.accept(from: abuser)!, .protocolViolation)) }
+        #expect(h.mesh.census().bans == 2)
+    }
 }

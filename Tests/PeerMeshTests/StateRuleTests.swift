@@ -39,6 +39,7 @@ struct StateRuleTests {
         for index in [67, 68] { _ = h.tell(.connect(peer(index))) }
         _ = h.tell(.registered(peer(69)))
         _ = h.tell(.registered(peer(40)))
+        _ = h.tell(.registered(peer(50)))
         _ = h.tell(.disconnect(peer(66)))
         _ = h.accept(from: peer(71))
         return h

@@ -247,7 +247,7 @@ extension Mesh {
             dismissHeld(of: incumbent, at: now)
             links[incumbent].row = -1
             links[incumbent].identity = .anonymous
-            if peers[row].established == Int32(incumbent) { peers[row].established = -1 }
+            peers[row].established = -1
             relist(incumbent)
         } else {
             turnAwayHeld(of: incumbent, at: now)
