@@ -326,6 +326,19 @@ struct DuplicateTests {
         #expect(report(h, 1)?.established == h.subject)
     }
 
+    @Test("a rival of a link that is proven is no reason to dial: who it is, is known")
+    func provenNeedsNoVerifying() {
+        var h = dialling()
+        _ = answer(&h, nonce: 1)
+        _ = h.tell(.ended(h.subject!, .remoteClosed))
+        let (link, _) = call(&h, nonce: 1)
+        #expect(h.mesh.link(link)?.identity == .proven)
+        let (rival, _) = call(&h, nonce: 2)
+        #expect(state(h, rival) == .held)
+        #expect(h.dials(h.tell(.received(link, frames: 1, partial: 0))) == [])
+        #expect(state(h, rival) == .draining)
+    }
+
     // Rule 6.
 
     /// Our dial is in flight; the peer's process calls twice: from its own address, and from another one, which is nobody's.
