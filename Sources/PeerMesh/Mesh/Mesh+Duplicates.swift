@@ -51,7 +51,7 @@ extension Mesh {
             if has(.mutualKill) { return link.direction == .inbound }
         #endif
         let weAreLower: Bool
-        if let own = ownEndpoint, let theirs = link.stated, own != theirs {
+        if let own = ownEndpoint, let theirs = stated(byLink: newcomer), own != theirs {
             weAreLower = own < theirs
         } else if let nonce = link.nonce {
             weAreLower = settings.nonce < nonce
@@ -110,8 +110,8 @@ extension Mesh {
             move(newcomer, to: .held, reason: nil, at: now)
         }
         // A probe under way is not prolonged: a stream of newcomers must not keep a dead incumbent.
-        if links[incumbent].probeUntil == .never { links[incumbent].probeUntil = now + settings.probeTimeout }
-        if !links[incumbent].keepalive.isOutstanding { ping(incumbent, at: now) }
+        if !links[incumbent][.isProbed] { beginProbe(ofLink: incumbent, until: now + settings.probeTimeout) }
+        if !links[incumbent].isPinged { ping(incumbent, at: now) }
         armLink(incumbent)
     }
 
@@ -119,7 +119,7 @@ extension Mesh {
     mutating func endProbe(of incumbent: Int) {
         let newcomer = Int(links[incumbent].rival)
         links[incumbent].rival = -1
-        links[incumbent].probeUntil = .never
+        links[incumbent][.isProbed] = false
         if newcomer >= 0 { links[newcomer].rival = -1 }
     }
 
@@ -136,7 +136,7 @@ extension Mesh {
 
     /// The incumbent's slot goes to another peer: the newcomer that waits for its end must not take it instead.
     mutating func turnAwayHeld(of incumbent: Int, at now: Instant) {
-        guard links[incumbent].probeUntil != .never else { return }
+        guard links[incumbent][.isProbed] else { return }
         let held = Int(links[incumbent].rival)
         endProbe(of: incumbent)
         if held >= 0, links[held].state == .held { refuse(held, .full, .full, at: now) }
@@ -169,11 +169,11 @@ extension Mesh {
         let rival = Int(ended.rival)
         assert(links[rival].rival == Int32(slot), "rivals name each other")
         links[rival].rival = -1
-        if ended.probeUntil != .never {
-            links[slot].probeUntil = .never
+        if ended[.isProbed] {
+            links[slot][.isProbed] = false
             succeed(rival, inRow: Int(ended.row), at: now)
         } else {
-            links[rival].probeUntil = .never
+            links[rival][.isProbed] = false
             armLink(rival)
         }
     }

@@ -8,7 +8,7 @@ extension Mesh {
     mutating func greeted(_ slot: Int, _ hello: Hello, at now: Instant) {
         guard links[slot].state == .greeting else { return }
         links[slot].isNative = hello.isNative && settings.isNativeDialect
-        links[slot].stated = hello.endpoint
+        setStated(byLink: slot, hello.endpoint)
         if hello.nonce == settings.nonce {
             metOurselves(slot, at: now)
             return
@@ -143,7 +143,7 @@ extension Mesh {
             guard index < links.count else { continue }
             let link = links[index]
             guard link.nonce == nonce, link.direction == .inbound, link.state == .established, link.rival < 0 else { continue }
-            guard link.row >= 0, link.stated == peers[row].endpoint else { continue }
+            guard link.row >= 0, stated(byLink: index) == peers[row].endpoint else { continue }
             return index
         }
     }
@@ -200,13 +200,13 @@ extension Mesh {
     private mutating func identify(_ slot: Int, at now: Instant) -> (LinkIdentity, Int) {
         let link = links[slot]
         if let nonce = link.nonce {
-            let row = provenRow(nonce, stated: link.stated)
+            let row = provenRow(nonce, stated: stated(byLink: slot))
             if row >= 0 {
                 welcome(row)
                 return (.proven, row)
             }
         }
-        if let stated = link.stated, stated.address == link.remote.address, stated.isDialable, stated != ownEndpoint {
+        if let stated = stated(byLink: slot), stated.address == link.remote.address, stated.isDialable, stated != ownEndpoint {
             let row = rowForHello(stated, at: now)
             if row >= 0 { return (.claimed, row) }
         }
