@@ -283,25 +283,6 @@ struct DuplicateTests {
         #expect((h.mesh.link(h.subject!)?.state == .connecting) == (theirs > Harness.nonce))
     }
 
-    @Test("the diary tells that a peer is greeted while its held link takes the place of the one that ended")
-    func heldInTheDiary() {
-        let now = Instant(nanoseconds: 1_000_000_000_000)
-        var mesh = Mesh(MeshSettings(nonce: 0x5eed, seed: 1), now: now)
-        mesh.handle(.start, at: now)
-        var links: [LinkID] = []
-        for ticket in 0..<2 as Range<UInt32> { mesh.handle(.accepted(ticket: ticket, from: Endpoint(peer(1).address, port: 40_000)), at: now) }
-        while let action = mesh.nextAction() { if case .adopt(_, let link) = action { links.append(link) } }
-        // The second says hello first: the held one has the first place.
-        for link in links.reversed() { mesh.handle(.hello(link, Hello(isNative: true, endpoint: peer(1), nonce: 7)), at: now) }
-        while mesh.nextAction() != nil {}
-        while mesh.nextTransition() != nil {}
-        mesh.handle(.ended(links[1], .remoteClosed), at: now)
-        while mesh.nextAction() != nil {}
-        var views: [PeerView] = []
-        while let transition = mesh.nextTransition() { if case .peer(_, let to) = transition.subject { views.append(to) } }
-        #expect(views == [.greeting, .established])
-    }
-
     @Test("a foreign hello's nonce names no process")
     func foreignNonce() {
         var h = dialling()
@@ -324,6 +305,19 @@ struct DuplicateTests {
         _ = answer(&h, nonce: 2)
         #expect(state(h, old) == .draining)
         #expect(report(h, 1)?.established == h.subject)
+    }
+
+    @Test("a rival of a link that is proven is no reason to dial: who it is, is known")
+    func provenNeedsNoVerifying() {
+        var h = dialling()
+        _ = answer(&h, nonce: 1)
+        _ = h.tell(.ended(h.subject!, .remoteClosed))
+        let (link, _) = call(&h, nonce: 1)
+        #expect(h.mesh.link(link)?.identity == .proven)
+        let (rival, _) = call(&h, nonce: 2)
+        #expect(state(h, rival) == .held)
+        #expect(h.dials(h.tell(.received(link, frames: 1, partial: 0))) == [])
+        #expect(state(h, rival) == .draining)
     }
 
     // Rule 6.
