@@ -65,14 +65,21 @@ if !coreOnly {
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ]
     products += [
         .library(name: "BitcoinWire", targets: ["BitcoinWire"]),
+        .library(name: "ReactorService", targets: ["ReactorService"]),
         .executable(name: "reactor-node", targets: ["reactor-node"]),
     ]
     targets += [
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(name: "BitcoinWire", dependencies: ["Reactor", "PeerMesh", "Timers", "COpenSSL"], swiftSettings: strict),
+        .target(
+            name: "ReactorService",
+            dependencies: ["Reactor", "PeerMesh", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")],
+            swiftSettings: strict
+        ),
         .target(
             name: "Daemon",
             dependencies: [
@@ -86,9 +93,8 @@ if !coreOnly {
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Metrics", package: "swift-metrics"),
             ],
-            resources: [
-                .embedInCode("Dashboard/dashboard.html"), .embedInCode("Dashboard/dashboard.css"), .embedInCode("Dashboard/dashboard.js"),
-            ],
+            resources: ["dashboard.html", "dashboard.css", "dashboard.js", "table.js", "mesh.js", "charts.js", "why.js", "live.js"]
+                .map { .embedInCode("Dashboard/\($0)") },
             swiftSettings: strict
         ),
         .executableTarget(
@@ -98,6 +104,15 @@ if !coreOnly {
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
+        ),
+        .testTarget(
+            name: "ReactorServiceTests",
+            dependencies: [
+                "ReactorService", "Reactor", "PeerMesh",
+                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: testing
         ),
         .testTarget(
             name: "BitcoinWireTests", dependencies: ["BitcoinWire", "Reactor", "PeerMesh", "Timers"], swiftSettings: testing

@@ -37,6 +37,11 @@ let package = Package(
         // Two of the compared servers: our loop alone, and a whole node.
         .executableTarget(name: "serve-loop", dependencies: library, swiftSettings: strict),
         .executableTarget(name: "serve-mesh", dependencies: library + ["BenchmarkWire"], swiftSettings: strict),
+        // The same two in tasks.
+        .executableTarget(
+            name: "serve-tasks", dependencies: library + ["BenchmarkWire"],
+            swiftSettings: strict + [.enableUpcomingFeature("NonisolatedNonsendingByDefault")]
+        ),
         // A node that dials: cycles of links, and storms of them.
         .executableTarget(name: "dialler", dependencies: library + ["BenchmarkWire"], swiftSettings: strict),
         // The timer wheel, and the node's tables, without sockets.

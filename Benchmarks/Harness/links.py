@@ -118,13 +118,15 @@ def links(options):
             for _ in range(count):
                 for name, (port, pid, steps, cycles) in worlds.items():
                     runs[name].append(calm(lambda: cycle(port, pid, steps, cycles)))
+            # The largest size longest: what a node uses in user mode then is a few ticks of the kernel's accounting.
+            span = options.size(3.0, 100.0 if size == sizes[-1] else 20.0)
+            quiet = quiet_cores({name: pid for name, (_, pid, _, _) in worlds.items()}, span)
             for name, (port, pid, steps, cycles) in worlds.items():
                 row = {
                     "idle": size, "cpu_us": spread([run["cpu"] / run["cycles"] * 1e6 for run in runs[name]]),
                     "foreign": spread([run["foreign"] for run in runs[name]]), "resident_bytes": measure.resident_bytes(pid),
                 }
-                row["quiet_cores"] = quiet_cores(pid, options.size(3.0, 30.0))
-                data["subjects"][name].append(row)
+                data["subjects"][name].append(row | quiet[name])
         options.log(f"  {size} idle peers")
     for rows in data["subjects"].values():
         for row in rows[1:]:
@@ -161,10 +163,17 @@ def cycle(port, pid, steps, cycles):
     return result
 
 
-def quiet_cores(pid, span):
-    before = measure.cpu_seconds(pid)
+def quiet_cores(pids, span):
+    """What each server uses while its peers are silent but for pings: all cores' worth, and of that in user mode."""
+    before = {name: (measure.cpu_seconds(pid), measure.user_seconds(pid)) for name, pid in pids.items()}
     time.sleep(span)
-    return (measure.cpu_seconds(pid) - before) / span
+    return {
+        name: {
+            "quiet_cores": (measure.cpu_seconds(pid) - before[name][0]) / span,
+            "quiet_user_cores": (measure.user_seconds(pid) - before[name][1]) / span,
+        }
+        for name, pid in pids.items()
+    }
 
 
 def links_calls(name, options):

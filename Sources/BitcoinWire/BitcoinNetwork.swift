@@ -5,8 +5,11 @@
 public struct BitcoinNetwork: Hashable, Sendable {
     /// The projects whose hellos differ.
     public enum Family: UInt8, Hashable, Sendable {
+        /// Bitcoin.
         case bitcoin
+        /// Litecoin.
         case litecoin
+        /// Dash.
         case dash
     }
 

@@ -74,7 +74,7 @@ public final class BitcoinWire: Wire, Sendable {
         var body = ByteReader(bytes, Self.headerSize..<end)
         let result =
             state.flags & Flag.greeted == 0
-            ? greeting(type, bytes, &body, state: &state, reply: reply)
+            ? greeting(type, bytes, &body, state: &state, peers: peers, reply: reply)
             : message(type, bytes, &body, peers: peers)
         switch result {
         case .success(let meaning): return .frame(length: end, meaning)
@@ -133,11 +133,11 @@ public final class BitcoinWire: Wire, Sendable {
     /// version, then verack; in between what both may have to say of themselves. Anything else there is not ours to judge
     /// and not ours to answer: Bitcoin Core ignores a ping before verack, too.
     private func greeting(
-        _ type: MessageType, _ bytes: RawSpan, _ body: inout ByteReader, state: inout WireState, reply: FrameBuffer
+        _ type: MessageType, _ bytes: RawSpan, _ body: inout ByteReader, state: inout WireState, peers: PeerList, reply: FrameBuffer
     ) -> Result<Meaning, WireError> {
         switch type {
         case BitcoinMessage.version where state.flags & Flag.version == 0:
-            switch version(&body) {
+            switch version(bytes, &body, peers) {
             case .failure(let error): return .failure(error)
             case .success(let hello):
                 state.flags |= Flag.version

@@ -36,11 +36,14 @@ public struct LinkInfo: Hashable, Sendable, BitwiseCopyable {
     public var peer: Endpoint?
     /// The address and port that the packets come from.
     public var remote: Endpoint
+    /// Who opened it.
     public var direction: Direction
+    /// What the peer is, by our registry.
     public var role: Role
     /// The peer speaks our dialect's extension.
     public var isNative: Bool
 
+    /// What is known of one link's other end.
     public init(peer: Endpoint?, remote: Endpoint, direction: Direction, role: Role, isNative: Bool) {
         self.peer = peer
         self.remote = remote

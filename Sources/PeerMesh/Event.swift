@@ -25,7 +25,9 @@ public enum Event: Hashable, Sendable, BitwiseCopyable {
 
     /// The peer's hello is complete (in a dialect with several hello messages: the last of them).
     case hello(LinkID, Hello)
+    /// The peer asks whether we live; answered with `nonce` at once.
     case ping(LinkID, nonce: UInt64)
+    /// The peer's answer to the ping with this nonce.
     case pong(LinkID, nonce: UInt64)
     /// The peer asks for peers.
     case asked(LinkID)
@@ -48,9 +50,11 @@ public enum Event: Hashable, Sendable, BitwiseCopyable {
     case redial(Endpoint)
     /// Ban an address or a range; `until` may be `.never`. Closes what it covers.
     case ban(Subnet, until: Instant, by: BanSource)
+    /// Takes back the ban of exactly this range.
     case unban(Subnet)
     /// Trust an address or a range: automatic bans do not hold there.
     case trust(Subnet)
+    /// Takes back the trust in exactly this range.
     case untrust(Subnet)
     /// A peer that this node knew in an earlier life. Before `start`, those that were linked then are dialled first.
     case recalled(Endpoint, Recollection)
@@ -74,10 +78,12 @@ public enum Recollection: Hashable, Sendable, BitwiseCopyable {
 
 /// A range of addresses: one address and how many of its leading bits count.
 public struct Subnet: Hashable, Sendable, BitwiseCopyable {
+    /// An address of the range; only its first `prefix` bits count.
     public let address: IPAddress
     /// 0 ... 32 for IPv4, 0 ... 128 for IPv6.
     public let prefix: UInt8
 
+    /// The range of all addresses that share the first `prefix` bits; a longer prefix than the family has is its longest.
     public init(_ address: IPAddress, prefix: UInt8) {
         self.address = address
         self.prefix = min(prefix, address.family == .v4 ? 32 : 128)
@@ -88,6 +94,7 @@ public struct Subnet: Hashable, Sendable, BitwiseCopyable {
         self.init(address, prefix: address.family == .v4 ? 32 : 128)
     }
 
+    /// Whether `other` lies in the range; false across families.
     public func contains(_ other: IPAddress) -> Bool {
         address.shares(prefix: Int(prefix), with: other)
     }
@@ -95,6 +102,8 @@ public struct Subnet: Hashable, Sendable, BitwiseCopyable {
 
 /// Who set a ban. An operator's ban stands above trust, trust above an automatic one.
 public enum BanSource: UInt8, Hashable, Sendable, BitwiseCopyable {
+    /// The node itself, for provable abuse.
     case automatic
+    /// The operator.
     case `operator`
 }

@@ -6,9 +6,13 @@ public import Timers
 public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
     // Keepalive. First, as every ping looks at it.
 
+    /// Time between two pings of a link, shortened by the jitter.
     public var pingInterval: Nanoseconds = .seconds(30)
+    /// A ping without a sign of life for this long is a miss.
     public var pongTimeout: Nanoseconds = .seconds(10)
+    /// Misses in a row at which a regular peer's link is closed.
     public var regularMisses: UInt32 = 3
+    /// The same for a masternode's.
     public var masternodeMisses: UInt32 = 6
     /// While the peer takes at least this many bytes in one `pongTimeout`, no miss counts…
     public var progressBytes: UInt32 = 4_096
@@ -34,27 +38,34 @@ public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
     public var maxPeers: UInt32 = 100
     /// Slots that regular peers never take. Nil: 40 % of `maxPeers`, at least 20, at most 30.
     public var reservedSlots: UInt32?
-    /// Sockets that have not said hello yet, at most; also in all, an address, and a /24 or /48.
+    /// Sockets that have not said hello yet, at most.
     public var pendingLimit: UInt32 = 64
+    /// Of them, from one address at most.
     public var pendingPerAddress: UInt32 = 4
+    /// Of them, from one /24 (IPv4) or /48 (IPv6) at most.
     public var pendingPerSubnet: UInt32 = 16
     /// Links that are being drained, at most; the oldest is cut.
     public var drainingLimit: UInt32 = 64
     /// Rows of the peer table, at most.
     public var bookCapacity: UInt32 = 4_096
+    /// Bans and trust records, at most.
     public var banCapacity: UInt32 = 1_024
 
     // Dials.
 
     /// Dials in flight, at most.
     public var dialLimit: UInt32 = 64
-    /// Dials a second on average, and how many may start at once.
+    /// Dials a second on average, at least 1.
     public var dialRate: UInt32 = 64
+    /// Dials that may start at once, at least 1.
     public var dialBurst: UInt32 = 16
+    /// A TCP connection that does not stand by then is given up.
     public var dialTimeout: Nanoseconds = .seconds(10)
     /// For securing and greeting together; at least twice `probeTimeout`.
     public var greetingTimeout: Nanoseconds = .seconds(15)
+    /// An established link that is probed because of a newcomer shows life in this time, or yields.
     public var probeTimeout: Nanoseconds = .seconds(5)
+    /// A link that is being closed in order is cut by then.
     public var drainTimeout: Nanoseconds = .seconds(5)
     /// A started frame may take this long; longer while it keeps up `frameMinimumRate`.
     public var frameTimeout: Nanoseconds = .seconds(60)
@@ -63,7 +74,9 @@ public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
 
     // Schedule.
 
+    /// The first wait after a failure, and what each further one adds.
     public var backoffInitial: Nanoseconds = .seconds(5)
+    /// The longest wait, and the slow cadence.
     public var backoffMax: Nanoseconds = .seconds(300)
     /// A continuous link of this length clears the failures.
     public var stableAfter: Nanoseconds = .seconds(60)
@@ -75,6 +88,7 @@ public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
     public var regularFailures: UInt32 = 10
     /// Our own network shows life for this long after the last sign of it.
     public var lifeWindow: Nanoseconds = .seconds(120)
+    /// A peer that was forgotten is not learnt again for this long.
     public var tombstoneTime: Nanoseconds = .seconds(3_600)
     /// Learnt peers are not forgotten when so few are known.
     public var bookFloor: UInt32 = 20
@@ -87,17 +101,20 @@ public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
 
     // Abuse.
 
-    /// Points of provable abuse at which an address is banned, and for how long.
+    /// Points of provable abuse at which an address is banned.
     public var banScore: UInt32 = 100
+    /// How long an automatic ban lasts.
     public var banTime: Nanoseconds = .seconds(3_600)
 
     // Discovery.
 
+    /// Time between two rounds that redial what is missing and fill free slots.
     public var discoveryInterval: Nanoseconds = .seconds(120)
     /// Entries of one answer, at most.
     public var shareLimit: UInt32 = 1_000
-    /// Entries taken from one link at once, and how long each further one takes.
+    /// Entries taken from one link at once.
     public var intakeBurst: UInt32 = 1_000
+    /// Time after which one more entry is taken from a link that has used up its burst.
     public var intakePeriod: Nanoseconds = .seconds(10)
 
     #if MESH_CANARIES
@@ -105,6 +122,7 @@ public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
         public var canary: Canary?
     #endif
 
+    /// The defaults. `nonce` must be 64 bits of the system's entropy; `seed` too, but in tests.
     public init(nonce: UInt64, seed: UInt64) {
         self.nonce = nonce
         self.seed = seed

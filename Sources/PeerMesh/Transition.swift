@@ -15,6 +15,7 @@ public enum LinkState: UInt8, Hashable, Sendable, BitwiseCopyable, CaseIterable 
     case greeting
     /// A newcomer waits while the incumbent is probed.
     case held
+    /// The application may use it.
     case established
     /// Our side is shut; reading until the end.
     case draining
@@ -22,15 +23,24 @@ public enum LinkState: UInt8, Hashable, Sendable, BitwiseCopyable, CaseIterable 
 
 /// How a peer stands, as operators read it: computed from its links and its schedule, never stored.
 public enum PeerView: UInt8, Hashable, Sendable, BitwiseCopyable, CaseIterable {
+    /// Nothing is scheduled, and no link is there.
     case idle
+    /// It is the other side's turn to dial.
     case awaitingInbound
+    /// A dial is in flight.
     case dialing
+    /// Connected; hellos are being exchanged.
     case greeting
+    /// A link to it stands.
     case established
+    /// Waits after failures.
     case backoff
+    /// Failed so often that only the slow cadence dials it.
     case dormant
+    /// Its address is banned.
     case banned
 
+    /// The stable name that logs and the control API use.
     public var name: String {
         switch self {
         case .idle: "idle"
@@ -47,17 +57,23 @@ public enum PeerView: UInt8, Hashable, Sendable, BitwiseCopyable, CaseIterable {
 
 /// One transition, of a link (`link` set, `from` and `to` link states) or of a peer's schedule (`link` nil, views).
 public struct Transition: Hashable, Sendable, BitwiseCopyable {
+    /// Of what, from where to where.
     public enum Subject: Hashable, Sendable, BitwiseCopyable {
+        /// A link's state.
         case link(LinkID, from: LinkState, to: LinkState, direction: Direction)
+        /// A peer's standing.
         case peer(from: PeerView, to: PeerView)
     }
 
+    /// When.
     public var at: Instant
+    /// Of what, from where to where.
     public var subject: Subject
     /// The peer, or, for a link that is nobody's, the address that its packets come from.
     public var endpoint: Endpoint
     /// Whether `endpoint` is a peer's.
     public var isPeer: Bool
+    /// The peer's role, or `regular` for a link that is nobody's.
     public var role: Role
     /// Why, where something ended or waits because of it.
     public var reason: CloseReason?
@@ -66,6 +82,7 @@ public struct Transition: Hashable, Sendable, BitwiseCopyable {
     /// When the peer's next step is due; `.never` if none is.
     public var next: Instant
 
+    /// A record of one transition.
     public init(
         at: Instant, subject: Subject, endpoint: Endpoint, isPeer: Bool, role: Role, reason: CloseReason?,
         failures: UInt32, next: Instant

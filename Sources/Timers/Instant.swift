@@ -6,6 +6,7 @@ public struct Instant: Hashable, Comparable, Sendable, BitwiseCopyable {
     /// Nanoseconds since the clock's start.
     public var nanoseconds: UInt64
 
+    /// The point `nanoseconds` after the clock's start.
     @inlinable
     public init(nanoseconds: UInt64) {
         self.nanoseconds = nanoseconds
@@ -19,6 +20,7 @@ public struct Instant: Hashable, Comparable, Sendable, BitwiseCopyable {
     @inlinable
     public static var never: Instant { Instant(nanoseconds: .max) }
 
+    /// Whether `a` is earlier than `b`.
     @inlinable
     public static func < (a: Instant, b: Instant) -> Bool {
         a.nanoseconds < b.nanoseconds
@@ -49,8 +51,10 @@ public struct Instant: Hashable, Comparable, Sendable, BitwiseCopyable {
 
 /// A span of time, never negative, in nanoseconds. `Duration` is its face at the library's border.
 public struct Nanoseconds: Hashable, Comparable, Sendable, BitwiseCopyable {
+    /// Nanoseconds.
     public var count: UInt64
 
+    /// A span of `count` nanoseconds.
     @inlinable
     public init(_ count: UInt64) {
         self.count = count
@@ -68,26 +72,31 @@ public struct Nanoseconds: Hashable, Comparable, Sendable, BitwiseCopyable {
         self.count = overflow || carry ? .max : sum
     }
 
+    /// No time at all.
     @inlinable
     public static var zero: Nanoseconds { Nanoseconds(0) }
 
+    /// A span of `n` seconds; the longest one, 584 years, if that is out of range.
     @inlinable
     public static func seconds(_ n: UInt64) -> Nanoseconds {
         let (product, overflow) = n.multipliedReportingOverflow(by: 1_000_000_000)
         return Nanoseconds(overflow ? .max : product)
     }
 
+    /// A span of `n` milliseconds, saturating likewise.
     @inlinable
     public static func milliseconds(_ n: UInt64) -> Nanoseconds {
         let (product, overflow) = n.multipliedReportingOverflow(by: 1_000_000)
         return Nanoseconds(overflow ? .max : product)
     }
 
+    /// Whether `a` is shorter than `b`.
     @inlinable
     public static func < (a: Nanoseconds, b: Nanoseconds) -> Bool {
         a.count < b.count
     }
 
+    /// Both spans together, saturating.
     @inlinable
     public static func + (a: Nanoseconds, b: Nanoseconds) -> Nanoseconds {
         let (sum, overflow) = a.count.addingReportingOverflow(b.count)
@@ -101,6 +110,7 @@ public struct Nanoseconds: Hashable, Comparable, Sendable, BitwiseCopyable {
         return Nanoseconds(overflow ? .max : product)
     }
 
+    /// A `divisor`-th of `span`, rounded down. `divisor` must not be zero.
     @inlinable
     public static func / (span: Nanoseconds, divisor: UInt64) -> Nanoseconds {
         Nanoseconds(span.count / divisor)

@@ -113,7 +113,7 @@ struct StoreTests {
     @Test("a full disk: the action counts, the answer says that it may be lost, and the store goes on in memory")
     func full() throws {
         let folder = Folder()
-        let store = try Store(directory: folder.path, maximumPages: 12)
+        let store = try Store(directory: folder.path, .init(maximumPages: 12))
         var refused: JournalError?
         var count = 0
         while refused == nil, count < 2_000 {
@@ -163,6 +163,128 @@ struct StoreTests {
         }
         let entry = try StoreDatabase(path: folder.file).load().addresses.first
         #expect(entry?.endpoint == peer && entry?.source == masternode.address && entry?.isTried == false)
+    }
+}
+
+/// What the disk is made to do, and how far those who write have come.
+private final class SlowDisk: @unchecked Sendable {
+    private let condition = NSCondition()
+    private var isOpen = true
+    private var failure: Int32 = 0
+    private var waiting = 0
+
+    func hold() { condition.withLock { isOpen = false } }
+    func fail(_ code: Int32) { condition.withLock { failure = code } }
+
+    func release() {
+        condition.withLock {
+            isOpen = true
+            condition.broadcast()
+        }
+    }
+
+    /// Until somebody waits for a sync.
+    func awaitWaiter() -> Bool {
+        condition.withLock {
+            while waiting == 0 { guard condition.wait(until: Date(timeIntervalSinceNow: 120)) else { return false } }
+            return true
+        }
+    }
+
+    func sync(_ descriptor: Int32) -> Int32 {
+        condition.withLock {
+            waiting += 1
+            condition.broadcast()
+            while !isOpen { condition.wait() }
+            waiting -= 1
+            return failure == 0 ? StoreLog.disk(descriptor) : failure
+        }
+    }
+}
+
+@Suite("The store and the disk beneath it")
+struct StoreSyncTests {
+    private final class Folder: Sendable {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("sync-\(UUID().uuidString)").path
+        var file: String { path + "/" + Store.fileName }
+
+        deinit { try? FileManager.default.removeItem(atPath: path) }
+    }
+
+    private let peer = Endpoint(IPAddress(v4: 10, 0, 0, 1), port: 5)
+    private let other = Endpoint(IPAddress(v4: 10, 0, 0, 2), port: 5)
+
+    /// Until a look at the file, as after `kill -9`, satisfies `condition`.
+    private func poll(_ folder: Folder, _ condition: (StoredState) -> Bool) throws -> Bool {
+        let deadline = Date(timeIntervalSinceNow: 120)
+        while Date() < deadline {
+            if condition(try StoreDatabase(path: folder.file).load()) { return true }
+            usleep(20_000)
+        }
+        return false
+    }
+
+    @Test("a disk that hangs over an operator's sync keeps him waiting, and nothing that was learnt from being written")
+    func hanging() async throws {
+        let (folder, disk) = (Folder(), SlowDisk())
+        let store = try Store(directory: folder.path, .init(synchronise: { disk.sync($0) }))
+        let thread = try store.start { _ in }
+        disk.hold()
+        let operatorIsDone = DispatchSemaphore(value: 0)
+        Thread.detachNewThread { [peer] in
+            try? store.record(.connect(peer), at: .now)
+            operatorIsDone.signal()
+        }
+        #expect(disk.awaitWaiter())
+        store.note(told: other, by: peer.address)
+        #expect(try poll(folder) { $0.addresses.contains { $0.endpoint == other } && $0.wanted.count == 1 })
+        #expect(store.status.trouble == nil, "whoever asks how the store is does not wait either")
+        #expect(operatorIsDone.wait(timeout: .now()) == .timedOut, "the disk has not got it yet")
+        disk.release()
+        #expect(operatorIsDone.wait(timeout: .now() + 120) == .success)
+        store.stop()
+        #expect(thread.wait(milliseconds: 120_000))
+    }
+
+    @Test("a sync that fails is said, and all is written anew")
+    func failing() throws {
+        let (folder, disk) = (Folder(), SlowDisk())
+        let store = try Store(directory: folder.path, .init(synchronise: { disk.sync($0) }))
+        try store.record(.connect(peer), at: .now)
+        disk.fail(EIO)
+        let error = #expect(throws: JournalError.self) { try store.record(.connect(other), at: .now) }
+        #expect(error?.description.contains("does not take what was written") == true)
+        #expect(throws: JournalError.self) { try store.record(.connect(other), at: .now) }
+        disk.fail(0)
+        try store.record(.trust(Subnet(peer.address)), at: .now)
+        #expect(store.status.trouble == nil)
+        let state = try StoreDatabase(path: folder.file).load()
+        #expect(state.wanted.count == 2 && state.bans.count == 1)
+    }
+
+    @Test("the log is folded into the file while the store is open")
+    func folding() throws {
+        let folder = Folder()
+        let store = try Store(directory: folder.path)
+        let thread = try store.start { _ in }
+        for index in 1...2 * StoreLog.foldingRows {
+            store.note(told: Endpoint(IPAddress(v4: UInt32(index) << 16 | 1), port: 5), by: IPAddress(v4: UInt32(index) << 16 | 2))
+        }
+        // The file alone, as if there were no log.
+        let copy = Folder()
+        try FileManager.default.createDirectory(atPath: copy.path, withIntermediateDirectories: true)
+        let deadline = Date(timeIntervalSinceNow: 120)
+        var count = 0
+        while count == 0, Date() < deadline {
+            try? FileManager.default.removeItem(atPath: copy.file)
+            try FileManager.default.copyItem(atPath: folder.file, toPath: copy.file)
+            count = (try? StoreDatabase(path: copy.file).load().addresses.count) ?? 0
+            for suffix in ["-wal", "-shm"] { try? FileManager.default.removeItem(atPath: copy.file + suffix) }
+            usleep(20_000)
+        }
+        #expect(count > 500)
+        store.stop()
+        #expect(thread.wait(milliseconds: 120_000))
     }
 }
 

@@ -29,6 +29,28 @@ struct CLibraryTests {
         }
     }
 
+    @Test("under the address sanitizer the C daemon makes no mistake and leaves nothing behind")
+    func addressSanitizer() async throws {
+        try await onThread {
+            let workshop = try Workshop()
+            guard let program = try? workshop.compile("c/echo.c", ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]) else {
+                print("left out: this compiler has no address sanitizer")
+                return
+            }
+            let (first, second) = (Ports.endpoint(), Ports.endpoint())
+            let one = try workshop.start(program, ["\(first)"])
+            defer { one.kill() }
+            try one.wait(for: "where it listens") { $0.text == "listening on \(first)" }
+            let other = try workshop.start(program, ["\(second)", "\(first)"])
+            defer { other.kill() }
+            try other.wait(for: "the echo") { $0.text == "echoed hello" }
+            for child in [other, one] {
+                child.signal(SIGTERM)
+                #expect(try child.waitForExit() == 0, "\(child.name): \(child.lines().suffix(40).map(\.text))")
+            }
+        }
+    }
+
     @Test("wrong arguments are answered in words, not by a crash")
     func wrongArguments() async throws {
         try await onThread {

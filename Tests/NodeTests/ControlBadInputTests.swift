@@ -87,6 +87,42 @@ struct ControlBadInputTests {
         }
     }
 
+    /// Seconds of CPU that a process has used.
+    private func cpu(_ pid: pid_t) throws -> Double {
+        let text = try String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
+        let words = text.split(separator: ")").last.map { $0.split(separator: " ") } ?? []
+        // utime and stime, the 14th and 15th of all.
+        return (Double(words[11])! + Double(words[12])!) / Double(sysconf(Int32(_SC_CLK_TCK)))
+    }
+
+    @Test("without descriptors the control listener rests and comes back, and no link notices", .timeLimit(.minutes(3)))
+    func noDescriptors() async throws {
+        try await onThread {
+            let stage = try Stage("127.0.94.15", "127.0.94.16")
+            try stage.node.process.wait(for: "the budget") { $0["event"] == "limits" && Int($0["control"] ?? "") == 76 }
+            #expect(try stage.ask("GET", "/slots").status == 200)
+            let pid = stage.node.process.pid
+            func limit(_ count: String) throws {
+                #expect(try Child("/usr/bin/prlimit", ["--pid", "\(pid)", "--nofile=\(count):"]).waitForExit(limit: 90) == 0)
+            }
+            let before = try String(contentsOfFile: "/proc/\(pid)/limits", encoding: .utf8).split(separator: "\n")
+                .first { $0.hasPrefix("Max open files") }?.split(separator: " ")[3] ?? ""
+            // What is open stays open, and nothing more can be opened.
+            try limit("4")
+            let waiting = try (0..<3).map { _ in try ControlConnection(stage.folder.socket) }
+            for one in waiting { one.send("GET /slots HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n") }
+            let (used, began) = (try cpu(pid), Clock.seconds)
+            stage.check()
+            sleep(2)
+            let share = (try cpu(pid) - used) / (Clock.seconds - began)
+            #expect(share < 0.5, "a listener that rests costs nothing: \(share) of a processor")
+            try limit(String(before))
+            for one in waiting { #expect(try ControlReply(one.readAll(limit: 90)).status == 200) }
+            #expect(try stage.ask("GET", "/peers").status == 200)
+            stage.check()
+        }
+    }
+
     @Test("a follower that never reads misses events, and nobody waits for it", .timeLimit(.minutes(3)))
     func deafFollower() async throws {
         try await onThread {

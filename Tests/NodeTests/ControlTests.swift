@@ -9,7 +9,10 @@ import Testing
 struct ControlTests {
     /// Starts a node with a control socket in `folder`.
     private func node(_ endpoint: Endpoint, _ folder: ControlFolder, _ more: [String] = []) throws -> Node {
-        try Node(listen: endpoint, ["--control-socket", folder.socket] + more)
+        let node = try Node(listen: endpoint, ["--control-socket", folder.socket] + more)
+        // Its peers' port is open a moment earlier.
+        try #require(Clock.poll(limit: 90, every: 0.01) { (try? ControlConnection(folder.socket)) != nil })
+        return node
     }
 
     @Test("an operator's session: add a masternode, watch it link, ban it, ask why, unban, relink, reload, restart", .timeLimit(.minutes(3)))
@@ -25,7 +28,7 @@ struct ControlTests {
                 return result.lines
             }
             func waitFor(state: String) throws {
-                let stands = try Clock.poll(limit: 40, every: 0.2) {
+                let stands = try Clock.poll(limit: 90, every: 0.2) {
                     try Node.ask(folder.socket, "GET", "/peers/\(peer)").json()["state"]?.text == state
                 }
                 let why = try Node.ask(folder.socket, "GET", "/peers/\(peer)/why").body
@@ -57,7 +60,7 @@ struct ControlTests {
             #expect(try watcher.waitForExit(limit: 90) == 0, "a follower ends with its node")
             try here.restart()
             // The one who was linked dials again, or is dialled: the same peer is back.
-            let isBack = try Clock.poll(limit: 60, every: 0.2) {
+            let isBack = try Clock.poll(limit: 90, every: 0.2) {
                 try Node.ask(folder.socket, "GET", "/peers").json().elements.contains {
                     $0["state"]?.text == "established" && ($0["id"]?.text == peer || $0["link"]?["remote"]?.text?.hasPrefix("\(other.endpoint.address):") == true)
                 }
@@ -76,6 +79,18 @@ struct ControlTests {
                 #expect(reply.status == 200, "\(path): \(reply.body)")
                 _ = try reply.json()
             }
+            let text = try String(contentsOf: root.appendingPathComponent("docs/openapi.yaml"), encoding: .utf8)
+            #expect(try Node.ask(folder.socket, "POST", "/ban", "{\"subject\": \"10.0.0.0/8\"}").status == 200)
+            for (path, schema) in [
+                ("/status", "Status"), ("/slots", "Slots"), ("/loop", "Loop"), ("/health/live", "Health"), ("/peers", "Peer"), ("/bans", "Ban"),
+                ("/peers/127.0.91.6:9/why", "Why"),
+            ] {
+                let json = try Node.ask(folder.socket, "GET", path).json()
+                let object = json.elements.first ?? json
+                let (required, known) = try described(schema, in: text)
+                for member in required { #expect(object[member] != nil, "\(path) has no \(member)") }
+                for member in object.members.map(\.key) { #expect(known.contains(member), "\(path) has \(member), which nobody describes") }
+            }
             let why = try Node.ask(folder.socket, "GET", "/peers/127.0.91.6:9/why").json()
             for member in ["id", "state", "standing", "sentence", "advice", "next", "wanted", "turn", "verdict", "slots", "attempts", "link", "history"] {
                 #expect(why[member] != nil, "\(member)")
@@ -89,10 +104,20 @@ struct ControlTests {
         }
     }
 
+    private var root: URL { URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent() }
+
+    /// The members that a schema of the description requires, and all that it knows.
+    private func described(_ schema: String, in text: String) throws -> (required: [String], known: Set<String>) {
+        let lines = text.components(separatedBy: "\n").drop { $0 != "    \(schema):" }.dropFirst().prefix { $0.hasPrefix("      ") }
+        let required = try #require(lines.first { $0.hasPrefix("      required: [") }, "\(schema) is not described")
+        let names = required.dropFirst("      required: [".count).dropLast().components(separatedBy: ", ")
+        let properties = lines.filter { $0.hasPrefix("        ") && !$0.hasPrefix("         ") }.compactMap { $0.dropFirst(8).components(separatedBy: ":").first }
+        return (names, Set(names).union(properties))
+    }
+
     @Test("the alert rules are rules")
     func rules() async throws {
         try await onThread {
-            let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
             try promtool(["check", "rules", root.appendingPathComponent("docs/prometheus/alerts.yml").path], input: "")
         }
     }
@@ -141,6 +166,61 @@ struct ControlTests {
             let result = try Node.command(folder.socket, arguments)
             #expect(result.status == status)
             #expect(result.lines.count == 1 && result.lines[0].contains(word), "\(result.lines)")
+            _ = here
+        }
+    }
+
+    @Test("bans and trust of one node go to another as they are; a list with a wrong entry changes nothing", .timeLimit(.minutes(3)))
+    func bansGoOn() async throws {
+        try await onThread {
+            let (here, there) = (try ControlFolder(), try ControlFolder())
+            let nodes = [try node(Ports.endpoint("127.0.91.13"), here), try node(Ports.endpoint("127.0.91.14"), there)]
+            for words in [
+                ["ban", "10.1.0.0/16", "--for", "1h", "--reason", "spam \"x\"", "--by", "ada"], ["ban", "2001:db8::/32"], ["trust", "10.2.0.1"],
+            ] { #expect(try Node.command(here.socket, words).status == 0) }
+            let list = try Node.command(here.socket, ["bans", "--json"])
+            let file = here.path + "/bans.json"
+            try list.lines.joined(separator: "\n").write(toFile: file, atomically: true, encoding: .utf8)
+            let done = try Node.command(there.socket, ["bans", "import", file])
+            #expect(done.status == 0 && done.lines == ["import: 2 bans, 1 trusted"], "\(done.lines)")
+            let rows = try Node.ask(there.socket, "GET", "/bans").json().elements
+            #expect(rows.map { $0["subject"]?.text } == ["10.1.0.0/16", "10.2.0.1", "2001:db8::/32"])
+            #expect(rows[0]["reason"]?.text == "spam \"x\"" && rows[0]["setBy"]?.text == "ada" && (3_000...3_601).contains(rows[0]["seconds"]?.real ?? 0))
+            #expect(rows[1]["kind"]?.text == "trust" && rows[2]["until"]?.isNull == true)
+            try "[{\"subject\": \"10.3.0.0/16\", \"kind\": \"ban\"}, {\"subject\": \"10.3.0.0/99\", \"kind\": \"ban\"}]"
+                .write(toFile: file, atomically: true, encoding: .utf8)
+            let refused = try Node.command(there.socket, ["bans", "import", file])
+            #expect(refused.status == 64 && refused.lines.count == 1 && refused.lines[0].contains("entry 2"), "\(refused.lines)")
+            #expect(try Node.ask(there.socket, "GET", "/bans").json().elements.count == 3)
+            _ = nodes
+        }
+    }
+
+    @Test("status says by which address others see the node, and warns where that is not the one that it states", .timeLimit(.minutes(3)))
+    func seenAs() async throws {
+        try await onThread {
+            let folder = try ControlFolder()
+            let other = try Node(listen: Ports.endpoint("127.0.91.16"), ["--control-socket", "none"])
+            let here = try node(Ports.endpoint("127.0.91.15"), folder, ["--peer", "\(other.endpoint)", "--advertise", "192.0.2.7:24000"])
+            try here.waitForLink(with: other.endpoint)
+            let reach = try #require(try Node.ask(folder.socket, "GET", "/status").json()["reach"])
+            let seen = try #require(reach["seenAs"]?.elements.first)
+            #expect(seen["address"]?.text == "127.0.91.15" && seen["peers"]?.whole == 1)
+            #expect(reach["warning"]?.text?.contains("others see this node as 127.0.91.15") == true, "\(reach.line)")
+            let lines = try Node.command(folder.socket, ["status"]).lines
+            #expect(lines.contains { $0.hasPrefix("seen as") && $0.contains("127.0.91.15") } && lines.contains { $0.contains("warning: 192.0.2.7:24000 is advertised") }, "\(lines)")
+        }
+    }
+
+    @Test("what is taken back and stays wanted by somebody else's word is said")
+    func namedTwice() async throws {
+        try await onThread {
+            let folder = try ControlFolder()
+            let here = try node(Ports.endpoint("127.0.91.17"), folder, ["--masternode", "127.0.91.18:9"])
+            let removed = try Node.command(folder.socket, ["masternodes", "remove", "127.0.91.18:9"])
+            #expect(removed.status == 0 && removed.lines.last?.hasPrefix("warning: the registry file or the settings name it still") == true, "\(removed.lines)")
+            let cut = try Node.command(folder.socket, ["disconnect", "127.0.91.18:9"])
+            #expect(cut.lines.last?.contains("dialled again") == true, "\(cut.lines)")
             _ = here
         }
     }

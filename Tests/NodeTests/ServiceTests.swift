@@ -26,6 +26,55 @@ struct ServiceTests {
         }
     }
 
+    @Test(
+        "a loop that is stuck feeds no watchdog, though its process lives and answers; a loop that is free again does", .timeLimit(.minutes(5)),
+        .enabled(if: IdleTests.canTrace, "strace is not installed, or may not trace here")
+    )
+    func stuckLoop() async throws {
+        try await onThread {
+            let manager = try NotifySocket()
+            let folder = try ControlFolder()
+            let child = try start(
+                "run --listen \(Ports.endpoint()) --control-socket \(folder.socket)", with: ["NOTIFY_SOCKET=\(manager.path)", "WATCHDOG_USEC=300000"]
+            )
+            defer { child.kill() }
+            _ = try manager.wait(for: "READY=1")
+            for _ in 0..<2 { _ = try manager.wait(for: "WATCHDOG=1") }
+            // Holds the loop's thread alone, for ten seconds after each of its waits.
+            let tracer = try Child("strace", ["-p", "\(child.pid)", "-o", "/dev/null", "-e", "trace=/^epoll", "-e", "inject=/^epoll:delay_exit=10000000"])
+            try manager.waitForSilence(of: 3)
+            let connection = try ControlConnection(folder.socket)
+            connection.send("GET /health/live HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            let answer = connection.readAll()
+            #expect(answer.hasPrefix("HTTP/1.1 503"), "the control thread says that the loop does not answer: \(answer.prefix(200))")
+            tracer.signal(SIGINT)
+            _ = try manager.wait(for: "WATCHDOG=1")
+        }
+    }
+
+    @Test("a reload is told as systemd asks for it: when it begins, on the monotonic clock, and when it is over, refused or not")
+    func reload() async throws {
+        try await onThread {
+            let manager = try NotifySocket()
+            let folder = try ControlFolder()
+            let file = folder.path + "/node.yaml"
+            try "listen: [\(Ports.endpoint())]\n".write(toFile: file, atomically: true, encoding: .utf8)
+            let child = try start("run --config \(file) --control-socket \(folder.socket)", with: ["NOTIFY_SOCKET=\(manager.path)"])
+            defer { child.kill() }
+            _ = try manager.wait(for: "READY=1")
+            for text in ["log-level: debug\n", "no-such-setting: 1\n"] {
+                try text.write(toFile: file, atomically: true, encoding: .utf8)
+                let before = Clock.seconds
+                child.signal(SIGHUP)
+                let reloading = try manager.wait(for: "RELOADING=1")
+                let said = try #require(reloading.first { $0.hasPrefix("MONOTONIC_USEC=") }?.dropFirst(15))
+                let began = try #require(Double(said)) / 1e6
+                #expect(began >= before - 0.01 && began <= Clock.seconds, "\(reloading)")
+                _ = try manager.wait(for: "READY=1")
+            }
+        }
+    }
+
     @Test("without a watchdog it tells of links that come and go, and of nothing else")
     func status() async throws {
         try await onThread {
@@ -98,7 +147,7 @@ struct ServiceTests {
             let unit = root.appendingPathComponent("packaging/systemd/reactor-node.service").path
             let child = try Child("/usr/bin/systemd-analyze", ["security", "--offline=yes", "--threshold=30", unit])
             #expect(try child.waitForExit(limit: 60) == 0, "\(child.lines().last?.text ?? "")")
-            let verified = try Child("/usr/bin/systemd-analyze", ["verify", "--man=no", unit])
+            let verified = try Child("/usr/bin/systemd-analyze", ["verify", "--man=no", unit, root.appendingPathComponent("packaging/systemd/reactor-node.socket").path])
             _ = try verified.waitForExit(limit: 60)
             // The program itself is installed by the package.
             let complaints = verified.lines().map(\.text).filter { !$0.contains("/usr/bin/reactor-node is not executable") && !$0.isEmpty }
@@ -164,5 +213,17 @@ private final class NotifySocket {
 
     func wait(for line: String) throws -> [String] {
         try wait { $0.contains(line) }
+    }
+
+    /// Waits until nothing has been told for so many seconds.
+    func waitForSilence(of seconds: Double, limit: Double = 90) throws {
+        let deadline = Clock.seconds + limit
+        var buffer = [UInt8](repeating: 0, count: 4_096)
+        while Clock.seconds < deadline {
+            var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            guard poll(&entry, 1, Int32(seconds * 1_000)) > 0 else { return }
+            _ = recv(descriptor, &buffer, buffer.count, 0)
+        }
+        throw Child.Failure.timeout("the manager is told of something all the time")
     }
 }

@@ -14,6 +14,8 @@ struct Harness: ~Copyable {
     var subject: LinkID?
     /// The driver reports a ping as taken as soon as it is queued.
     var kernelTakesPings = true
+    /// Events that were told, and deadlines that came.
+    private(set) var eventCount = 0
     static let nonce: UInt64 = 0x5eed
 
     init(started: Bool = true, own: Endpoint? = nil, configure: (inout MeshSettings) -> Void = { _ in }) {
@@ -30,6 +32,7 @@ struct Harness: ~Copyable {
     /// Handles the event, checks the invariants, and returns what is to be done.
     mutating func tell(_ event: Event, sourceLocation: SourceLocation = #_sourceLocation) -> [Action] {
         mesh.handle(event, at: now)
+        eventCount += 1
         #expect(mesh.brokenInvariant(at: now) == nil, sourceLocation: sourceLocation)
         return take()
     }
@@ -41,6 +44,7 @@ struct Harness: ~Copyable {
         while let deadline = mesh.nextDeadline, deadline <= end {
             now = max(now, deadline)
             mesh.advance(to: now)
+            eventCount += 1
             #expect(mesh.brokenInvariant(at: now) == nil, sourceLocation: sourceLocation)
             actions += take()
         }

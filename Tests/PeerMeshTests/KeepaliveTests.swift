@@ -113,6 +113,21 @@ struct KeepaliveTests {
         #expect(closes(h.wait(.seconds(10))) == [.keepaliveTimeout])
     }
 
+    @Test("a ping counts from when the control queue was empty, not from when some of our bytes were taken")
+    func takenWhole() {
+        var h = linked()
+        let link = h.subject!
+        h.kernelTakesPings = false
+        _ = h.wait(.seconds(34))
+        _ = h.tell(.sent(link, bytes: 10, controlEmpty: false))
+        _ = h.wait(.seconds(2))
+        _ = h.tell(.sent(link, bytes: 33, controlEmpty: true))
+        _ = h.wait(.milliseconds(9_999))
+        #expect(h.mesh.link(link)?.misses == 0)
+        _ = h.wait(.milliseconds(1))
+        #expect(h.mesh.link(link)?.misses == 1)
+    }
+
     @Test("4,096 bytes taken in a pong's time excuse a miss, 4,095 do not; after five minutes nothing does")
     func progress() {
         var h = linked { $0.progressGrace = .seconds(30) }

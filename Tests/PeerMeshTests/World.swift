@@ -75,6 +75,8 @@ final class World {
     var walls: Set<[Int]> = []
     var violations: [String] = []
     var maximumLinksPerPair = 0
+    /// What was delivered, came due or was told, at all nodes together.
+    private(set) var eventCount = 0
 
     init(seed: UInt64) {
         random = Random(state: seed)
@@ -261,6 +263,7 @@ final class World {
 
     private func perform(_ index: Int) {
         let node = nodes[index]
+        eventCount += 1
         while let action = node.mesh.nextAction() { perform(action, at: index) }
         while let transition = node.mesh.nextTransition() { node.log.append(transition) }
         if let broken = node.mesh.brokenInvariant(at: now) { violations.append("node \(index) at \(now.nanoseconds): \(broken)") }

@@ -102,12 +102,13 @@ struct AsyncSocketTests {
     @Test("a sleep lasts as long as it says, and many end in the order of their deadlines")
     func sleep() throws {
         let order = try onLoop { executor, _ in
-            let start = cepoll_monotonic()
+            let start = Instant(nanoseconds: cepoll_monotonic())
             return try await withThrowingTaskGroup(of: Int.self) { group in
                 for span in [30, 10, 20] {
                     group.addTask {
-                        try await executor.sleep(for: .milliseconds(UInt64(span)))
-                        if cepoll_monotonic() - start < UInt64(span) * 1_000_000 { throw CancellationError() }
+                        let end = start + .milliseconds(UInt64(span))
+                        try await executor.sleep(until: end)
+                        if Instant(nanoseconds: cepoll_monotonic()) < end { throw CancellationError() }
                         return span
                     }
                 }

@@ -9,7 +9,7 @@ import Timers
 
 @testable import Reactor
 
-@Suite("Black box: the loop")
+@Suite("Black box: the loop", .ownThread)
 struct BlackBoxLoopTests {
     @Test("group 1: what is removed, destroyed and condemned in one callback is told no more, and let go in the close phase (libuv close_order)")
     func closeOrder() throws {

@@ -9,7 +9,7 @@ import Timers
 
 @testable import Reactor
 
-@Suite("Black box: sockets")
+@Suite("Black box: sockets", .ownThread)
 struct BlackBoxSocketTests {
     @Test(
         "group 6: a reset by either end, before or after it shut its sending side, is read as ECONNRESET once, then as the end (libuv tcp_close_reset, tcp_rst)",

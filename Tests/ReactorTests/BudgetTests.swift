@@ -26,7 +26,7 @@ private func readyPairs(_ count: Int, _ loop: EventLoop, _ source: Source) throw
     return (pairs, slots)
 }
 
-@Suite("Budgets: one iteration is bounded, and nobody is left out")
+@Suite("Budgets: one iteration is bounded, and nobody is left out", .ownThread)
 struct BudgetTests {
     @Test("events: a batch that is too small for all that is ready goes round, and each has its turn as often as the others")
     func eventsGoRound() throws {
@@ -238,7 +238,7 @@ private final class Guest {
     }
 }
 
-@Suite("Budgets: a flood and a ping", .serialized)
+@Suite("Budgets: a flood and a ping", .serialized, .ownThread)
 struct FloodTests {
     struct Case: CustomTestStringConvertible {
         var flooders: Int

@@ -5,17 +5,13 @@ import Reactor
 import Testing
 import Timers
 
-// A server that gives back what it gets, one task a connection.
-func serve(_ listener: AsyncListener, on executor: LoopExecutor) async throws {
-    try await withThrowingDiscardingTaskGroup { group in
-        for try await socket in listener {
-            group.addTask(executorPreference: executor) {
-                while true {
-                    let bytes = try await socket.read(upTo: 4_096)
-                    if bytes.isEmpty { break }
-                    try await socket.write(bytes)
-                }
-            }
+// A server that gives back what it gets.
+func serve(_ listener: AsyncListener) async throws {
+    try await listener.serve { socket in
+        while true {
+            let bytes = try await socket.read(upTo: 4_096)
+            if bytes.isEmpty { break }
+            try await socket.write(bytes)
         }
     }
 }
@@ -33,8 +29,8 @@ actor Registry {
     func find(_ name: String) -> Endpoint? { names[name] }
 }
 
-// An answer within a second, or none.
-func ask(_ endpoint: Endpoint, on executor: LoopExecutor) async throws -> [UInt8]? {
+// An answer in time, or none.
+func ask(_ endpoint: Endpoint, within limit: Nanoseconds, on executor: LoopExecutor) async throws -> [UInt8]? {
     try await withThrowingTaskGroup(of: [UInt8]?.self) { group in
         group.addTask(executorPreference: executor) {
             let socket = try await executor.connect(to: endpoint)
@@ -42,7 +38,7 @@ func ask(_ endpoint: Endpoint, on executor: LoopExecutor) async throws -> [UInt8
             return try await socket.read(upTo: 100)
         }
         group.addTask(executorPreference: executor) {
-            try await executor.sleep(for: .seconds(1))
+            try await executor.sleep(for: limit)
             return nil
         }
         defer { group.cancelAll() }
@@ -60,8 +56,8 @@ struct ConcurrencyExampleTests {
             let listener = try executor.listen(on: Endpoint("127.0.0.1:0")!)
             let registry = Registry(on: executor)
             await registry.set("echo", listener.endpoint)
-            let server = Task(executorPreference: executor) { try await serve(listener, on: executor) }
-            let answer = try await ask(await registry.find("echo")!, on: executor)
+            let server = Task(executorPreference: executor) { try await serve(listener) }
+            let answer = try await ask(await registry.find("echo")!, within: .seconds(60), on: executor)
             server.cancel()
             _ = await server.result
             return answer

@@ -6,7 +6,7 @@ import Timers
 
 @testable import Reactor
 
-@Suite("Event loop: mailbox")
+@Suite("Event loop: mailbox", .ownThread)
 struct EventLoopMailboxTests {
     final class Parcel: Sendable {
         let number: Int

@@ -5,7 +5,7 @@ import Timers
 
 @testable import Reactor
 
-@Suite("Event loop: phases, timers, signals")
+@Suite("Event loop: phases, timers, signals", .ownThread)
 struct EventLoopPhaseTests {
     @Test("one iteration: readiness, posted jobs, due timers, flush, close, in this order")
     func order() throws {

@@ -17,6 +17,7 @@ final class Diary: Source {
         case reap
         case posted(UInt32, UInt64)
         case accepted(Endpoint, UInt32)
+        case acceptedUnnamed(UInt32)
         case rests(SystemError)
         case signal(CInt)
     }
@@ -66,6 +67,10 @@ final class Diary: Source {
         entries.append(.accepted(remote, listenerTag))
         accepted.append(socket.release())
     }
+    override func accepted(_ socket: consuming Socket, listenerTag: UInt32) {
+        entries.append(.acceptedUnnamed(listenerTag))
+        accepted.append(socket.release())
+    }
     override func listenerRests(for rest: Nanoseconds, after error: SystemError, listenerTag: UInt32) {
         entries.append(.rests(error))
     }
@@ -80,7 +85,7 @@ final class Diary: Source {
 }
 
 /// Runs the loop until `condition` holds; false after `limit`. Waits in the kernel, a hundredth of a second at most.
-func run(_ loop: EventLoop, limit: Duration = .seconds(20), until condition: () -> Bool) -> Bool {
+func run(_ loop: EventLoop, limit: Duration = .seconds(120), until condition: () -> Bool) -> Bool {
     let guardian = Source()
     let timer = loop.makeTimer(source: guardian, tag: 0)
     defer { loop.destroy(timer) }

@@ -9,7 +9,7 @@ import Timers
 
 @testable import Reactor
 
-@Suite("Fault table")
+@Suite("Fault table", .ownThread)
 struct FaultTableTests {
     private func readLine(_ file: UnsafeMutablePointer<FILE>) -> String? {
         var line: UnsafeMutablePointer<CChar>?
@@ -67,7 +67,7 @@ final class EchoSource: Source {
 }
 
 #if REACTOR_FAULTS
-    @Suite("Faults below the loop", .serialized)
+    @Suite("Faults below the loop", .serialized, .ownThread)
     struct FaultTests {
         private func frames(_ world: TestWorld, _ left: TestNode, _ right: TestNode, count: Int) -> Bool {
             let link = left.application.live[0]
@@ -163,7 +163,7 @@ final class EchoSource: Source {
                 let world = try TestWorld()
                 let (left, right) = try world.linkedPair(186)
                 let link = try #require(left.node.current(left.application.live[0]))
-                Faults.answer(call, Int64(-error), fd: link.stream.descriptor, times: 1)
+                Faults.answer(call, Int64(-error), fd: link.descriptor, times: 1)
                 let body = [UInt8](repeating: 3, count: 10)
                 let sender = call == .recv ? right : left
                 _ = sender.node.send(body.span.bytes, type: MessageType(90), to: sender.application.live[0])

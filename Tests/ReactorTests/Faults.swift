@@ -77,6 +77,15 @@ enum Faults {
         #endif
     }
 
+    /// Whether this guard is left out now.
+    static func isLeftOut(_ trap: CInt) -> Bool {
+        #if REACTOR_FAULTS
+            cepoll_faults_is_left_out(trap) != 0
+        #else
+            false
+        #endif
+    }
+
     /// What was called since `with` began.
     static var records: [Record] {
         #if REACTOR_FAULTS

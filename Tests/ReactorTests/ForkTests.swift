@@ -26,7 +26,7 @@ private func inChild(_ body: () -> CInt) -> CInt {
 
 private func isKilled(_ status: CInt) -> Bool { status & 0x7f != 0 }
 
-@Suite("Event loop: fork and exec")
+@Suite("Event loop: fork and exec", .ownThread)
 struct ForkTests {
 
 

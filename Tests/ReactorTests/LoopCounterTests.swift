@@ -14,7 +14,7 @@ private func spin(milliseconds: UInt64) {
     while cepoll_monotonic() < end {}
 }
 
-@Suite("Loop counters")
+@Suite("Loop counters", .ownThread)
 struct LoopCounterTests {
     @Test("the counters are one plain value, which a copy of bytes publishes")
     func plain() throws {

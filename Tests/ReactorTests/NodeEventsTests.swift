@@ -103,4 +103,133 @@ struct NodeEventsTests {
         }
         #expect(told == [.lowWater(Self.link), .lowWater(Self.link), .missed(3)])
     }
+
+    @Test("an awaited send waits for its peer, loses nothing, and says why it cannot; made for tasks in one line")
+    func awaitedSends() throws {
+        let loop = try EventLoop()
+        let executor = loop.executor
+        let frames: UInt32 = 200
+        let (numbers, waits) = try loop.run {
+            let server = try PeerNode(on: executor, wire: TimeWire(network: .reactor))
+            let client = try PeerNode(on: executor, wire: TimeWire(network: .reactor))
+            client.handle(.connect(try server.listen(on: .loopback())))
+            server.start()
+            client.start()
+            let guardian = Guardian([server, client], on: executor)
+            defer { guardian.cancel() }
+            let link = await Self.firstLink(of: client)
+            // More than a kernel's buffers and the queue's mark hold: 13 MB.
+            var body = [UInt8](repeating: 0, count: 65_536)
+            let taking = Task(executorPreference: executor) { [events = server.events] in await Self.takeNumbers(frames, from: events) }
+            for number in 0..<frames {
+                withUnsafeBytes(of: number) { body.replaceSubrange(0..<4, with: $0) }
+                try await client.send(body, type: MessageType(1_000), to: link)
+            }
+            let numbers = await taking.value
+            await #expect(throws: SendError.tooLarge) {
+                try await client.send(Array(repeating: 0, count: client.wire.maximumBody + 1), type: MessageType(1_000), to: link)
+            }
+            server.shutdown()
+            client.shutdown()
+            for await _ in server.events {}
+            for await _ in client.events {}
+            await #expect(throws: SendError.notLinked) { try await client.send(body, type: MessageType(1_000), to: link) }
+            return (numbers, client.counters.blockedSends)
+        }
+        #expect(numbers == Array(0..<frames))
+        #expect(waits > 0, "the peer was never slower: nothing was waited for")
+        #expect(run(loop) { executor.state.places.live == 0 })
+    }
+
+    @Test("a send that waits ends when its task is cancelled, when its link is over, and when its node is")
+    func sendsThatEnd() throws {
+        let loop = try EventLoop()
+        let executor = loop.executor
+        let ends = try loop.run {
+            var ends: [String] = []
+            for end in 0..<3 {
+                let server = try PeerNode(on: executor, wire: TimeWire(network: .reactor))
+                let client = try PeerNode(on: executor, wire: TimeWire(network: .reactor))
+                client.handle(.connect(try server.listen(on: .loopback())))
+                server.start()
+                client.start()
+                let guardian = Guardian([server, client], on: executor)
+                defer { guardian.cancel() }
+                let link = await Self.firstLink(of: client)
+                let peer = await Self.firstLink(of: server)
+                _ = server.pauseReading(of: peer)
+                let filler = Flood(node: client, link: link)
+                let task = Task(executorPreference: executor) { await filler.run() }
+                while client.counters.blockedSends == 0 { try await executor.sleep(for: .milliseconds(1)) }
+                switch end {
+                case 0: task.cancel()
+                case 1: client.handle(.disconnect(server.endpoints[0]))
+                default: client.abandon()
+                }
+                ends.append(await task.value)
+                server.abandon()
+                client.abandon()
+                for await _ in server.events {}
+                for await _ in client.events {}
+            }
+            return ends
+        }
+        #expect(ends == ["CancellationError()", "the link is not established, or not any more", "the link is not established, or not any more"])
+        #expect(run(loop) { executor.state.places.live == 0 })
+    }
+
+    static func firstLink(of node: PeerNode) async -> LinkID {
+        for await event in node.events { if case .linkUp(let link, _) = event { return link } }
+        Issue.record("no link came up")
+        return Self.link
+    }
+
+    static func takeNumbers(_ count: UInt32, from events: NodeEvents) async -> [UInt32] {
+        var numbers: [UInt32] = []
+        for await event in events {
+            guard case .received(_, MessageType(1_000), let body) = event else { continue }
+            numbers.append(body.withUnsafeBytes { $0.loadUnaligned(as: UInt32.self) })
+            if numbers.count == count { break }
+        }
+        return numbers
+    }
+}
+
+/// Ends nodes that a test has waited for too long: then it fails, instead of waiting for ever.
+private final class Guardian: @unchecked Sendable {
+    private let nodes: [PeerNode]
+    private var task: Task<Void, any Error>?
+
+    init(_ nodes: [PeerNode], on executor: LoopExecutor) {
+        self.nodes = nodes
+        task = Task(executorPreference: executor) {
+            try await executor.sleep(for: .seconds(60))
+            Issue.record("nothing came of it in a minute")
+            for node in self.nodes { node.abandon() }
+        }
+    }
+
+    func cancel() {
+        task?.cancel()
+        task = nil
+    }
+}
+
+/// Sends until it cannot, and says why.
+private final class Flood: @unchecked Sendable {
+    let node: PeerNode
+    let link: LinkID
+
+    init(node: PeerNode, link: LinkID) {
+        self.node = node
+        self.link = link
+    }
+
+    func run() async -> String {
+        do {
+            while true { try await node.send([UInt8](repeating: 7, count: 65_536), type: MessageType(1_000), to: link) }
+        } catch {
+            return "\(error)"
+        }
+    }
 }

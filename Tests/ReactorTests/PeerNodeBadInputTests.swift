@@ -100,7 +100,7 @@ func makeSeedWorld(_ address: UInt8, _ adjust: (inout NodeSettings) -> Void = { 
     return (world, node, neighbour)
 }
 
-@Suite("PeerNode and bad input", .serialized)
+@Suite("PeerNode and bad input", .serialized, .ownThread)
 struct PeerNodeBadInputTests {
     struct Case: CustomTestStringConvertible {
         var testDescription: String
@@ -151,7 +151,7 @@ struct PeerNodeBadInputTests {
         let hello = RawPeer.hello()
         var said = 0
         var records: [NodeRecord] = []
-        let areClosed = world.run(seconds: 5) {
+        let areClosed = world.run {
             silent.listen()
             crawler.listen()
             if said < hello.count - 1 {
@@ -173,11 +173,11 @@ struct PeerNodeBadInputTests {
         peer.say(RawPeer.hello())
         #expect(world.run { node.application.live.count == 2 })
         peer.say([0, 0, 1, 0, 50, 0, 0, 0])
-        #expect(world.run(seconds: 5) { node.application.downs.count == 1 })
+        #expect(world.run { node.application.downs.count == 1 })
         #expect(node.application.downs.map(\.reason) == [.frameTimeout])
     }
 
-    @Test("a frozen peer is closed as keepaliveTimeout within the bound")
+    @Test("a frozen peer is closed as keepaliveTimeout, and not before its misses")
     func frozen() throws {
         let (world, node, _) = try makeSeedWorld(126) {
             $0.mesh.pingInterval = .milliseconds(200)
@@ -187,10 +187,9 @@ struct PeerNodeBadInputTests {
         peer.say(RawPeer.hello())
         #expect(world.run { node.application.live.count == 2 })
         let since = world.loop.now
-        #expect(world.run(seconds: 5) { node.application.downs.count == 1 })
+        #expect(world.run { node.application.downs.count == 1 })
         #expect(node.application.downs.map(\.reason) == [.keepaliveTimeout])
-        // The interval, three misses, and what the machine is late.
-        #expect(world.loop.now - since < .milliseconds(200 + 3 * 100 + 2_000))
+        // Three misses. How late at most is held on a clock of its own, in PeerMeshTests: this one is late with the machine.
         #expect(world.loop.now - since >= .milliseconds(300))
     }
 
@@ -209,14 +208,12 @@ struct PeerNodeBadInputTests {
         let result = node.node.send(body.span.bytes, type: MessageType(84), to: link)
         #expect(result == .queued)
         #expect(world.run { (node.node.queuedBytes(of: link) ?? 0) > 1 << 19 })
-        let since = world.loop.now
         var waiting = 0
-        #expect(world.run(seconds: 5) {
-            waiting = max(waiting, node.node.current(link)?.stream.queue.controlCount ?? 0)
+        #expect(world.run {
+            waiting = max(waiting, node.node.current(link)?.controlCount ?? 0)
             return node.application.downs.count == 1
         })
         #expect(node.application.downs.map(\.reason) == [.keepaliveTimeout])
-        #expect(world.loop.now - since < .milliseconds(200 + 4 * 100 + 2_000))
         #expect(waiting == 4 + 4 + 8 + 8 + 1, "one ping, once")
         #expect(world.run { node.node.memory.pool.inUse == 0 })
     }
@@ -288,7 +285,7 @@ struct PeerNodeBadInputTests {
         #expect(isBounded)
         #expect(node.node.memory.pool.peak <= 4 << 20)
         // Their frames never end, and nothing of them is read: the keepalive frees the memory; the others are read as ever.
-        #expect(world.run(seconds: 10) { node.node.starvedCount == 0 && node.application.downs.count >= 1 })
+        #expect(world.run { node.node.starvedCount == 0 && node.application.downs.count >= 1 })
         let body: [UInt8] = [1, 2, 3]
         let link = try #require(neighbour.application.live.first)
         let frames = node.application.frames

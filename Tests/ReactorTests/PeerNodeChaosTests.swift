@@ -98,7 +98,7 @@ private final class Storm {
             node.node.handle(.connect(other))
         case 18 where dice.roll(20) == 0:
             if dice.roll(2) == 0 { node.node.abandon() } else { node.node.shutdown() }
-            _ = world.run(seconds: 5) { node.application.isStopped }
+            _ = world.run { node.application.isStopped }
             node.application.forget()
             nodes[index] = try make(index, port: ports[index])
             introduce(nodes[index])
@@ -132,7 +132,7 @@ private let stormHello: [UInt8] = [
     0x28, 0x09, 0, 0,
 ]
 
-@Suite("PeerNode in a storm", .serialized)
+@Suite("PeerNode in a storm", .serialized, .ownThread)
 struct PeerNodeChaosTests {
     @Test("after a storm the network is whole, and all memory and descriptors are back", arguments: [1, 2, 3] as [UInt64])
     func storm(seed: UInt64) throws {
@@ -152,7 +152,7 @@ struct PeerNodeChaosTests {
             for link in node.application.live { node.node.resumeReading(of: link) }
         }
         // Full mesh: every node has one link to each of the five others.
-        #expect(world.run(seconds: 20) {
+        #expect(world.run {
             storm.nodes.allSatisfy { node in
                 Set(node.application.ups.filter { node.application.live.contains($0.link) }.compactMap(\.info.peer)).count == 5
             }

@@ -23,7 +23,7 @@ private final class Elsewhere: @unchecked Sendable {
     var hasEnded: Bool { isOver.load(ordering: .acquiring) }
 }
 
-@Suite("PeerNode from other threads", .serialized)
+@Suite("PeerNode from other threads", .serialized, .ownThread)
 struct PeerNodePortTests {
     @Test("posted frames are sent in order, and each token learns what became of it")
     func posts() throws {

@@ -9,7 +9,7 @@ import Timers
 
 private let text = MessageType(7)
 
-@Suite("PeerNode", .serialized)
+@Suite("PeerNode", .serialized, .ownThread)
 struct PeerNodeTests {
     @Test("two masternodes link once: the lower address dials, and both know each other by endpoint")
     func link() throws {
@@ -214,8 +214,8 @@ struct PeerNodeTests {
             #expect(left.application.live.count == 1 && right.application.live.count == 1)
             let a = try #require(left.application.live.first)
             let b = try #require(right.application.live.first)
-            let leftSocket = try #require(left.node.current(a)?.stream.descriptor)
-            let rightSocket = try #require(right.node.current(b)?.stream.descriptor)
+            let leftSocket = try #require(left.node.current(a)?.descriptor)
+            let rightSocket = try #require(right.node.current(b)?.descriptor)
             var local = cepoll_address()
             var remote = cepoll_address()
             #expect(cepoll_local(leftSocket, &local) == 0)
@@ -245,7 +245,7 @@ struct PeerNodeTests {
         #expect(world.run { left.application.live.count == 1 && again.application.live.count == 1 })
     }
 
-    @Test("a link over which nothing comes any more is closed within the keepalive's bound, and redialled")
+    @Test("a link over which nothing comes any more is closed by the keepalive, and redialled")
     func partition() throws {
         let world = try TestWorld()
         let (left, right) = try world.linkedPair(82) {
@@ -257,8 +257,8 @@ struct PeerNodeTests {
         #expect(right.node.pauseReading(of: right.application.live[0]))
         let since = world.loop.now
         #expect(world.run { left.application.downs.count == 1 && right.application.downs.count == 1 })
-        // Masternodes have six misses.
-        #expect(world.loop.now - since < .milliseconds(200 + 6 * 50 + 2_000))
+        // Masternodes have six misses. How late at most is held on a clock of its own, in PeerMeshTests.
+        #expect(world.loop.now - since >= .milliseconds(5 * 50))
         #expect(left.application.downs[0].reason == .keepaliveTimeout || right.application.downs[0].reason == .keepaliveTimeout)
         #expect(world.run { left.application.live.count == 1 && right.application.live.count == 1 })
     }

@@ -138,7 +138,7 @@ final class TestWorld {
     }
 
     /// Runs until `condition` holds; false if it did not within `seconds`.
-    func run(seconds: UInt64 = 20, until condition: () -> Bool) -> Bool {
+    func run(seconds: UInt64 = 120, until condition: () -> Bool) -> Bool {
         let end = Instant(nanoseconds: cepoll_monotonic()) + .seconds(seconds)
         while !condition() {
             loop.runOnce(.wait)

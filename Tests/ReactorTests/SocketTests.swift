@@ -6,7 +6,7 @@ import Timers
 
 @testable import Reactor
 
-@Suite("Sockets")
+@Suite("Sockets", .ownThread)
 struct SocketTests {
     static let ends: [Endpoint] = [.loopback(), .loopbackV6()]
 

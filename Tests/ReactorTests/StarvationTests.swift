@@ -9,7 +9,7 @@ import Timers
 
 @testable import Reactor
 
-@Suite("Rest and starvation", .serialized)
+@Suite("Rest and starvation", .serialized, .ownThread)
 struct StarvationTests {
     /// Reads to the end of the stream and then wants nothing, as a link does whose peer is gone.
     private final class Idler: Source {

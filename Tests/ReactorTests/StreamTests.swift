@@ -12,9 +12,9 @@ private struct StreamPair {
     let right: Stream
 
     init(limit: Int = 256 << 20, limits: StreamLimits = StreamLimits(), sendBuffer: CInt? = nil) {
-        memory = StreamMemory(limit: limit)
-        left = Stream(memory: memory, limits: limits)
-        right = Stream(memory: memory, limits: limits)
+        memory = StreamMemory(limit: limit, limits: limits)
+        left = Stream(memory: memory)
+        right = Stream(memory: memory)
         var first: CInt = -1
         var second: CInt = -1
         #expect(cepoll_pair(&first, &second) == 0)
@@ -57,7 +57,7 @@ private func number(_ body: RawSpan) -> UInt32 {
     UInt32(bigEndian: body.unsafeLoadUnaligned(as: UInt32.self))
 }
 
-@Suite("Stream")
+@Suite("Stream", .ownThread)
 struct StreamTests {
     @Test("numbered frames of all sizes arrive once, in order, over short writes")
     func order() {
@@ -184,7 +184,7 @@ struct StreamTests {
             let value = pair.left.enqueue(control: bytes.span.bytes.extracting(first: 60))
             #expect(value == .overLimit)
         }
-        while !pair.left.queue.isEmpty {
+        while pair.left.queuedCount > 0 {
             _ = pair.left.write(budget: 1 << 20)
             _ = pair.right.discard(budget: 1 << 20)
         }

@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import Testing
 
 /// A plain thread for tests: started by its init, waited for by `join`.
@@ -29,12 +30,12 @@ struct TestThread: ~Copyable {
 }
 
 /// A test that blocks while its loop runs gets a thread of its own: blocked in the runtime's pool, which has a thread a core, a
-/// few of them would wait for ever for what the pool is to do.
+/// few of them would hold up for long, or for ever, what the pool is to do for others.
 struct OwnThread: SuiteTrait, TestTrait, TestScoping {
     var isRecursive: Bool { true }
 
     func provideScope(for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void) async throws {
-        try await withTaskExecutorPreference(ThreadExecutor()) { try await function() }
+        try await withTaskExecutorPreference(ThreadExecutor.shared) { try await function() }
     }
 }
 
@@ -42,10 +43,42 @@ extension Trait where Self == OwnThread {
     static var ownThread: OwnThread { OwnThread() }
 }
 
-/// Runs each job on a new thread.
+/// Runs jobs on threads of its own, a few at a time: all tests at once would have each of them late.
 private final class ThreadExecutor: TaskExecutor {
+    static let shared = ThreadExecutor()
+
+    private struct State {
+        var threads = 0
+        var waiting: [UnownedJob] = []
+    }
+
+    private static let width = 6
+    private let state = Mutex(State())
+
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        TestThread { job.runSynchronously(on: self.asUnownedTaskExecutor()) }.detach()
+        let isNew = state.withLock { state in
+            if state.threads == Self.width {
+                state.waiting.append(job)
+                return false
+            }
+            state.threads += 1
+            return true
+        }
+        if isNew { TestThread { self.work(from: job) }.detach() }
+    }
+
+    private func work(from first: UnownedJob) {
+        var next: UnownedJob? = first
+        while let job = next {
+            job.runSynchronously(on: asUnownedTaskExecutor())
+            next = state.withLock { state in
+                if state.waiting.isEmpty {
+                    state.threads -= 1
+                    return nil
+                }
+                return state.waiting.removeFirst()
+            }
+        }
     }
 }

@@ -15,12 +15,12 @@ private let peerExchange = hex(
 )
 /// docs/Wire.md: the extension of 192.0.2.1:24000, nonce 0x1122334455667788, a masternode.
 private let dialler = hex(
-    "0000003c 0a000000 c01d7e4d 02000000 0700000000000000 6d61696e6e6574 28090000"
-        + "52435452 01 04 c0000201 c05d 8877665544332211 0100000000000000 00"
+    "00000041 0a000000 c01d7e4d 02000000 0700000000000000 6d61696e6e6574 28090000"
+        + "52435452 02 04 c0000201 c05d 8877665544332211 0100000000000000 00 04 7f000001"
 )
 private let acceptor = hex(
-    "00000050 0a000000 c01d7e4d 02000000 0700000000000000 6d61696e6e6574 28090000"
-        + "52435452 01 06 20010db8000000000000000000000001 c05d 8877665544332211 0000000000000000 04 00a0b83046030000"
+    "00000055 0a000000 c01d7e4d 02000000 0700000000000000 6d61696e6e6574 28090000"
+        + "52435452 02 06 20010db8000000000000000000000001 c05d 8877665544332211 0000000000000000 04 00a0b83046030000 04 7f000001"
 )
 
 private func identity(_ endpoint: Endpoint?, role: Role = .regular, nonce: UInt64 = 0x1122_3344_5566_7788) -> OwnIdentity {
@@ -110,6 +110,20 @@ struct TimeWireTests {
             ]
         )
         #expect(probe.state.peerVersion == 2)
+    }
+
+    @Test("the extension says by which address its receiver is seen; that of version 1 does not")
+    func seenAs() {
+        var probe = WireProbe(wire, .inbound)
+        probe.receive(dialler)
+        #expect(probe.seenAs == IPAddress(v4: 127, 0, 0, 1))
+        let first = hex(
+            "00000041 0a000000 c01d7e4d 02000000 0700000000000000 6d61696e6e6574 28090000"
+                + "52435452 01 04 c0000201 c05d 8877665544332211 0100000000000000 00 04 7f000001")
+        probe = WireProbe(wire, .inbound)
+        probe.receive(first)
+        #expect(probe.seen == [.hello(Hello(isNative: true, endpoint: v4, nonce: 0x1122_3344_5566_7788, capabilities: 1, version: 2))])
+        #expect(probe.seenAs == nil)
     }
 
     @Test("bytes after the extension are a later version's and change nothing; other bytes after the hello mean a foreign peer")

@@ -7,7 +7,7 @@ import Timers
 
 @testable import Reactor
 
-@Suite("Traps: listeners")
+@Suite("Traps: listeners", .ownThread)
 struct TrapListenerTests {
     @Test("trap 13: a listener that can take nothing is disarmed while it rests: no wake until its timer", .enabled(if: Faults.areBuilt))
     func trap13() throws {
@@ -76,7 +76,7 @@ struct TrapListenerTests {
             for _ in 0..<40 { dialers.append(try connect(to: node.endpoint)) }
             world.loop.runOnce(.wait)
             node.node.shutdown()
-            let isOver = world.run(seconds: 5) { node.application.isStopped }
+            let isOver = world.run { node.application.isStopped }
             guard isOver else { return "the node did not end" }
             let silent = dialers.filter { cepoll_poll_readable($0, 500) != 1 }.count
             return silent == 0 ? nil : "\(silent) of 40 dialers were never told that nobody is there"

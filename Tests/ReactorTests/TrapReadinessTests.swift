@@ -7,7 +7,7 @@ import Timers
 
 @testable import Reactor
 
-@Suite("Traps: readiness")
+@Suite("Traps: readiness", .ownThread)
 struct TrapReadinessTests {
     @Test("trap 1: an event taken in the same batch in which its descriptor was closed and reopened reaches nobody")
     func trap1() throws {

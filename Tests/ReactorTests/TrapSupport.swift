@@ -22,9 +22,9 @@ final class RawListener {
         _ = cepoll_close(descriptor)
     }
 
-    /// The next connection; -1 if none comes within twenty seconds.
+    /// The next connection; -1 if none comes within a minute.
     func accept() -> CInt {
-        guard cepoll_poll_readable(descriptor, 20_000) == 1 else { return -1 }
+        guard cepoll_poll_readable(descriptor, 60_000) == 1 else { return -1 }
         var remote = cepoll_address()
         return cepoll_accept(descriptor, &remote)
     }
@@ -87,7 +87,7 @@ func send(_ descriptor: CInt, _ count: Int) -> Transfer {
 }
 
 /// Receives until there is nothing now, waiting up to `milliseconds` for more: how many bytes, and how it ended.
-func receiveAll(_ descriptor: CInt, waiting milliseconds: CInt = 20_000) -> (bytes: Int, end: Transfer) {
+func receiveAll(_ descriptor: CInt, waiting milliseconds: CInt = 60_000) -> (bytes: Int, end: Transfer) {
     var sum = 0
     while cepoll_poll_readable(descriptor, milliseconds) > 0 {
         switch receive(descriptor) {

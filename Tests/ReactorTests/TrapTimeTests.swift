@@ -6,7 +6,7 @@ import Timers
 
 @testable import Reactor
 
-@Suite("Traps: time")
+@Suite("Traps: time", .ownThread)
 struct TrapTimeTests {
     @Test("trap 16: a timer that re-arms itself at zero fires once an iteration")
     func trap16() throws {

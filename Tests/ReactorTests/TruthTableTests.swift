@@ -8,7 +8,7 @@ import Testing
 
 @testable import Reactor
 
-@Suite("The truth table of epoll")
+@Suite("The truth table of epoll", .ownThread)
 struct TruthTableTests {
     /// What epoll reports of `descriptor` now, if `mask` is asked for.
     private static func events(_ descriptor: CInt, _ mask: UInt32) -> UInt32 {

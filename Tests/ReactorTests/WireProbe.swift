@@ -26,6 +26,8 @@ struct WireProbe {
     var pending: [UInt8] = []
     var seen: [Seen] = []
     var isBroken = false
+    /// The address that the last hello said we have.
+    var seenAs: IPAddress?
 
     init(_ wire: any Wire, _ direction: Direction) {
         self.wire = wire
@@ -46,6 +48,7 @@ struct WireProbe {
             case .frame(let length, let meaning):
                 precondition(length > 0 && length <= rest.count, "a frame lies in its input")
                 start += length
+                seenAs = peers.seenAs ?? seenAs
                 seen.append(note(meaning, rest))
             case .broken(let error):
                 isBroken = true

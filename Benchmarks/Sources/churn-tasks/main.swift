@@ -1,33 +1,49 @@
-// The churn server of `churn step`, written with tasks: what the async layer costs on top of the bare loop. A task a connection,
-// no idle timer (a timeout is another task's business there).
+// The churn server of `churn step`, written with tasks: what the async layer costs on top of the bare loop. No idle timer (a
+// timeout is another task's business there).
 //
 //   churn-tasks KIND CYCLES    takes turns with `churn-load step`, as `churn step` does
 //
-// KIND is `tasks` (they prefer the loop, and no actor is involved) or `actor` (it lives on the loop; its tasks prefer nothing).
+// KIND is how connections are served: `serve` (by `AsyncListener.serve`, which keeps its tasks), `tasks` (a task for each, which
+// prefers the loop) or `actor` (a task for each, of an actor that lives on the loop; it prefers nothing).
 
 import Glibc
 import PeerMesh
 import Reactor
 
-/// The numbers, and buffers that tasks lend each other. The loop's thread only.
+/// The numbers, and buffers that tasks lend each other, behind constant pointers: what is measured is the layer, not the checks of
+/// exclusive access to a class's variables. The loop's thread only.
 final class Shared: @unchecked Sendable {
-    private(set) var handled = 0
-    private(set) var finished = 0
-    private(set) var failed = 0
-    private var spare: [UnsafeMutableRawBufferPointer] = []
-
-    func borrow() -> UnsafeMutableRawBufferPointer {
-        spare.popLast() ?? .allocate(byteCount: 4_096, alignment: 16)
+    struct State {
+        var handled = 0
+        var finished = 0
+        var failed = 0
+        var spare = 0
     }
 
-    func giveBack(_ buffer: UnsafeMutableRawBufferPointer) { spare.append(buffer) }
+    private static let most = 1_024
+    let state = UnsafeMutablePointer<State>.allocate(capacity: 1)
+    private let buffers = UnsafeMutablePointer<UnsafeMutableRawBufferPointer>.allocate(capacity: most)
 
-    func countMessage() { handled += 1 }
+    init() { state.initialize(to: State()) }
+
+    func borrow() -> UnsafeMutableRawBufferPointer {
+        guard state.pointee.spare > 0 else { return .allocate(byteCount: 4_096, alignment: 16) }
+        state.pointee.spare -= 1
+        return buffers[state.pointee.spare]
+    }
+
+    func giveBack(_ buffer: UnsafeMutableRawBufferPointer) {
+        guard state.pointee.spare < Self.most else { return buffer.deallocate() }
+        (buffers + state.pointee.spare).initialize(to: buffer)
+        state.pointee.spare += 1
+    }
+
+    func countMessage() { state.pointee.handled += 1 }
 
     func countEnd(_ isGood: Bool) {
-        handled += 1
-        finished += 1
-        if !isGood { failed += 1 }
+        state.pointee.handled += 1
+        state.pointee.finished += 1
+        if !isGood { state.pointee.failed += 1 }
     }
 }
 
@@ -95,26 +111,29 @@ func hear() -> UInt32 {
 
 @MainActor func main() throws {
     let arguments = CommandLine.arguments
-    guard arguments.count == 3, ["tasks", "actor"].contains(arguments[1]), let cycles = Int(arguments[2]), cycles > 0 else {
-        fatalError("usage: churn-tasks tasks|actor CYCLES")
+    guard arguments.count == 3, ["serve", "tasks", "actor"].contains(arguments[1]), let cycles = Int(arguments[2]), cycles > 0 else {
+        fatalError("usage: churn-tasks serve|tasks|actor CYCLES")
     }
     let loop = try EventLoop()
     let executor = loop.executor
     let shared = Shared()
     let listener = try loop.run { try executor.listen(on: Endpoint("127.0.0.1:0")!) }
-    if arguments[1] == "actor" {
+    switch arguments[1] {
+    case "serve":
+        Task.detached(executorPreference: executor) { try await listener.serve { await echo($0, shared) } }
+    case "actor":
         let server = Server(listener, on: executor, shared)
         Task.detached { await server.run() }
-    } else {
+    default:
         Task.detached(executorPreference: executor) { await run(listener, on: executor, shared) }
     }
     say(UInt32(listener.endpoint.port))
-    while shared.finished < cycles {
-        let goal = shared.handled + Int(hear())
-        while shared.handled < goal { loop.runOnce(.wait) }
+    while shared.state.pointee.finished < cycles {
+        let goal = shared.state.pointee.handled + Int(hear())
+        while shared.state.pointee.handled < goal { loop.runOnce(.wait) }
         say(0)
     }
-    exit(shared.failed == 0 ? 0 : 1)
+    exit(shared.state.pointee.failed == 0 ? 0 : 1)
 }
 
 try main()

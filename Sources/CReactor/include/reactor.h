@@ -226,23 +226,25 @@ void reactor_node_shutdown(reactor_node *node);
 
 /* What is wanted, for ever. Loop thread. Fails with REACTOR_EENDPOINT. */
 int reactor_node_connect(reactor_node *node, const char *endpoint);
-/* No longer wanted; its links are closed. */
+/* No longer wanted; its links are closed. Loop thread. Fails with REACTOR_EENDPOINT. */
 int reactor_node_disconnect(reactor_node *node, const char *endpoint);
-/* The registry names this masternode. */
+/* The registry names this masternode. Loop thread. Fails with REACTOR_EENDPOINT. */
 int reactor_node_add_masternode(reactor_node *node, const char *endpoint);
-/* The registry names it no longer. */
+/* The registry names it no longer. Loop thread. Fails with REACTOR_EENDPOINT. */
 int reactor_node_remove_masternode(reactor_node *node, const char *endpoint);
-/* Dials it now, whatever it waits for. */
+/* Dials it now, whatever it waits for. Loop thread. Fails with REACTOR_EENDPOINT. */
 int reactor_node_redial(reactor_node *node, const char *endpoint);
-/* Bans ADDRESS or ADDRESS/PREFIX for so many nanoseconds, UINT64_MAX for ever, and closes what it covers. */
+/* Bans ADDRESS or ADDRESS/PREFIX for so many nanoseconds, UINT64_MAX for ever, and closes what it covers. Loop thread. Fails
+ * with REACTOR_ESUBNET. */
 int reactor_node_ban(reactor_node *node, const char *subnet, uint64_t nanoseconds);
+/* Takes back the ban of exactly this range. Loop thread. Fails with REACTOR_ESUBNET. */
 int reactor_node_unban(reactor_node *node, const char *subnet);
 
 /* Queues one frame of the application for an established link: 0, REACTOR_EBLOCKED (nothing was queued), REACTOR_ETOOLARGE or
  * REACTOR_ENOLINK. Frames of one link leave in order, once for all that an iteration queued. Loop thread. */
 int reactor_node_send(reactor_node *node, reactor_link link, uint32_t type, const void *REACTOR_NULLABLE bytes, size_t count);
 
-/* The same from any thread: the bytes are copied. 0 means that it was handed over; a link that is over by then swallows it.
+/* The same, posted. Any thread; the bytes are copied. 0 means that it was handed over; a link that is over by then swallows it.
  * Fails with REACTOR_EFULL or REACTOR_ECLOSED. */
 int reactor_node_post(reactor_node *node, reactor_link link, uint32_t type, const void *REACTOR_NULLABLE bytes, size_t count);
 

@@ -98,6 +98,7 @@ extension ControlDesk {
             let snapshot = try view.snapshot(age: .zero)
             let row = PeerRow(snapshot, chronicle, Moments())
             let report = snapshot.peers.first { $0.endpoint == peer }
+            let warning = warning ?? ControlDesk.isWantedStill(action, report).map(JSON.string)
             return .members(
                 ("done", .string(action.name)), ("peer", .string(peer.description)),
                 ("now", report.map { row.json($0, since: chronicle.history(of: peer)?.viewSince) } ?? .null), ("warning", warning)
@@ -117,6 +118,16 @@ extension ControlDesk {
         case .drain: return .members(("done", .string(action.name)), ("warning", warning))
         case .reload: return .members(("done", .string(action.name)))
         case .logLevel(let level): return .members(("done", .string(action.name)), ("level", .string(level.name)), ("warning", warning))
+        }
+    }
+
+    /// What was taken back, and stays wanted by somebody else's word.
+    private static func isWantedStill(_ action: OperatorAction, _ report: PeerReport?) -> String? {
+        guard report?.desire.contains(.registry) == true else { return nil }
+        switch action {
+        case .removeMasternode: return "the registry file or the settings name it still: it stays a masternode"
+        case .disconnect: return "it is a masternode and dialled again; a ban keeps it away"
+        case .connect, .redial, .addMasternode, .ban, .unban, .trust, .untrust, .drain, .reload, .logLevel: return nil
         }
     }
 

@@ -188,7 +188,12 @@ final class ControlDesk {
         } else {
             text = "nobody who dialled this node is linked: check that the advertised address and port are open from outside"
         }
-        return .members(("inboundSeen", .bool(inbound)), ("text", .string(text)))
+        let seen = Reach.seen(snapshot.sightings)
+        return .members(
+            ("inboundSeen", .bool(inbound)), ("text", .string(text)),
+            ("seenAs", .array(seen.map { .members(("address", .string($0.address.description)), ("peers", .count($0.peers))) })),
+            ("warning", Reach.warning(seen, advertised: snapshot.ownEndpoint).map(JSON.string) ?? .null)
+        )
     }
 
     private func slots() throws(Problem) -> JSON {

@@ -71,13 +71,16 @@ enum OpenAPI {
 
     private static func answer(_ operation: Operation) -> String {
         switch operation {
-        case .index, .bans: "{type: array, items: {type: object}}"
+        case .index: "{type: array, items: {$ref: \"#/components/schemas/Route\"}}"
+        case .bans: "{type: array, items: {$ref: \"#/components/schemas/Ban\"}}"
         case .peers, .masternodes: "{type: array, items: {$ref: \"#/components/schemas/Peer\"}}"
         case .peer: "{$ref: \"#/components/schemas/Peer\"}"
         case .why: "{$ref: \"#/components/schemas/Why\"}"
         case .live, .ready: "{$ref: \"#/components/schemas/Health\"}"
         case .openapi, .dashboard, .dashboardStyle, .dashboardScript, .metrics, .events: "{type: string}"
-        case .status, .slots, .loop: "{type: object}"
+        case .status: "{$ref: \"#/components/schemas/Status\"}"
+        case .slots: "{$ref: \"#/components/schemas/Slots\"}"
+        case .loop: "{$ref: \"#/components/schemas/Loop\"}"
         case .connect, .disconnect, .redial, .ban, .unban, .trust, .untrust, .addMasternode, .removeMasternode, .drain, .reload, .logLevel:
             "{$ref: \"#/components/schemas/Done\"}"
         }
@@ -161,22 +164,46 @@ enum OpenAPI {
                 standing: {type: string, enum: [\(Standing.allCases.map(\.rawValue).joined(separator: ", "))]}
                 sentence: {type: string}
                 advice: {type: string}
-                next: {type: object}
-                wanted: {type: object}
-                class: {type: string}
-                turn: {type: object}
-                verdict: {type: object}
-                ban: {type: [object, "null"]}
-                slots: {type: object}
-                attempts: {type: object}
+                next:
+                  type: object
+                  required: [step, at, seconds]
+                  properties: {step: {type: string}, at: {type: [string, "null"], format: date-time}, seconds: {type: [number, "null"]}}
+                wanted: {type: object, required: [is, by], properties: {is: {type: boolean}, by: {type: array, items: {type: string}}}}
+                class: {type: string, enum: [masternode, regular]}
+                turn: {type: object, required: [to, text], properties: {to: {type: string, enum: [either, ours, theirs]}, text: {type: string}}}
+                verdict:
+                  type: object
+                  required: [kind, reason, until, seconds]
+                  properties:
+                    kind: {type: string, enum: ["yes", "no", wait, queue]}
+                    reason: {type: [string, "null"]}
+                    until: {type: [string, "null"], format: date-time}
+                    seconds: {type: [number, "null"]}
+                ban: {oneOf: [{$ref: "#/components/schemas/Ban"}, {type: "null"}]}
+                slots: {type: object, required: [needed, regularTaken, regularSlots, taken, slots]}
+                attempts: {type: object, required: [failuresInARow, dials, established], additionalProperties: {type: integer}}
+                since: {type: [string, "null"], format: date-time}
+                lastCloseReason: {type: [string, "null"]}
+                lastSuccess: {type: [string, "null"], format: date-time}
                 link: {oneOf: [{$ref: "#/components/schemas/Link"}, {type: "null"}]}
-                history: {type: array, maxItems: \(PeerHistory.length), items: {type: object}}
+                history: {type: array, maxItems: \(PeerHistory.length), items: {$ref: "#/components/schemas/Transition"}}
             Health:
               type: object
               required: [status, checks]
               properties:
                 status: {type: string, enum: [good, degraded, down]}
-                checks: {type: array, items: {type: object}}
+                checks:
+                  type: array
+                  items:
+                    type: object
+                    required: [name, status, value, threshold, message]
+                    properties:
+                      name: {type: string}
+                      status: {type: string, enum: [good, degraded, down]}
+                      value: {type: [number, boolean, "null"]}
+                      threshold: {type: [number, boolean]}
+                      message: {type: string}
+        \(OpenAPI.answers)
             Done:
               type: object
               required: [done]

@@ -1,5 +1,5 @@
-// The store of one daemon: takes records from the loop in bounded rings, and writes them on a thread of its own, at most twice a
-// second. Operators' actions are written on the thread that brings them, before it goes on. The loop never waits for any of it.
+// The store of one daemon: takes records from the loop in bounded rings, and writes them on threads of its own (`Store+Threads`).
+// Operators' actions are written on the thread that brings them, before it goes on. The loop never waits for any of it.
 
 import CEpoll
 import PeerMesh
@@ -33,28 +33,32 @@ final class Store: OperatorJournal {
     let directory: String
     /// Held as long as the store is.
     private let lock: DirectoryLock
-    private let core: Mutex<StoreCore>
-    private let records = RecordRing<StoreRecord>(capacity: 8_192)
+    /// Nobody holds it while he waits for a sync: what is learnt is never behind one.
+    let core: Mutex<StoreCore>
+    let records = RecordRing<StoreRecord>(capacity: 8_192)
     /// A ring of its own: who floods us with addresses must not push out what became of links.
-    private let told = RecordRing<ToldRecord>(capacity: 4_096)
-    private let doorbell: Doorbell
-    private let stopBell: Doorbell
-    private let isStopping = Atomic<Bool>(false)
+    let told = RecordRing<ToldRecord>(capacity: 4_096)
+    /// There are records, or there is something to say.
+    let doorbell: Doorbell
+    /// There is something to sync.
+    let syncBell: Doorbell
+    let stopBell: Doorbell
+    let isStopping = Atomic<Bool>(false)
+    let isUnsynced = Atomic<Bool>(false)
+    /// The writing thread's word to the syncing one.
+    let hasWritten = Atomic<Bool>(false)
     /// When the oldest record that is not written was taken from its ring; 0 if all are written.
-    private let behindSince = Atomic<UInt64>(0)
+    let behindSince = Atomic<UInt64>(0)
 
-    /// How long records are gathered before they are written.
-    private static let gathering: CInt = 300
-    /// How long a file that failed rests.
-    private static let retry: CInt = 5_000
     static let fileName = "reactor-node.sqlite"
 
     /// Takes the directory and opens the store in it.
-    init(directory: String, maximumPages: Int? = nil) throws(DaemonError) {
+    init(directory: String, _ options: StoreDatabase.Options = .init()) throws(DaemonError) {
         self.directory = directory
         lock = try DirectoryLock(directory)
-        core = Mutex(try StoreCore(path: directory + "/" + Store.fileName, maximumPages: maximumPages))
+        core = Mutex(try StoreCore(path: directory + "/" + Store.fileName, options))
         doorbell = try Doorbell()
+        syncBell = try Doorbell()
         stopBell = try Doorbell()
     }
 
@@ -101,16 +105,29 @@ final class Store: OperatorJournal {
     // What operators did.
 
     func record(_ action: OperatorAction, at time: WallTime) throws(JournalError) {
-        let trouble: String? = core.withLock { core in
+        let (log, trouble): (StoreLog?, String?) = core.withLock { core in
             // What was learnt goes along: an operator who is never silent must not keep it waiting.
             take(into: &core, Moment())
             core.apply(action, at: time)
-            return core.write() ? nil : core.trouble
+            return core.write() ? (core.log, nil) : (nil, core.trouble)
         }
-        guard let trouble else { return }
-        // The thread says it and tries again.
-        doorbell.ring()
-        throw JournalError(trouble)
+        if let trouble = trouble ?? log.flatMap(sync) {
+            // The thread says it and tries again.
+            doorbell.ring()
+            throw JournalError(trouble)
+        }
+        if log?.isDue == true { requestSync() }
+    }
+
+    /// Waits, without the lock, until the disk has all of `log`. What is in the way; nil if it has.
+    func sync(_ log: StoreLog) -> String? {
+        do throws(StoreLog.Failure) { try log.sync() } catch {
+            return core.withLock { core in
+                core.failed(error, log)
+                return core.trouble ?? "the disk did not take it"
+            }
+        }
+        return nil
     }
 
     // The loop's side: a few stores into a ring.
@@ -157,91 +174,6 @@ final class Store: OperatorJournal {
     func note(told endpoint: Endpoint, by source: IPAddress) {
         told.push(ToldRecord(endpoint: endpoint, source: source))
         doorbell.ring()
-    }
-
-    // The thread.
-
-    func start(_ say: @escaping @Sendable (StartLines) -> Void) throws(DaemonError) -> DaemonThread {
-        say(core.withLock { $0.takeLines() })
-        return try DaemonThread.start("store") { self.run(say) }
-    }
-
-    /// Has the thread write what it has and end. Any thread.
-    func stop() {
-        isStopping.store(true, ordering: .sequentiallyConsistent)
-        stopBell.ring()
-        doorbell.ring()
-    }
-
-    private var hasRecords: Bool { !records.isEmpty || !told.isEmpty }
-
-    private func run(_ say: (StartLines) -> Void) {
-        var isFailing = false
-        while true {
-            let isLast = isStopping.load(ordering: .sequentiallyConsistent)
-            let moment = Moment()
-            let lines = core.withLock { core in
-                take(into: &core, moment)
-                if !isFailing || isLast || !hasRecords { isFailing = !core.write() }
-                if !isFailing { behindSince.store(0, ordering: .relaxed) }
-                return core.takeLines()
-            }
-            if !lines.lines.isEmpty { say(lines) }
-            if isLast {
-                core.withLock { $0.close() }
-                return
-            }
-            rest(isFailing)
-        }
-    }
-
-    /// Sleeps until there is something to write, then until enough of it has come together.
-    private func rest(_ isFailing: Bool) {
-        doorbell.willSleep()
-        if !hasRecords, !isStopping.load(ordering: .sequentiallyConsistent) {
-            Descriptors.waitReadable(doorbell.descriptor, -1, milliseconds: isFailing ? Store.retry : -1)
-        }
-        doorbell.didWake()
-        guard hasRecords else { return }
-        behindSince.store(cepoll_monotonic(), ordering: .relaxed)
-        stopBell.willSleep()
-        if !isStopping.load(ordering: .sequentiallyConsistent) {
-            Descriptors.waitReadable(stopBell.descriptor, -1, milliseconds: isFailing ? Store.retry : Store.gathering)
-        }
-        stopBell.didWake()
-    }
-
-    /// One reading of both clocks, for what the loop dated by its own.
-    private struct Moment {
-        let wall = WallTime.now
-        let now = Instant(nanoseconds: cepoll_monotonic())
-
-        func wall(of instant: Instant) -> WallTime {
-            instant > now ? wall + (instant - now) : WallTime(milliseconds: wall.milliseconds - Int64((now - instant).count / 1_000_000))
-        }
-    }
-
-    /// Empties the rings. Under the lock: whoever holds it is their one reader.
-    private func take(into core: inout StoreCore, _ moment: Moment) {
-        while let record = told.pop() { core.book.heard(record.endpoint, from: record.source, at: moment.wall) }
-        while let record = records.pop() {
-            let at = moment.wall(of: record.at)
-            switch record.what {
-            case .dialled: core.book.dialled(record.endpoint, at: at)
-            case .failed(let reason):
-                core.book.failed(record.endpoint, reason.name, at: at)
-                core.count("dials-failed")
-            case .linked:
-                core.book.linked(record.endpoint, at: at)
-                core.count("links")
-            case .unlinked(let reason): core.book.unlinked(record.endpoint, reason.name, at: at)
-            case .forgotten(let until): core.book.forgotten(record.endpoint, until: moment.wall(of: until))
-            case .banned(let subject, let until, let reason):
-                let end = until == .never ? nil : moment.wall(of: until)
-                core.set(BanRow(subject: subject, kind: .automatic, until: end, reason: reason?.name ?? "", by: "node", at: at))
-                core.count("automatic-bans")
-            }
-        }
     }
 }
 

@@ -1,6 +1,5 @@
 // What the store knows, in memory, and its file, if there is one that takes writes. The memory is the truth of this process; the
-// file follows it: at once for what an operator did, within a second for what was learnt. A file that fails is tried again, and one
-// that is damaged is set aside and written anew from memory.
+// file follows it. A file that fails is tried again, and one that is damaged is set aside and written anew from memory.
 
 import GRDB
 import Glibc
@@ -9,7 +8,7 @@ import PeerMesh
 /// The state behind the store's lock.
 struct StoreCore {
     let path: String
-    private let maximumPages: Int?
+    private let options: StoreDatabase.Options
     private var database: StoreDatabase?
     var book: AddressBook
     private(set) var bans: [BanKey: BanRow] = [:]
@@ -22,13 +21,13 @@ struct StoreCore {
     private(set) var lines = StartLines()
 
     /// Opens the file, sets a damaged one aside, and goes on in memory where no file can be had.
-    init(path: String, maximumPages: Int? = nil) throws(DaemonError) {
+    init(path: String, _ options: StoreDatabase.Options = .init()) throws(DaemonError) {
         self.path = path
-        self.maximumPages = maximumPages
+        self.options = options
         book = AddressBook(key: (0, 0))
         var state = StoredState()
         do {
-            (database, state) = try StoreCore.open(path, maximumPages)
+            (database, state) = try StoreCore.open(path, options)
         } catch let newer as StoreDatabase.Newer {
             throw DaemonError(
                 .configuration,
@@ -37,15 +36,15 @@ struct StoreCore {
             )
         } catch let error where StoreCore.isDamage(error) {
             setAside(error)
-            do { (database, state) = try StoreCore.open(path, maximumPages) } catch { degrade(error) }
+            do { (database, state) = try StoreCore.open(path, options) } catch { degrade(error) }
         } catch {
             degrade(error)
         }
         try take(state)
     }
 
-    private static func open(_ path: String, _ maximumPages: Int?) throws -> (StoreDatabase, StoredState) {
-        let database = try StoreDatabase(path: path, maximumPages: maximumPages)
+    private static func open(_ path: String, _ options: StoreDatabase.Options) throws -> (StoreDatabase, StoredState) {
+        let database = try StoreDatabase(path: path, options)
         return (database, try database.load())
     }
 
@@ -122,14 +121,19 @@ struct StoreCore {
 
     var isUnwritten: Bool { !unwritten.isEmpty || !book.changed.isEmpty }
 
+    /// The log of what was written last, to be synced without the store's lock; nil while no file takes writes.
+    var log: StoreLog? { database?.log }
+
     /// Writes all that the file lacks, in one transaction. False if the file does not take it: it stays to be written.
     mutating func write() -> Bool {
         guard isUnwritten else { return true }
         var change = unwritten
         for endpoint in book.changed { change.addresses[endpoint] = .some(book.entries[endpoint]) }
         do {
-            if database == nil { database = try StoreDatabase(path: path, maximumPages: maximumPages) }
+            if database == nil { database = try StoreDatabase(path: path, options) }
             try database?.write(change)
+            // Only a disk that takes a sync is well again.
+            if trouble != nil { try database?.log.sync() }
         } catch let error where StoreCore.isDamage(error) {
             database?.close()
             database = nil
@@ -148,6 +152,14 @@ struct StoreCore {
             lines.add(.info, "store-recovered", ("file", .text(path)), ("message", .text("everything is written again")))
         }
         return true
+    }
+
+    /// A sync of `log`, or its folding, failed: nobody knows what of it the disk has. All is written anew.
+    mutating func failed(_ error: any Error, _ log: StoreLog) {
+        guard database?.log === log else { return }
+        close()
+        rewriteAll()
+        degrade(error)
     }
 
     mutating func close() {
@@ -189,6 +201,7 @@ struct StoreCore {
     }
 
     private static func text(_ error: any Error) -> String {
+        if let failure = error as? StoreLog.Failure { return "the disk does not take what was written (\(systemText(failure.code)))" }
         guard let error = error as? DatabaseError else { return "the store failed" }
         let words = error.message ?? "error \(error.resultCode.rawValue)"
         return error.resultCode == .SQLITE_FULL ? "the disk is full (\(words))" : "the store cannot be used (\(words))"

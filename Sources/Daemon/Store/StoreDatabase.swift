@@ -1,5 +1,5 @@
-// The store's file: its tables, and how rows become values. SQLite with a write-ahead log and a sync at every commit: what is
-// committed survives the process and the machine.
+// The store's file: its tables, and how rows become values. SQLite with a write-ahead log: what is committed survives the process,
+// and what is synced besides (`StoreLog`) the machine.
 
 import GRDB
 import Glibc
@@ -45,35 +45,47 @@ struct StoredState {
 struct StoreDatabase: Sendable {
     static let version = 1
     private let queue: DatabaseQueue
+    let log: StoreLog
 
-    /// Opens or makes the file at `path`. `maximumPages` is for tests of a disk that is full.
-    init(path: String, maximumPages: Int? = nil) throws {
+    /// How a file is opened: for tests a disk that is full, or slow.
+    struct Options: Sendable {
+        var maximumPages: Int?
+        var synchronise = StoreLog.disk
+    }
+
+    /// Opens or makes the file at `path`.
+    init(path: String, _ options: Options = Options()) throws {
         var configuration = Configuration()
         configuration.journalMode = .wal
         configuration.label = "store"
         configuration.busyMode = .timeout(2)
         configuration.prepareDatabase { database in
-            try database.execute(sql: "PRAGMA synchronous = FULL")
-            if let maximumPages { try database.execute(sql: "PRAGMA max_page_count = \(maximumPages)") }
+            // No commit waits for a sync, nor for the log's folding: `StoreLog` does both beside it.
+            try database.execute(sql: "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0")
+            if let pages = options.maximumPages { try database.execute(sql: "PRAGMA max_page_count = \(pages)") }
         }
         queue = try DatabaseQueue(path: path, configuration: configuration)
-        try check()
-        try migrate()
+        try StoreDatabase.check(queue)
+        try StoreDatabase.migrate(queue)
+        log = try StoreLog(of: path, configuration, options.synchronise)
     }
 
-    func close() { try? queue.close() }
+    func close() {
+        log.close()
+        try? queue.close()
+    }
 
     /// The file was written by a version of this program that knows more than this one.
     struct Newer: Error {
         let version: Int
     }
 
-    private func check() throws {
+    private static func check(_ queue: DatabaseQueue) throws {
         let verdict = try queue.read { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") }
         guard verdict == "ok" else { throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: verdict) }
     }
 
-    private func migrate() throws {
+    private static func migrate(_ queue: DatabaseQueue) throws {
         try queue.write { database in
             let version = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
             guard version <= StoreDatabase.version else { throw Newer(version: version) }
@@ -141,7 +153,7 @@ struct StoreDatabase: Sendable {
         )
     }
 
-    // Writing. Each call is one transaction, on the disk when it returns.
+    // Writing. Each call is one transaction: when it returns, the end of the process costs nothing of it.
 
     func write(_ change: StoreChange) throws {
         try queue.write { database in
@@ -162,6 +174,7 @@ struct StoreDatabase: Sendable {
                 try database.execute(sql: "INSERT OR REPLACE INTO counter VALUES (?, ?)", arguments: [name, value])
             }
         }
+        log.committed(rows: change.count)
     }
 
     private static func write(_ endpoint: Endpoint, _ entry: AddressBook.Entry?, _ database: Database) throws {
@@ -201,5 +214,8 @@ struct StoreChange: Sendable {
     var wanted: [WantedRow: Bool] = [:]
     var counters: [String: Int64] = [:]
 
-    var isEmpty: Bool { key == nil && addresses.isEmpty && bans.isEmpty && wanted.isEmpty && counters.isEmpty }
+    /// Rows that it writes or takes away, the key's aside.
+    var count: Int { addresses.count + bans.count + wanted.count + counters.count }
+
+    var isEmpty: Bool { key == nil && count == 0 }
 }

@@ -3,12 +3,17 @@
 import CEpoll
 import Glibc
 
-enum TextFile {
+public enum TextFile {
     /// The bytes of the file at `path`, at most `limit`; nil with `errno` set if it cannot be read or is larger.
-    static func read(_ path: String, limit: Int) -> [UInt8]? {
+    public static func read(_ path: String, limit: Int) -> [UInt8]? {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { return nil }
         defer { _ = cepoll_close(descriptor) }
+        return read(descriptor, limit: limit)
+    }
+
+    /// The same of an open file or pipe.
+    public static func read(_ descriptor: CInt, limit: Int) -> [UInt8]? {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         while true {

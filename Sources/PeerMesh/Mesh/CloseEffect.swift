@@ -2,6 +2,7 @@
 
 /// What a close reason does.
 public struct CloseEffect: Hashable, Sendable {
+    /// What the peer's schedule makes of it.
     public enum OnSchedule: Hashable, Sendable {
         /// A failed dial or a short session counts; a long one clears the count.
         case counts
@@ -13,15 +14,26 @@ public struct CloseEffect: Hashable, Sendable {
         case nothing
     }
 
+    /// How loudly a log says it, in rising order.
     public enum Level: UInt8, Hashable, Comparable, Sendable {
-        case debug, info, warning, error
+        /// For those who look for something.
+        case debug
+        /// The ordinary course.
+        case info
+        /// Something to look at when there is time.
+        case warning
+        /// Something to look at now.
+        case error
 
+        /// `debug` is the least.
         public static func < (a: Level, b: Level) -> Bool { a.rawValue < b.rawValue }
     }
 
+    /// What the peer's schedule makes of it.
     public var schedule: OnSchedule
     /// Points of provable abuse; at `MeshSettings.banScore` the address is banned.
     public var score: UInt32
+    /// How loudly a log says it.
     public var level: Level
     /// Flush, shut, read until the end; else the descriptor is closed at once.
     public var drains: Bool

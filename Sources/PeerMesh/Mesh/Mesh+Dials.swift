@@ -5,18 +5,27 @@ public import Timers
 
 /// What stands between a peer and a dial. The same value that decides is the one that explains.
 public enum DialVerdict: Hashable, Sendable, BitwiseCopyable {
+    /// Nothing: it may be dialled now.
     case yes
+    /// No clock will end it; the obstacle must go.
     case no(DialObstacle)
+    /// The clock: not before this instant, for this reason.
     case wait(until: Instant, WaitReason)
+    /// A place: it is dialled as soon as there is one.
     case queue(DialQueue)
 }
 
+/// Why a peer is not dialled, where waiting does not help.
 public enum DialObstacle: Hashable, Sendable, BitwiseCopyable {
+    /// Its schedule is off.
     case off(OffReason)
     /// Until `.never` if the ban has no end.
     case banned(until: Instant)
+    /// A link to it stands.
     case alreadyLinked
+    /// It is being dialled.
     case dialInFlight
+    /// It is not in the book.
     case unknownPeer
 }
 
@@ -60,9 +69,11 @@ extension Mesh {
         return dialSlotAt.nanoseconds > ahead.count ? Instant(nanoseconds: dialSlotAt.nanoseconds - ahead.count) : .zero
     }
 
-    /// Starts every dial that is ready and fits. Masternodes first, each class first in, first out.
+    /// Starts every dial that is ready and fits. Masternodes first, each class first in, first out. Before the start, and once
+    /// it is stopping, nobody is ready.
     mutating func pump(at now: Instant) {
-        guard isStarted, !isStopping else { return }
+        // Asked after every event, and nearly always there is nobody.
+        if peerLists.first(PeerList.readyMasternode) < 0, peerLists.first(PeerList.readyRegular) < 0 { return }
         pump(PeerList.readyMasternode, at: now)
         // What waits for a slot waits: its row is not looked at for every event.
         if peerLists.first(PeerList.readyRegular) >= 0, hasRegularRoom { pump(PeerList.readyRegular, at: now) }

@@ -11,7 +11,6 @@ extension Mesh {
     /// Phase 3, the net below the timers: missing masternodes first, then fill. Next = now + period: a stalled loop never
     /// replays a missed tick.
     mutating func discover(at now: Instant) {
-        guard isStarted, !isStopping else { return }
         bans.sweep(at: now)
         for row in 0..<rowLimit where peers[row].isUsed && peers[row].role == .masternode {
             #if MESH_CANARIES
@@ -21,7 +20,7 @@ extension Mesh {
             let hadStep = wheel.isArmed(rowTimer(row))
             refresh(row, at: now)
             // One whose deadline came in this very advance has its step: its timer is only not handed out yet.
-            if peers[row].isUsed, peers[row].schedule == .ready, before != .ready, !hadStep { rescues += 1 }
+            if peers[row].schedule == .ready, before != .ready, !hadStep { rescues += 1 }
         }
         fillRegularSlots(at: now)
         armDiscovery(at: now)
@@ -31,7 +30,7 @@ extension Mesh {
 
     /// Phase 2: chooses learnt peers, at random, for the slots that neither links nor earlier choices take.
     mutating func fillRegularSlots(at now: Instant) {
-        guard isStarted, !isStopping else { return }
+        guard !isStopping else { return }
         var chosen = 0
         var candidates = 0
         for row in 0..<rowLimit where peers[row].isUsed {
@@ -56,13 +55,13 @@ extension Mesh {
 
     private func isCandidate(_ row: Int, at now: Instant) -> Bool {
         let peer = peers[row]
-        guard peer.isUsed, peer.desire == .learnt, !peer.isChosen, !peer.hasLinks else { return false }
-        return peer.tombstoneUntil <= now && peer.notBefore <= now && !isOurselves(peer, at: now)
+        guard peer.desire == .learnt, !peer.isChosen, !peer.hasLinks else { return false }
+        return peer.notBefore <= now && !isOurselves(peer, at: now)
     }
 
     /// A chosen peer that failed makes room for another, if there is another.
     mutating func giveUpPlace(_ row: Int, at now: Instant) {
-        for other in 0..<rowLimit where other != row && isCandidate(other, at: now) {
+        for other in 0..<rowLimit where isCandidate(other, at: now) {
             peers[row].isChosen = false
             wheel.arm(globalTimer(GlobalTimer.fill), at: now)
             return
@@ -81,7 +80,7 @@ extension Mesh {
         guard row >= 0 else { return }
         refresh(row, at: now)
         let fill = globalTimer(GlobalTimer.fill)
-        if isStarted, !isStopping, !wheel.isArmed(fill) { wheel.arm(fill, at: now + .milliseconds(100)) }
+        if !wheel.isArmed(fill) { wheel.arm(fill, at: now + .milliseconds(100)) }
     }
 
     /// A peer of an earlier life. Who is wanted anyway needs no memory.
@@ -105,27 +104,30 @@ extension Mesh {
     /// A bucket a link: load is slowed, not punished.
     private mutating func takeIntake(_ slot: Int, at now: Instant) -> Bool {
         let period = max(settings.intakePeriod.count, 1)
-        let earned = (now - links[slot].intakeAt).count / period
-        if earned > 0 {
-            links[slot].intakeTokens = UInt32(min(UInt64(links[slot].intakeTokens) + earned, UInt64(settings.intakeBurst)))
-            links[slot].intakeAt = links[slot].intakeAt + Nanoseconds(earned * period)
-        }
-        guard links[slot].intakeTokens > 0 else { return false }
-        links[slot].intakeTokens -= 1
+        var fullAt = links[slot].intakeFullAt
+        if fullAt <= now { fullAt = fullAt + Nanoseconds((now - fullAt).count / period * period) }
+        let missing = ((fullAt - now).count + period - 1) / period
+        guard missing < UInt64(settings.intakeBurst) else { return false }
+        links[slot].intakeFullAt = fullAt + Nanoseconds(period)
         return true
     }
 
-    /// The row of an endpoint that an inbound hello states; a valid hello lifts a tombstone. -1 if the book is full.
+    /// The row of an endpoint that an inbound hello states. -1 if the book is full.
     mutating func rowForHello(_ endpoint: Endpoint, at now: Instant) -> Int {
         let known = row(of: endpoint)
         if known >= 0 {
-            peers[known].tombstoneUntil = .zero
-            if peers[known].desire.isEmpty { peers[known].desire = .learnt }
+            welcome(known)
             return known
         }
         let row = makeRow(endpoint, .learnt, at: now)
         if row >= 0 { refresh(row, at: now) }
         return row
+    }
+
+    /// A valid inbound hello of a peer that is known lifts its tombstone: it is in the book again.
+    mutating func welcome(_ row: Int) {
+        peers[row].tombstoneUntil = .zero
+        if peers[row].desire.isEmpty { peers[row].desire = .learnt }
     }
 
     /// A full book gives up a learnt peer that nothing speaks for.
@@ -135,7 +137,7 @@ extension Mesh {
         for step in 0..<rowLimit {
             let row = (start + step) % rowLimit
             let peer = peers[row]
-            guard peer.isUsed, peer.desire == .learnt || peer.desire.isEmpty, !peer.hasLinks, !isReferenced(row) else { continue }
+            guard peer.desire == .learnt || peer.desire.isEmpty, !peer.hasLinks else { continue }
             if peer.tombstoneUntil > now || peer.failures > 0 {
                 freeRow(row)
                 return true
@@ -153,7 +155,7 @@ extension Mesh {
         let peer = peers[row]
         guard peer.desire == .learnt, peer.failures >= settings.regularFailures, !peer.hasLinks else { return false }
         var known = 0
-        for other in 0..<rowLimit where peers[other].isUsed && !peers[other].desire.isEmpty { known += 1 }
+        for other in 0..<rowLimit where !peers[other].desire.isEmpty { known += 1 }
         return known > Int(settings.bookFloor)
     }
 

@@ -29,12 +29,12 @@ extension Mesh {
             case .held:
                 let incumbent = Int(link.rival)
                 if incumbent < 0 || links[incumbent].rival != Int32(slot) { return "held link \(slot) has no incumbent" }
-                if links[incumbent].probeUntil == .never { return "held link \(slot)'s incumbent is not probed" }
+                if !links[incumbent][.isProbed] { return "held link \(slot)'s incumbent is not probed" }
                 if row >= 0, peers[row].held != Int32(slot) { return "held link \(slot) is not its peer's" }
             case .established:
                 if row >= 0, peers[row].established != Int32(slot) { return "link \(slot) is a second one of its peer" }
                 if !wheel.isArmed(slot) { return "established link \(slot) has no deadline" }
-                if link.probeUntil != .never, link.rival < 0 { return "link \(slot) is probed for nobody" }
+                if link[.isProbed], link.rival < 0 { return "link \(slot) is probed for nobody" }
                 if isForgottenSurplus(slot) { return "surplus link \(slot) waits for nobody" }
             case .draining:
                 if !wheel.isArmed(slot) { return "draining link \(slot) has no deadline" }

@@ -25,7 +25,7 @@ extension Mesh {
             case .connecting, .securing, .greeting, .held, .established: close(slot, .shutdown, at: now)
             }
         }
-        for row in 0..<rowLimit where peers[row].isUsed { refresh(row, at: now) }
+        for row in 0..<rowLimit { refresh(row, at: now) }
     }
 
     /// No descriptor is open any more: the driver may stop after `shutdown`.
@@ -34,7 +34,7 @@ extension Mesh {
     mutating func setOwnEndpoint(_ endpoint: Endpoint?, at now: Instant) {
         guard endpoint != ownEndpoint else { return }
         ownEndpoint = endpoint
-        for row in 0..<rowLimit where peers[row].isUsed {
+        for row in 0..<rowLimit {
             peers[row].selfUntil = .zero
             refresh(row, at: now)
         }
@@ -93,7 +93,7 @@ extension Mesh {
         #endif
         let registered = registeredCount
         var excess = registered - limit
-        for row in 0..<rowLimit where peers[row].isUsed && peers[row].isBeyondTable {
+        for row in 0..<rowLimit where peers[row].isBeyondTable {
             peers[row].isBeyondTable = false
             if excess <= 0 { refresh(row, at: now) }
         }
@@ -112,7 +112,7 @@ extension Mesh {
     }
 
     private func isCounted(_ row: Int) -> Bool {
-        peers[row].isUsed && peers[row].desire.contains(.registry) && peers[row].endpoint != ownEndpoint
+        peers[row].desire.contains(.registry) && peers[row].endpoint != ownEndpoint
     }
 
     /// Masternodes that the registry names, without ourselves.
@@ -143,7 +143,7 @@ extension Mesh {
 
     mutating func closeLinks(of row: Int, _ reason: CloseReason, at now: Instant) {
         for slot in [peers[row].dial, peers[row].held, peers[row].established] where slot >= 0 {
-            if links[Int(slot)].state != .closed, links[Int(slot)].state != .draining { close(Int(slot), reason, at: now) }
+            close(Int(slot), reason, at: now)
         }
         // A merged surplus link has taken the place, and after it perhaps another one.
         while case let heir = Int(peers[row].established), heir >= 0, links[heir].state == .established {
@@ -208,12 +208,11 @@ extension Mesh {
             for slot in 0..<links.count where subnet.contains(links[slot].remote.address) {
                 switch links[slot].state {
                 case .closed, .draining: break
-                case .connecting, .securing, .greeting, .held, .established:
-                    if bans.covering(links[slot].remote.address, at: now) != nil { close(slot, .banned, at: now) }
+                case .connecting, .securing, .greeting, .held, .established: close(slot, .banned, at: now)
                 }
             }
         }
-        for row in 0..<rowLimit where peers[row].isUsed && subnet.contains(peers[row].endpoint.address) {
+        for row in 0..<rowLimit where subnet.contains(peers[row].endpoint.address) {
             refresh(row, at: now)
         }
     }

@@ -4,20 +4,32 @@ public import Timers
 
 /// How full the tables are.
 public struct Census: Hashable, Sendable, BitwiseCopyable {
+    /// Established links with masternodes.
     public var establishedMasternodes = 0
     /// Regular peers and links that are nobody's.
     public var establishedRegular = 0
+    /// Dials to masternodes in flight.
     public var dialingMasternodes = 0
+    /// Dials to regular peers in flight.
     public var dialingRegular = 0
+    /// Accepted sockets that have not said hello yet.
     public var pending = 0
+    /// Links whose sending side is shut.
     public var draining = 0
+    /// Rows of the book, tombstones not counted.
     public var knownPeers = 0
+    /// Masternodes that the registry names.
     public var registered = 0
+    /// Bans and trust in force.
     public var bans = 0
+    /// Slots that regular peers never take.
     public var reservedSlots = 0
+    /// Slots that regular peers may take.
     public var regularSlots = 0
+    /// Established peers at most.
     public var maxPeers = 0
 
+    /// Empty tables.
     public init() {}
 }
 
@@ -25,17 +37,25 @@ public struct Census: Hashable, Sendable, BitwiseCopyable {
 public enum DialTurn: UInt8, Hashable, Sendable, BitwiseCopyable, CaseIterable {
     /// No preference: whoever can.
     case either
+    /// We are the lower endpoint: this node dials.
     case ours
+    /// They are: this node waits for them for `MeshSettings.passiveWait`, then dials all the same.
     case theirs
 }
 
 /// One peer of the book, as it stands.
 public struct PeerReport: Hashable, Sendable, BitwiseCopyable {
+    /// Its row.
     public var peer: PeerID
+    /// Where it can be dialled: its key.
     public var endpoint: Endpoint
+    /// Who wants it; empty for a tombstone.
     public var desire: Desire
+    /// What the registry says of it, demotion delayed.
     public var role: Role
+    /// How it stands, in one word.
     public var view: PeerView
+    /// What happens if nothing else does.
     public var schedule: Schedule
     /// What stands between this peer and a dial now: the value that the core decides by.
     public var verdict: DialVerdict
@@ -43,33 +63,50 @@ public struct PeerReport: Hashable, Sendable, BitwiseCopyable {
     public var nextStep: Instant?
     /// Whose turn it is, by the same rule that holds a dial back.
     public var turn: DialTurn
+    /// Failed dials and short sessions in a row.
     public var failures: UInt32
+    /// Its established link.
     public var established: LinkID?
+    /// A newcomer that waits while the established link is probed.
     public var held: LinkID?
+    /// Our dial to it that is in flight.
     public var dial: LinkID?
+    /// Since when it has been linked without a break.
     public var linkedSince: Instant?
+    /// When a link to it was last established.
     public var lastSuccess: Instant?
+    /// What its last link or dial ended of.
     public var lastReason: CloseReason?
+    /// It spoke a dialect without our extension when it was last linked.
     public var isForeign: Bool
 }
 
 /// One link, as it stands.
 public struct LinkReport: Hashable, Sendable, BitwiseCopyable {
+    /// Its id.
     public var link: LinkID
+    /// How far it is.
     public var state: LinkState
+    /// Who is at the other end.
     public var info: LinkInfo
+    /// How sure we are of whose it is.
     public var identity: LinkIdentity
+    /// When it was opened.
     public var since: Instant
+    /// When it was established; zero if it is not.
     public var establishedAt: Instant
+    /// When its last byte came.
     public var lastByte: Instant
     /// Zero if none was measured.
     public var roundTrip: Nanoseconds
+    /// Pings without a sign of life, in a row.
     public var misses: UInt32
+    /// When it is looked at next, if nothing happens before.
     public var deadline: Instant?
 }
 
 extension Mesh {
-    /// O(book).
+    /// How full the tables are. O(book).
     public func census() -> Census {
         var census = Census()
         census.establishedMasternodes = linkLists.count(LinkList.masternode)
@@ -90,7 +127,7 @@ extension Mesh {
     /// Peers in the book, tombstones not counted. O(book).
     public var peerCount: Int {
         var count = 0
-        for row in 0..<rowLimit where peers[row].isUsed && !peers[row].desire.isEmpty { count += 1 }
+        for row in 0..<rowLimit where !peers[row].desire.isEmpty { count += 1 }
         return count
     }
 
@@ -131,16 +168,19 @@ extension Mesh {
         }
     }
 
-    /// The link with this id, or nil if its generation is over.
+    /// The link with this id, or nil if its generation is over. O(1).
     public func link(_ id: LinkID) -> LinkReport? {
         live(id).map { report(link: $0) }
     }
+
+    /// Where the packets of a link come from; of one that is over, as long as its slot has no new one.
+    package func remote(of link: LinkID) -> Endpoint { links[Int(link.slot)].remote }
 
     private func report(link slot: Int) -> LinkReport {
         let link = links[slot]
         return LinkReport(
             link: id(of: slot), state: link.state, info: info(of: slot), identity: link.identity, since: link.since,
-            establishedAt: link.establishedAt, lastByte: link.lastByte, roundTrip: link.keepalive.roundTrip,
+            establishedAt: link.establishedAt, lastByte: link.lastByte, roundTrip: link.roundTrip,
             misses: link.keepalive.misses, deadline: wheel.deadline(of: slot)
         )
     }
@@ -164,7 +204,7 @@ extension Mesh {
         }
     }
 
-    /// Bans and trust in force.
+    /// Bans and trust in force. O(bans).
     public func forEachBan(_ body: (BanRecord) -> Void) {
         for index in 0..<bans.count { body(bans[index]) }
     }

@@ -103,6 +103,8 @@ extension Mesh {
     /// dial; an inbound link that we refused never does.
     mutating func noteEnd(of link: Link, row: Int, _ reason: CloseReason, at now: Instant) {
         let wasEstablished = link.state == .established
+        // The session that a held link would have gone on with is over: the next one begins anew.
+        if link.state == .held, peers[row].established < 0 { peers[row].linkedSince = .never }
         guard wasEstablished || link.direction == .outbound else {
             // A held link was the row's; it may have been the last one.
             if link.state == .held { refresh(row, at: now) }
@@ -134,7 +136,7 @@ extension Mesh {
     private mutating func countSession(_ link: Link, row: Int, _ reason: CloseReason, at now: Instant) {
         let began = peers[row].linkedSince
         peers[row].linkedSince = .never
-        guard began != .never else { return }
+        assert(began != .never, "an established link's row is linked since some time")
         if link.lastByte - began >= settings.stableAfter {
             peers[row].failures = 0
         } else if reason.effect.schedule == .counts, showsLife(at: now) {
@@ -182,17 +184,7 @@ extension Mesh {
     /// A row that nobody wants and nothing is linked to.
     private func isSuperfluous(_ row: Int, at now: Instant) -> Bool {
         let peer = peers[row]
-        return peer.desire.isEmpty && !peer.hasLinks && peer.tombstoneUntil <= now && !isReferenced(row)
-    }
-
-    /// Whether an inbound link that is being decided belongs to the row.
-    func isReferenced(_ row: Int) -> Bool {
-        var slot = linkLists.first(LinkList.pending)
-        while slot >= 0 {
-            if links[slot].row == Int32(row) { return true }
-            slot = linkLists.next(slot)
-        }
-        return false
+        return peer.desire.isEmpty && !peer.hasLinks && peer.tombstoneUntil <= now
     }
 
     mutating func freeRow(_ row: Int) {
@@ -201,6 +193,8 @@ extension Mesh {
         endpoints.remove(row, hash: peers[row].endpoint.stableHash)
         wheel.cancel(rowTimer(row))
         peers[row].isUsed = false
+        // Nobody's row is nobody's wish: what looks for a desire need not ask whether the row is used.
+        peers[row].desire = []
         peerLists.move(row, to: PeerList.free)
     }
 }

@@ -22,9 +22,9 @@ extension Mesh {
     }
 
     private mutating func shortenWait(ofLink slot: Int, at now: Instant) {
-        if links[slot].state == .established, !links[slot].keepalive.isOutstanding {
+        if links[slot].state == .established, !links[slot].isPinged {
             let next = now + random.shorten(settings.pingInterval, percent: settings.jitterPercent)
-            links[slot].keepalive.nextPing = min(links[slot].keepalive.nextPing, next)
+            links[slot].keepalive.due = min(links[slot].keepalive.due, next)
         }
         armLink(slot)
     }
@@ -44,8 +44,8 @@ extension MeshSettings {
     /// Whether a mesh with these settings may run on with `new`.
     public func canBecome(_ new: MeshSettings) -> Bool {
         role == new.role && nonce == new.nonce && seed == new.seed && isNativeDialect == new.isNativeDialect
-            && maxPeers == new.maxPeers && reservedSlots == new.reservedSlots && linkCapacity == new.linkCapacity
-            && pendingLimit == new.pendingLimit && drainingLimit == new.drainingLimit && dialLimit == new.dialLimit
-            && bookCapacity == new.bookCapacity && banCapacity == new.banCapacity
+            && maxPeers == new.maxPeers && reservedSlots == new.reservedSlots && pendingLimit == new.pendingLimit
+            && drainingLimit == new.drainingLimit && dialLimit == new.dialLimit && bookCapacity == new.bookCapacity
+            && banCapacity == new.banCapacity
     }
 }

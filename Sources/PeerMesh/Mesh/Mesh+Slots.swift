@@ -83,7 +83,7 @@ extension Mesh {
 
     /// Whether the registry names a masternode at `address`. O(book); asked only for pending sockets.
     func hasRegistered(address: IPAddress) -> Bool {
-        for row in 0..<rowLimit where peers[row].isUsed && peers[row].desire.contains(.registry) {
+        for row in 0..<rowLimit where peers[row].desire.contains(.registry) {
             if peers[row].endpoint.address == address { return true }
         }
         return false

@@ -4,12 +4,17 @@ public import Timers
 
 /// One ban or one trust: a range and until when.
 public struct BanRecord: Hashable, Sendable, BitwiseCopyable {
+    /// What a record says of its addresses.
     public enum Kind: Hashable, Sendable, BitwiseCopyable {
+        /// They are banned, and by whom.
         case ban(BanSource)
+        /// Automatic bans do not hold there.
         case trust
     }
 
+    /// Which addresses.
     public var subject: Subnet
+    /// What it says of them.
     public var kind: Kind
     /// `.never` for one without end.
     public var until: Instant

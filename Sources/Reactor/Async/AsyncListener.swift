@@ -39,21 +39,36 @@ public final class AsyncListener: AsyncSequence, @unchecked Sendable {
     }
 
     /// The next connection. Throws `CancellationError` at once when the task is cancelled: what has come meanwhile waits for the
-    /// next call. Else throws `SystemError` if the listener is closed, or the loop's table is full.
+    /// next call. Else throws `SystemError` if the listener is closed.
     public nonisolated(nonsending) func accept() async throws -> AsyncSocket {
         executor.requireThread()
         while true {
-            try Task.checkCancellation()
+            if Task.isCancelled { throw CancellationError() }
             guard !queue.isClosed, !executor.state.isEnding else { throw SystemError(.closedSocket, CEPOLL_ECANCELED) }
             if let taken = queue.take() {
-                return try AsyncSocket(Socket(taking: taken.descriptor), remote: taken.remote, on: executor)
+                return AsyncSocket(Socket(taking: taken.descriptor), remote: taken.remote, on: executor)
             }
-            switch await executor.wait(queue.place, .reading) {
-            case .ready: continue
-            case .cancelled: throw CancellationError()
-            case .closed: throw SystemError(.closedSocket, CEPOLL_ECANCELED)
-            }
+            await executor.wait(queue.place, .reading)
         }
+    }
+
+    /// Serves each connection by a call of `body`, as many at a time as there are connections, or `limit`: the others wait. A
+    /// connection is closed when its call ends; what the call throws ends that connection and nothing else. The calls are
+    /// made by tasks that prefer the loop.
+    ///
+    /// Returns when the listener is closed and the last call has ended. When the task is cancelled, so are all calls: throws
+    /// `CancellationError` once the last of them has ended. One task serves or accepts at a time.
+    ///
+    /// The tasks that make the calls are kept for the next connections, up to 64 of them: one that finds such a task waiting costs no
+    /// allocation but the socket's own.
+    public nonisolated(nonsending) func serve(
+        atMost limit: Int = .max, _ body: @escaping @Sendable (AsyncSocket) async throws -> Void
+    ) async throws {
+        precondition(limit > 0, "nobody would be served")
+        executor.requireThread()
+        precondition(queue.crew == nil, "two tasks serve the same listener")
+        let crew = Crew(executor, queue, limit: limit, body)
+        try await crew.serve()
     }
 
     public func makeAsyncIterator() -> Iterator { Iterator(listener: self) }
@@ -62,10 +77,12 @@ public final class AsyncListener: AsyncSequence, @unchecked Sendable {
     public struct Iterator: AsyncIteratorProtocol {
         let listener: AsyncListener
 
+        /// The next connection, or nil when the listener is closed. Throws as `accept` does.
         public mutating func next() async throws -> AsyncSocket? {
             try await next(isolation: #isolation)
         }
 
+        /// The same, with the isolation that the language passes. Throws likewise.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws(any Error) -> AsyncSocket? {
             do {
                 return try await listener.accept()
@@ -78,7 +95,7 @@ public final class AsyncListener: AsyncSequence, @unchecked Sendable {
 
 extension LoopExecutor {
     /// Listens on `endpoint`; port 0 lets the kernel pick one. At most `waiting` connections, or a burst more, are taken ahead of who
-    /// asks for them; the rest wait in the kernel's backlog.
+    /// asks for them; the rest wait in the kernel's backlog. Throws if the kernel refuses the address or the loop's table is full.
     public func listen(
         on endpoint: Endpoint, waiting: Int = 64, settings: Listener.Settings = Listener.Settings()
     ) throws(SystemError) -> AsyncListener {
@@ -106,6 +123,8 @@ final class AcceptQueue: Source {
     private let limit: Int
     let place: PlaceID
     weak var listener: Listener?
+    /// Who takes connections before they wait, while a listener is served.
+    var crew: Crew?
     private var taken: [Taken] = []
     private var first = 0
     private var isPaused = false
@@ -124,12 +143,14 @@ final class AcceptQueue: Source {
     }
 
     override func accepted(_ socket: consuming Socket, from remote: Endpoint, listenerTag: UInt32) {
-        taken.append(Taken(descriptor: socket.release(), remote: remote))
+        let connection = Taken(descriptor: socket.release(), remote: remote)
+        if let crew, crew.take(connection) { return }
+        taken.append(connection)
         if taken.count - first >= limit, !isPaused {
             isPaused = true
             listener?.pause()
         }
-        executor.wake(Int(place.index), .reading, .ready)
+        executor.wake(Int(place.index), .reading)
     }
 
     func take() -> Taken? {
@@ -154,6 +175,7 @@ final class AcceptQueue: Source {
         for rest in taken[first...] { _ = cepoll_close(rest.descriptor) }
         taken.removeAll()
         first = 0
+        crew?.listenerClosed()
         executor.closePlace(place)
     }
 }

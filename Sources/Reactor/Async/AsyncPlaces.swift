@@ -17,43 +17,32 @@ enum Lane: UInt8, BitwiseCopyable {
     case writing
 }
 
-/// Why a waiter goes on.
-enum Waking: UInt8, BitwiseCopyable {
-    /// What it waited for may be there: look again.
-    case ready
-    /// Its task was cancelled.
-    case cancelled
-    /// The place was closed, or the loop is going.
-    case closed
-}
-
-/// A task that waits. The ticket counts the waits, so that a late cancellation cannot end the next one.
-@safe
-struct Waiter: BitwiseCopyable {
-    var continuation: UnsafeContinuation<Waking, Never>?
-    var ticket: UInt32 = 0
-}
-
 /// A place. The descriptor is its own, and closed with it.
 @safe
 struct AsyncPlace {
     var descriptor: CInt = -1
+    /// None until a task must wait for the descriptor.
     var slot = SlotID.none
     var generation: UInt32 = 1
     /// The next free place; -1 ends the list.
     var next: Int32 = -1
     var isLive = false
-    /// What the kernel said last, as long as no call has found otherwise.
+    /// What the kernel said last, as long as no call has found otherwise. A new connection is tried before it is waited for.
     var isReadable = false
     var isWritable = false
     /// The other end will send no more, or the connection failed: a read never waits any more.
     var isOver = false
     /// Writability was asked for; it stays so.
     var wantsWrite = false
-    var reader = Waiter()
-    var writer = Waiter()
+    /// The jobs of the tasks that wait, as bits of a `TaskJob`; 0 is nobody.
+    var reader: UInt = 0
+    var writer: UInt = 0
+    /// The task whose waits here are ended by who owns it, not by a handler of their own; 0 is none. See Crew.
+    var ownedTask: UInt = 0
+    /// That task was cancelled by who owns it.
+    var isCancelled = false
 
-    subscript(lane: Lane) -> Waiter {
+    subscript(lane: Lane) -> UInt {
         get { lane == .reading ? reader : writer }
         set { if lane == .reading { reader = newValue } else { writer = newValue } }
     }
@@ -123,15 +112,20 @@ struct AsyncPlaces: ~Copyable {
 
     /// Ends the use of a place that has no waiter any more.
     mutating func close(_ index: Int) {
-        let place = self[index]
-        assert(place.isLive)
-        assert(unsafe place.reader.continuation == nil && place.writer.continuation == nil)
-        self[index] = AsyncPlace()
-        self[index].generation = place.generation &+ 1
-        // Tickets go on counting, so that a cancellation that is still on its way finds neither this use nor the next.
-        self[index].reader.ticket = place.reader.ticket
-        self[index].writer.ticket = place.writer.ticket
-        self[index].next = free
+        let place = unsafe pointer(index)
+        assert(unsafe place.pointee.isLive)
+        assert(unsafe place.pointee.reader == 0 && place.pointee.writer == 0)
+        unsafe place.pointee.descriptor = -1
+        unsafe place.pointee.slot = .none
+        unsafe place.pointee.generation &+= 1
+        unsafe place.pointee.next = free
+        unsafe place.pointee.isLive = false
+        unsafe place.pointee.isReadable = false
+        unsafe place.pointee.isWritable = false
+        unsafe place.pointee.isOver = false
+        unsafe place.pointee.wantsWrite = false
+        unsafe place.pointee.ownedTask = 0
+        unsafe place.pointee.isCancelled = false
         free = Int32(truncatingIfNeeded: index)
         live -= 1
     }

@@ -1,5 +1,5 @@
-// A connection for tasks. Registered once, edge-triggered, so that a socket that nobody reads wakes nobody: what the kernel
-// said is kept in its place until a call finds it no longer true.
+// A connection for tasks. Tried first, and registered only when a task must wait for it: once, edge-triggered, so that a socket that
+// nobody reads wakes nobody. What the kernel said is kept in its place until a call finds it no longer true.
 
 import CEpoll
 public import PeerMesh
@@ -11,15 +11,15 @@ public final class AsyncSocket: Sendable {
     public let remote: Endpoint
     private let executor: LoopExecutor
     private let id: PlaceID
+    private var index: Int { Int(id.index) }
 
-    /// Takes over `socket`, connected or accepted. Throws if the loop's table is full; the socket is closed then.
-    public convenience init(_ socket: consuming Socket, remote: Endpoint, on executor: LoopExecutor) throws(SystemError) {
+    /// Takes over `socket`, connected or accepted.
+    public convenience init(_ socket: consuming Socket, remote: Endpoint, on executor: LoopExecutor) {
         executor.requireThread()
-        let id = try executor.openPlace(socket.release(), isDialling: false)
-        self.init(id, remote: remote, on: executor)
+        self.init(executor.openPlace(socket.release(), isDialling: false), remote: remote, on: executor)
     }
 
-    fileprivate init(_ id: PlaceID, remote: Endpoint, on executor: LoopExecutor) {
+    init(_ id: PlaceID, remote: Endpoint, on executor: LoopExecutor) {
         self.id = id
         self.remote = remote
         self.executor = executor
@@ -48,7 +48,7 @@ public final class AsyncSocket: Sendable {
         _ = cepoll_shutdown_send(descriptor)
     }
 
-    /// The socket's own address.
+    /// The socket's own address. Throws `SystemError` if it was closed.
     public func localEndpoint() throws -> Endpoint {
         var address = cepoll_address()
         try SystemError.check(unsafe cepoll_local(place().pointee.descriptor, &address), .address)
@@ -58,61 +58,72 @@ public final class AsyncSocket: Sendable {
 
     /// Receives what there is, up to the buffer's size (not zero), and waits only if there is nothing. Returns how many bytes; 0 is
     /// the end of the stream. Throws `CancellationError` at once when the task is cancelled (nothing is lost: what came stays
-    /// in the kernel), else `SystemError`. The buffer must stay until it returns.
+    /// in the kernel), else `SystemError`, also if the loop's table has no room for one more socket that is waited for. The
+    /// buffer must stay until it returns.
     public nonisolated(nonsending) func read(into buffer: UnsafeMutableRawBufferPointer) async throws -> Int {
         precondition(buffer.count > 0, "an empty buffer reads like the end of the stream")
         executor.requireThread()
         while true {
-            try Task.checkCancellation()
+            if executor.isCancelled(index) { throw CancellationError() }
             if let result = try unsafe receive(into: buffer) { return result }
-            try finish(await executor.wait(id, .reading))
+            await executor.wait(id, .reading)
         }
     }
 
-    /// The same into an array of its own: at most `limit` bytes; empty is the end of the stream.
+    /// The same into a span: a buffer of the caller's own that needs no pointer.
+    public nonisolated(nonsending) func read(into bytes: inout MutableRawSpan) async throws -> Int {
+        precondition(bytes.byteCount > 0, "an empty buffer reads like the end of the stream")
+        executor.requireThread()
+        while true {
+            if executor.isCancelled(index) { throw CancellationError() }
+            let result = try unsafe bytes.withUnsafeMutableBytes { buffer throws(SystemError) in try unsafe receive(into: buffer) }
+            if let result { return result }
+            await executor.wait(id, .reading)
+        }
+    }
+
+    /// The same into an array of its own: at most `limit` bytes; empty is the end of the stream. Throws likewise.
     public nonisolated(nonsending) func read(upTo limit: Int) async throws -> [UInt8] {
         precondition(limit > 0, "an empty buffer reads like the end of the stream")
         executor.requireThread()
         while true {
-            try Task.checkCancellation()
-            // Made only when there is something to take: an array of no capacity is one object of the whole process.
-            if try isReadable() {
-                var count: Int?
-                let bytes = unsafe try [UInt8](unsafeUninitializedCapacity: limit) { buffer, filled in
-                    count = try unsafe receive(into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<limit]))
-                    filled = count ?? 0
-                }
-                if count != nil { return bytes }
-            }
-            try finish(await executor.wait(id, .reading))
+            if executor.isCancelled(index) { throw CancellationError() }
+            if let bytes = try receive(upTo: limit) { return bytes }
+            await executor.wait(id, .reading)
         }
     }
 
     /// Sends all of it. Throws as `read` does; then part of it may have been sent, and the stream is of use no more.
     public nonisolated(nonsending) func write(_ bytes: UnsafeRawBufferPointer) async throws {
         executor.requireThread()
-        try Task.checkCancellation()
         var sent = 0
-        while sent < bytes.count {
+        while true {
+            if executor.isCancelled(index) { throw CancellationError() }
+            guard sent < bytes.count else { return }
             sent += try unsafe send(UnsafeRawBufferPointer(rebasing: bytes[sent...]))
             guard sent < bytes.count else { return }
-            // More may have been written meanwhile than a turn's worth, but then the kernel is full, and others have theirs.
-            try finish(await executor.wait(id, .writing))
-            try Task.checkCancellation()
+            await executor.wait(id, .writing)
         }
     }
 
-    /// The same of an array.
-    public nonisolated(nonsending) func write(_ bytes: [UInt8]) async throws {
+    /// The same of a span.
+    public nonisolated(nonsending) func write(_ bytes: RawSpan) async throws {
         executor.requireThread()
-        try Task.checkCancellation()
         var sent = 0
-        while sent < bytes.count {
-            sent += try unsafe bytes.withUnsafeBytes { unsafe try send(UnsafeRawBufferPointer(rebasing: $0[sent...])) }
-            guard sent < bytes.count else { return }
-            try finish(await executor.wait(id, .writing))
-            try Task.checkCancellation()
+        while true {
+            if executor.isCancelled(index) { throw CancellationError() }
+            guard sent < bytes.byteCount else { return }
+            sent += try unsafe bytes.withUnsafeBytes { buffer throws(SystemError) in
+                try unsafe send(UnsafeRawBufferPointer(rebasing: buffer[sent...]))
+            }
+            guard sent < bytes.byteCount else { return }
+            await executor.wait(id, .writing)
         }
+    }
+
+    /// The same of an array. Throws likewise.
+    public nonisolated(nonsending) func write(_ bytes: [UInt8]) async throws {
+        try await unsafe write(bytes.span.bytes)
     }
 
     // MARK: Without waiting
@@ -125,14 +136,13 @@ public final class AsyncSocket: Sendable {
         return unsafe executor.state.places.pointer(Int(id.index))
     }
 
-    private func isReadable() throws(SystemError) -> Bool {
-        unsafe try place().pointee.isReadable
-    }
-
-    /// What there is to read; nil if there is nothing now.
+    /// What there is to read; nil if there is nothing now, and the kernel is to tell.
     private func receive(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int? {
         let place = try unsafe place()
-        guard unsafe place.pointee.isReadable else { return nil }
+        guard unsafe place.pointee.isReadable else {
+            unsafe try executor.register(place, id.index)
+            return nil
+        }
         switch Transfer(result: unsafe cepoll_recv(place.pointee.descriptor, buffer.baseAddress, buffer.count)) {
         case .bytes(let count):
             // Less than asked for: the kernel has no more, and tells anew when it has. An end that it told of already it
@@ -141,6 +151,7 @@ public final class AsyncSocket: Sendable {
             return count
         case .wouldBlock:
             unsafe place.pointee.isReadable = false
+            unsafe try executor.register(place, id.index)
             return nil
         case .ended:
             return 0
@@ -149,27 +160,39 @@ public final class AsyncSocket: Sendable {
         }
     }
 
+    /// The same as an array. It is made only when there is something to take: one of no capacity is an object of the whole process.
+    private func receive(upTo limit: Int) throws(SystemError) -> [UInt8]? {
+        guard unsafe try place().pointee.isReadable else {
+            unsafe try executor.register(place(), id.index)
+            return nil
+        }
+        var count: Int?
+        var failure: SystemError?
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: limit) { buffer, filled in
+            do throws(SystemError) {
+                count = try unsafe receive(into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<limit]))
+            } catch {
+                failure = error
+            }
+            filled = count ?? 0
+        }
+        if let failure { throw failure }
+        return count == nil ? nil : bytes
+    }
+
     /// Sends what the kernel takes, and asks for writability if that is not all.
     private func send(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Int {
         let place = try unsafe place()
         guard unsafe place.pointee.isWritable else { return 0 }
         switch Transfer(result: unsafe cepoll_send(place.pointee.descriptor, bytes.baseAddress, bytes.count)) {
         case .bytes(let count):
-            if count < bytes.count { unsafe executor.awaitWritability(place) }
+            if count < bytes.count { unsafe try executor.awaitWritability(place, id.index) }
             return count
         case .wouldBlock, .ended:
-            unsafe executor.awaitWritability(place)
+            unsafe try executor.awaitWritability(place, id.index)
             return 0
         case .failed(let error):
             throw SystemError(.send, error)
-        }
-    }
-
-    private func finish(_ waking: Waking) throws {
-        switch waking {
-        case .ready: return
-        case .cancelled: throw CancellationError()
-        case .closed: throw SystemError(.closedSocket, CEPOLL_ECANCELED)
         }
     }
 }
@@ -182,15 +205,16 @@ extension LoopExecutor {
         to endpoint: Endpoint, from source: IPAddress? = nil, options: SocketOptions = SocketOptions()
     ) async throws -> AsyncSocket {
         requireThread()
-        try Task.checkCancellation()
+        if Task.isCancelled { throw CancellationError() }
         switch Socket.dial(endpoint, from: source, options: options) {
         case .connected(let socket):
-            return try AsyncSocket(socket, remote: endpoint, on: self)
+            return AsyncSocket(socket, remote: endpoint, on: self)
         case .failed(let error):
             throw SystemError(.connect, error)
         case .pending(let socket):
-            let id = try openPlace(socket.release(), isDialling: true)
+            let id = openPlace(socket.release(), isDialling: true)
             do {
+                unsafe try register(state.places.pointer(Int(id.index)), id.index)
                 try await finishDial(id)
             } catch {
                 closePlace(id)
@@ -202,18 +226,17 @@ extension LoopExecutor {
 
     private nonisolated(nonsending) func finishDial(_ id: PlaceID) async throws {
         while true {
-            switch await wait(id, .writing) {
-            case .ready: break
-            case .cancelled: throw CancellationError()
-            case .closed: throw SystemError(.closedSocket, CEPOLL_ECANCELED)
-            }
+            await wait(id, .writing)
+            if Task.isCancelled { throw CancellationError() }
+            guard state.places.holds(id), !state.isEnding else { throw SystemError(.closedSocket, CEPOLL_ECANCELED) }
+            guard state.places[Int(id.index)].isWritable else { continue }
             // Lent to a value that would close it, for one look.
             let socket = Socket(taking: state.places[Int(id.index)].descriptor)
             let result = socket.dialResult()
             _ = socket.release()
             switch result {
             case .connected: return
-            case .pending: continue
+            case .pending: state.places[Int(id.index)].isWritable = false
             case .connectedToItself: throw SystemError(.connect, CEPOLL_EADDRNOTAVAIL)
             case .failed(let error): throw SystemError(.connect, error)
             }
@@ -221,10 +244,11 @@ extension LoopExecutor {
     }
 
     /// The kernel's buffer is full: hear of it when it no longer is. Asked once, kept for good.
-    func awaitWritability(_ place: UnsafeMutablePointer<AsyncPlace>) {
+    func awaitWritability(_ place: UnsafeMutablePointer<AsyncPlace>, _ index: Int32) throws(SystemError) {
         unsafe place.pointee.isWritable = false
         guard unsafe !place.pointee.wantsWrite else { return }
         unsafe place.pointee.wantsWrite = true
-        loop.setInterest(unsafe place.pointee.slot, [.read, .write, .edge])
+        guard unsafe place.pointee.slot == .none else { return loop.setInterest(unsafe place.pointee.slot, [.read, .write, .edge]) }
+        unsafe try register(place, index)
     }
 }

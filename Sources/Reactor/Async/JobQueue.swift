@@ -4,13 +4,24 @@
 
 import Synchronization
 
-/// A job, and by which of the executor's two sides it came: one word, as a job's address is a multiple of 16.
+/// As what a job is run. Each must be run as what it is, or the runtime has it enqueued again, up to four times for each suspension
+/// (measured).
+enum JobKind: UInt, BitwiseCopyable {
+    /// Of an actor that lives on the loop.
+    case ofActor
+    /// Of a task that prefers the loop, isolated to nothing.
+    case byPreference
+    /// Of such a task that waits in an actor which lives on the loop.
+    case both
+}
+
+/// A job and its kind: one word, as a job's address is a multiple of 16.
 @safe
 struct TaskJob: BitwiseCopyable {
     /// The word; never 0.
     let bits: UInt
 
-    private static let preferenceBit: UInt = 1
+    private static let kindBits: UInt = 3
     /// The first of the two words that every job has for whoever queues it follows its object header. A test holds that it is so.
     static let linkOffset = 2 * MemoryLayout<UInt>.size
 
@@ -18,16 +29,18 @@ struct TaskJob: BitwiseCopyable {
         self.bits = bits
     }
 
-    init(_ job: UnownedJob, byPreference: Bool) {
+    init(_ job: UnownedJob, _ kind: JobKind) {
         let address = unsafe unsafeBitCast(job, to: UInt.self)
         assert(address != 0 && address & 15 == 0, "a job's address is a multiple of 16")
-        bits = address | (byPreference ? Self.preferenceBit : 0)
+        bits = address | kind.rawValue
     }
 
-    /// It came because its task prefers this executor, not because an actor lives on it.
-    var isByPreference: Bool { bits & Self.preferenceBit != 0 }
+    var kind: JobKind { unsafe JobKind(rawValue: bits & Self.kindBits).unsafelyUnwrapped }
 
-    var job: UnownedJob { unsafe unsafeBitCast(bits & ~Self.preferenceBit, to: UnownedJob.self) }
+    /// The job itself; that of a task is the task's own.
+    var address: UInt { bits & ~Self.kindBits }
+
+    var job: UnownedJob { unsafe unsafeBitCast(bits & ~Self.kindBits, to: UnownedJob.self) }
 
     /// The job below it in the stack, as bits; 0 ends it. Only while the job is queued: then the word is the queue's.
     var below: UInt {
@@ -36,7 +49,7 @@ struct TaskJob: BitwiseCopyable {
     }
 
     private var link: UnsafeMutablePointer<UInt> {
-        let address = (bits & ~Self.preferenceBit) + UInt(Self.linkOffset)
+        let address = (bits & ~Self.kindBits) + UInt(Self.linkOffset)
         return unsafe UnsafeMutablePointer(bitPattern: address).unsafelyUnwrapped
     }
 }

@@ -10,10 +10,10 @@ extension LoopExecutor {
         try await sleep(until: Instant(nanoseconds: cepoll_monotonic()) + span)
     }
 
-    /// The same until `deadline`.
+    /// The same until `deadline`. Throws likewise.
     public nonisolated(nonsending) func sleep(until deadline: Instant) async throws {
         requireThread()
-        try Task.checkCancellation()
+        if Task.isCancelled { throw CancellationError() }
         guard !state.isEnding else { throw SystemError(.closedLoop, CEPOLL_ECANCELED) }
         let id = state.places.open()
         let index = Int(id.index)
@@ -22,14 +22,15 @@ extension LoopExecutor {
             throw SystemError(.timerTable, CEPOLL_ENOSPC)
         }
         loop.arm(timer, at: deadline)
-        let waking = await wait(id, .reading)
+        while !state.places[index].isReadable, !Task.isCancelled, !state.isEnding {
+            await wait(id, .reading)
+        }
+        let isOver = state.places[index].isReadable
         // A loop that is going takes its timers along.
         if !state.isEnding { loop.destroy(timer) }
         closePlace(id)
-        switch waking {
-        case .ready: return
-        case .cancelled: throw CancellationError()
-        case .closed: throw SystemError(.closedLoop, CEPOLL_ECANCELED)
-        }
+        if isOver { return }
+        if Task.isCancelled { throw CancellationError() }
+        throw SystemError(.closedLoop, CEPOLL_ECANCELED)
     }
 }

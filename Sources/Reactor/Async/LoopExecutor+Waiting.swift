@@ -1,5 +1,6 @@
-// How a task waits for the loop, is woken and is cancelled. The rule that makes it simple: all of it happens on the loop's
-// thread. A cancellation that comes from another thread is brought here first; it names the wait by its ticket.
+// How a task waits for the loop, is woken and is cancelled. Two rules make it simple: all of it happens on the loop's thread (a
+// cancellation that comes from another is brought here first), and a task that is woken looks again at what it waited for:
+// to be woken for nothing does no harm.
 
 import CEpoll
 
@@ -18,7 +19,7 @@ final class AsyncDriver: Source {
     override func timerFired(tag: UInt32) {
         unsafe executor?._withUnsafeGuaranteedRef {
             $0.state.places[Int(tag)].isReadable = true
-            $0.wake(Int(tag), .reading, .ready)
+            $0.wake(Int(tag), .reading)
         }
     }
 }
@@ -43,90 +44,162 @@ extension LoopExecutor {
     }
 
     func edge(_ events: UInt32, place index: Int) {
+        let place = unsafe state.places.pointer(index)
         let failed = events & (CEPOLL_HUP | CEPOLL_ERR) != 0
         if failed || events & (CEPOLL_IN | CEPOLL_RDHUP) != 0 {
-            state.places[index].isReadable = true
-            if failed || events & CEPOLL_RDHUP != 0 { state.places[index].isOver = true }
-            wake(index, .reading, .ready)
+            unsafe place.pointee.isReadable = true
+            if failed || events & CEPOLL_RDHUP != 0 { unsafe place.pointee.isOver = true }
+            wake(index, .reading)
         }
         if failed || events & CEPOLL_OUT != 0 {
-            state.places[index].isWritable = true
-            wake(index, .writing, .ready)
+            unsafe place.pointee.isWritable = true
+            wake(index, .writing)
         }
+    }
+
+    // MARK: Waiting
+
+    /// Waits until the lane is woken or the task is cancelled, perhaps for nothing: look again. One waiter a lane at a time.
+    @inline(__always)
+    nonisolated(nonsending) func wait(_ id: PlaceID, _ lane: Lane) async {
+        let index = Int(id.index)
+        guard state.places.holds(id), !state.isEnding else { return }
+        if isOwned(index) {
+            // Whoever owns it wakes it; else only the task itself can have cancelled it.
+            if Task.isCancelled { return noteCancellation(index) }
+            await park(index, lane, Self.isNone(#isolation) ? .byPreference : .ofActor, isOwned: true)
+        } else {
+            await parkCancellably(index, lane)
+        }
+    }
+
+    /// Whether the task that the loop runs is the one whose waits at this place need no handler. May be wrong where a task has
+    /// started another one at once, within its own job: the parking lot knows better.
+    @inline(__always)
+    func isOwned(_ index: Int) -> Bool {
+        let owner = state.places[index].ownedTask
+        return owner != 0 && owner == state.running
+    }
+
+    /// The task under way is cancelled and waits at an owned place: its next look must find it so.
+    private func noteCancellation(_ index: Int) {
+        if state.places[index].ownedTask == CurrentTask.id {
+            state.places[index].isCancelled = true
+        } else {
+            state.places[index].ownedTask = 0
+        }
+    }
+
+    /// Whether an operation at this place is to end before it begins.
+    @inline(__always)
+    func isCancelled(_ index: Int) -> Bool {
+        isOwned(index) ? state.places[index].isCancelled : Task.isCancelled
+    }
+
+    /// With a handler. The standard library's usual way has the operation begin on the runtime's own threads, unless the task
+    /// prefers an executor; this one, the entrance of earlier compilers, leaves it where it is. The closure is isolated as we
+    /// are because it captures how.
+    private func parkCancellably(_ index: Int, _ lane: Lane, isolation: isolated (any Actor)? = #isolation) async {
+        await _unsafeInheritExecutor_withTaskCancellationHandler {
+            _ = isolation
+            // If it is cancelled already, the handler has run, and found nobody.
+            if !Task.isCancelled { await park(index, lane, isolation == nil ? .byPreference : kindInActor, isOwned: false) }
+        } onCancel: {
+            cancel(index)
+        }
+    }
+
+    /// The wait itself, deaf to cancellation.
+    @inline(__always)
+    nonisolated(nonsending) func park(_ index: Int, _ lane: Lane, _ kind: JobKind, isOwned: Bool) async {
+        precondition(state.places[index][lane] == 0, "two tasks wait for the same thing")
+        state.leaving = Leaving(index: Int32(truncatingIfNeeded: index), lane: lane, kind: kind, isOwned: isOwned)
+        await parking.wait()
+        requireThread()
+    }
+
+    /// Not inlined: the compiler (6.3) fails on a test of `#isolation` in its own function.
+    @inline(never)
+    static func isNone(_ isolation: (any Actor)?) -> Bool { isolation == nil }
+
+    /// As what a task that is isolated to an actor goes on.
+    private var kindInActor: JobKind {
+        let prefers = unsafe withUnsafeCurrentTask { unsafe $0?.unownedTaskExecutor != nil }
+        return prefers ? .both : .ofActor
+    }
+
+    /// For the parking lot: the task has come to rest. On the loop's thread, right after `park` has said where.
+    func park(_ job: UnownedJob) {
+        guard isOnThread, state.leaving.index >= 0 else { fatalError("a task was parked that does not wait") }
+        let leaving = state.leaving
+        let index = Int(leaving.index)
+        state.leaving.index = -1
+        let parked = TaskJob(job, leaving.kind)
+        if leaving.isOwned, parked.address != state.places[index].ownedTask {
+            // Another task than the place's own: nobody would wake it. From now on all that wait here have handlers.
+            state.places[index].ownedTask = 0
+            return enqueueHere(parked)
+        }
+        state.places[index][leaving.lane] = parked.bits
     }
 
     /// Lets the waiter of a lane go on, if there is one.
-    func wake(_ index: Int, _ lane: Lane, _ waking: Waking) {
-        guard let continuation = unsafe state.places[index][lane].continuation else { return }
-        unsafe state.places[index][lane].continuation = nil
-        unsafe continuation.resume(returning: waking)
+    @inline(__always)
+    func wake(_ index: Int, _ lane: Lane) {
+        let bits = state.places[index][lane]
+        guard bits != 0 else { return }
+        state.places[index][lane] = 0
+        enqueueHere(TaskJob(bits: bits))
     }
 
-    /// Waits until the lane is woken. One waiter a lane at a time. The isolation is a parameter so that the closure below can
-    /// capture it: one that does not is run on the runtime's own threads, unless the task prefers this executor.
-    func wait(_ id: PlaceID, _ lane: Lane, isolation: isolated (any Actor)? = #isolation) async -> Waking {
-        guard state.places.holds(id), !state.isEnding else { return .closed }
-        let index = Int(id.index)
-        precondition(unsafe state.places[index][lane].continuation == nil, "two tasks wait for the same thing")
-        let ticket = state.places[index][lane].ticket &+ 1
-        state.places[index][lane].ticket = ticket
-        return await withTaskCancellationHandler {
-            _ = isolation
-            return await unsafe withUnsafeContinuation { continuation in
-                assert(isOnThread, "a wait has left the loop")
-                if Task.isCancelled {
-                    unsafe continuation.resume(returning: .cancelled)
-                } else {
-                    unsafe state.places[index][lane].continuation = continuation
-                }
-            }
-        } onCancel: {
-            cancel(index, lane, ticket)
-        }
+    private func wakeBoth(_ index: Int) {
+        wake(index, .reading)
+        wake(index, .writing)
     }
 
-    /// Ends the wait with this ticket, if it is not over. Any thread.
-    private func cancel(_ index: Int, _ lane: Lane, _ ticket: UInt32) {
+    // MARK: Cancelling
+
+    /// Lets those who wait at this place look whether it is them who were cancelled. Any thread.
+    func cancel(_ index: Int) {
         guard !isLoopGone else { return }
-        guard isOnThread else {
-            Task.detached(executorPreference: self) { self.cancel(index, lane, ticket) }
-            return
-        }
-        guard state.places[index][lane].ticket == ticket else { return }
-        wake(index, lane, .cancelled)
+        if isOnThread { return wakeBoth(index) }
+        Task.detached(executorPreference: self) { self.cancel(index) }
     }
 
     // MARK: Places
 
-    /// A place for `descriptor`, which is its own from now on and closed if this throws. Registered once, for edges.
-    func openPlace(_ descriptor: CInt, isDialling: Bool) throws(SystemError) -> PlaceID {
+    /// A place for `descriptor`, which is its own from now on. The loop hears of it when a task must wait for it, so that a
+    /// connection that is served without a wait costs no registration.
+    func openPlace(_ descriptor: CInt, isDialling: Bool) -> PlaceID {
         let id = state.places.open()
-        let index = Int(id.index)
-        state.places[index].descriptor = descriptor
-        state.places[index].isWritable = !isDialling
-        state.places[index].wantsWrite = isDialling
-        do throws(SystemError) {
-            let interest: Interest = isDialling ? [.read, .write, .edge] : [.read, .edge]
-            let slot = try loop.add(descriptor, interest: interest, source: driver, tag: UInt32(index), kind: .tasks)
-            state.places[index].slot = slot
-        } catch {
-            closePlace(id)
-            throw error
-        }
+        let place = unsafe state.places.pointer(Int(id.index))
+        unsafe place.pointee.descriptor = descriptor
+        unsafe place.pointee.isReadable = !isDialling
+        unsafe place.pointee.isWritable = !isDialling
+        unsafe place.pointee.wantsWrite = isDialling
         return id
+    }
+
+    /// Registers a place's descriptor, once, for edges. Throws if the loop's table is full.
+    @inline(__always)
+    func register(_ place: UnsafeMutablePointer<AsyncPlace>, _ index: Int32) throws(SystemError) {
+        guard unsafe place.pointee.slot == .none else { return }
+        let interest: Interest = unsafe place.pointee.wantsWrite ? [.read, .write, .edge] : [.read, .edge]
+        unsafe place.pointee.slot = try loop.add(
+            place.pointee.descriptor, interest: interest, source: driver, tag: UInt32(bitPattern: index), kind: .tasks
+        )
     }
 
     /// Ends a place: whoever waits is told, the descriptor is closed.
     func closePlace(_ id: PlaceID) {
         guard state.places.holds(id) else { return }
         let index = Int(id.index)
-        wake(index, .reading, .closed)
-        wake(index, .writing, .closed)
-        let place = state.places[index]
-        if place.slot != .none, !state.isEnding, let loop = unsafe state.loop {
-            unsafe loop._withUnsafeGuaranteedRef { $0.remove(place.slot) }
+        wakeBoth(index)
+        let (slot, descriptor) = (state.places[index].slot, state.places[index].descriptor)
+        if slot != .none, !state.isEnding, let loop = unsafe state.loop {
+            unsafe loop._withUnsafeGuaranteedRef { $0.remove(slot) }
         }
-        if place.descriptor >= 0 { _ = cepoll_close(place.descriptor) }
+        if descriptor >= 0 { _ = cepoll_close(descriptor) }
         state.places.close(index)
     }
 
@@ -142,17 +215,14 @@ extension LoopExecutor {
     }
 
     func wakeAll() {
-        for index in state.places.indices {
-            wake(index, .reading, .closed)
-            wake(index, .writing, .closed)
-        }
+        for index in state.places.indices { wakeBoth(index) }
     }
 
     /// In a forked child: nobody is told, as nobody is there.
     func closeAllPlaces() {
         for index in state.places.indices where state.places[index].isLive {
-            unsafe state.places[index].reader.continuation = nil
-            unsafe state.places[index].writer.continuation = nil
+            state.places[index].reader = 0
+            state.places[index].writer = 0
             if state.places[index].descriptor >= 0 { _ = cepoll_close(state.places[index].descriptor) }
             state.places.close(index)
         }

@@ -21,10 +21,15 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
         var loop: Unmanaged<EventLoop>?
         /// The loop is going, or was inherited by a fork: nothing is waited for any more.
         var isEnding = false
+        /// The job under way, see `TaskJob.address`; 0 outside of jobs.
+        var running: UInt = 0
+        /// What the task that parks next waits for.
+        var leaving = Leaving()
     }
 
     let mailbox: Mailbox
     let driver: AsyncDriver
+    let parking: Parking
     private let arrivals = JobStack()
     /// The loop's thread; 0 while it has none.
     private let thread = Atomic<UInt>(0)
@@ -34,10 +39,13 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
     init(loop: EventLoop) {
         mailbox = loop.mailbox
         driver = AsyncDriver()
+        let lot = ParkingLot()
+        parking = Parking(lot)
         unsafe storage = .allocate(capacity: 1)
         unsafe storage.initialize(to: State())
         unsafe state.loop = Unmanaged.passUnretained(loop)
         unsafe driver.executor = Unmanaged.passUnretained(self)
+        unsafe lot.executor = Unmanaged.passUnretained(self)
         bind(to: loop.state.thread)
     }
 
@@ -55,27 +63,32 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
 
     /// A job of an actor that lives on this loop. Any thread.
     public func enqueue(_ job: consuming ExecutorJob) {
-        enqueue(TaskJob(UnownedJob(job), byPreference: false))
+        enqueue(TaskJob(UnownedJob(job), .ofActor))
     }
 
-    /// A job of a task that prefers this loop. Told apart because each kind must be run as what it is, or the runtime has it
-    /// enqueued again, up to four times for each suspension (measured).
+    /// A job of a task that prefers this loop.
     @_implements(TaskExecutor,enqueue(_:))
     public func enqueuePreferring(_ job: consuming ExecutorJob) {
-        enqueue(TaskJob(UnownedJob(job), byPreference: true))
+        enqueue(TaskJob(UnownedJob(job), .byPreference))
     }
 
     @inline(__always)
     private func enqueue(_ job: TaskJob) {
         if isOnThread {
-            state.jobs.append(job)
-            guard let loop = unsafe state.loop else { Self.refuse() }
-            // An iteration under way looks at its jobs before the next wait; whoever runs the loop by hand may wait elsewhere.
-            if unsafe !loop._withUnsafeGuaranteedRef({ $0.isInIteration }) { mailbox.wake() }
+            enqueueHere(job)
         } else {
             guard !isGone.load(ordering: .acquiring) else { Self.refuse() }
             if arrivals.push(job) { mailbox.wake() }
         }
+    }
+
+    /// The same on the loop's thread.
+    @inline(__always)
+    func enqueueHere(_ job: TaskJob) {
+        state.jobs.append(job)
+        guard let loop = unsafe state.loop else { Self.refuse() }
+        // An iteration under way looks at its jobs before the next wait; whoever runs the loop by hand may wait elsewhere.
+        if unsafe !loop._withUnsafeGuaranteedRef({ $0.isInIteration }) { mailbox.wake() }
     }
 
     @inline(never)
@@ -83,10 +96,12 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
         fatalError("a task went on on an event loop that is gone: a loop must outlive its tasks")
     }
 
+    /// For an actor's `unownedExecutor`. The actor must keep this executor. Any thread.
     public func asUnownedSerialExecutor() -> UnownedSerialExecutor {
         unsafe UnownedSerialExecutor(ordinary: self)
     }
 
+    /// For the runtime: `Task(executorPreference:)` asks for it. Any thread.
     public func asUnownedTaskExecutor() -> UnownedTaskExecutor {
         unsafe UnownedTaskExecutor(ordinary: self)
     }
@@ -119,12 +134,14 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
         var done = 0
         while done < limit, let job = state.jobs.popFirst() {
             done &+= 1
-            if job.isByPreference {
-                unsafe job.job.runSynchronously(on: asUnownedTaskExecutor())
-            } else {
-                unsafe job.job.runSynchronously(on: asUnownedSerialExecutor())
+            state.running = job.address
+            switch job.kind {
+            case .byPreference: unsafe job.job.runSynchronously(on: asUnownedTaskExecutor())
+            case .ofActor: unsafe job.job.runSynchronously(on: asUnownedSerialExecutor())
+            case .both: unsafe job.job.runSynchronously(isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
             }
         }
+        state.running = 0
         return done
     }
 

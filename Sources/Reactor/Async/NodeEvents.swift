@@ -44,7 +44,10 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
     private var paused: [LinkID] = []
     private var missed = 0
     private var isOver = false
+    /// Tasks that wait until a link takes frames again.
+    private var senders: [(link: LinkID, place: PlaceID)] = []
 
+    /// A queue for at most `capacity` events, at least 2. On the loop's thread.
     public init(on executor: LoopExecutor, capacity: Int = 1_024) {
         precondition(capacity >= 2, "a queue needs room")
         executor.requireThread()
@@ -72,7 +75,7 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
             }
             queue.append(event)
         }
-        executor.wake(Int(place.index), .reading, .ready)
+        executor.wake(Int(place.index), .reading)
     }
 
     private func take() -> NodeEvent? {
@@ -99,12 +102,30 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
         paused.removeAll(keepingCapacity: true)
     }
 
+    // MARK: Sending
+
+    /// Waits until the link takes frames again or is over, perhaps for nothing: try again.
+    nonisolated(nonsending) func roomToSend(on link: LinkID) async throws {
+        let place = executor.state.places.open()
+        senders.append((link, place))
+        await executor.wait(place, .reading)
+        senders.removeAll { $0.place == place }
+        executor.closePlace(place)
+        if Task.isCancelled { throw CancellationError() }
+        if isOver || executor.state.isEnding { throw SendError.notLinked }
+    }
+
+    private func letSend(on link: LinkID) {
+        for sender in senders where sender.link == link { executor.wake(Int(sender.place.index), .reading) }
+    }
+
     // MARK: The handler
 
     public override func linkUp(_ link: LinkID, _ info: LinkInfo) { add(.linkUp(link, info)) }
 
     public override func linkDown(_ link: LinkID, _ info: LinkInfo, _ reason: CloseReason) {
         paused.removeAll { $0 == link }
+        letSend(on: link)
         add(.linkDown(link, info, reason))
     }
 
@@ -117,7 +138,11 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
     }
 
     public override func highWater(_ link: LinkID) { add(.highWater(link)) }
-    public override func lowWater(_ link: LinkID) { add(.lowWater(link)) }
+
+    public override func lowWater(_ link: LinkID) {
+        letSend(on: link)
+        add(.lowWater(link))
+    }
 
     public override func sendResult(_ token: UInt64, _ result: SendResult, _ link: LinkID) {
         add(.sent(token: token, result, link))
@@ -125,7 +150,8 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
 
     public override func stopped() {
         isOver = true
-        executor.wake(Int(place.index), .reading, .ready)
+        for sender in senders { executor.wake(Int(sender.place.index), .reading) }
+        executor.wake(Int(place.index), .reading)
     }
 
     // MARK: The sequence
@@ -145,7 +171,8 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
             executor.requireThread()
             while !Task.isCancelled {
                 if let event = events.take() { return event }
-                guard !events.isOver, await executor.wait(events.place, .reading) == .ready else { return nil }
+                guard !events.isOver, !executor.state.isEnding else { return nil }
+                await executor.wait(events.place, .reading)
             }
             return nil
         }

@@ -5,7 +5,8 @@ import CEpoll
 
 extension EventLoop {
     /// Has `source.signalled` called for each of `signals` that arrives. They must be blocked in every thread (see
-    /// `blockSignals`), or they take their usual effect instead. Ends with the loop.
+    /// `blockSignals`), or they take their usual effect instead. Ends with the loop. Throws if there is no
+    /// descriptor or no place in the loop's table left.
     public func watch(signals: [CInt], source: Source) throws(SystemError) {
         assertOnThread()
         let result = unsafe signals.withUnsafeBufferPointer { unsafe cepoll_signalfd($0.baseAddress, CInt($0.count)) }
@@ -20,7 +21,7 @@ extension EventLoop {
     }
 
     /// Blocks `signals` for the calling thread and for those that it starts from now on: a process's own, deliberate step
-    /// before `watch`.
+    /// before `watch`. Throws for a number that is no signal.
     public static func blockSignals(_ signals: [CInt]) throws(SystemError) {
         let result = unsafe signals.withUnsafeBufferPointer {
             unsafe cepoll_signals_block($0.baseAddress, CInt($0.count), 1)

@@ -22,6 +22,7 @@ extension EventLoop {
         /// iteration's, each phase where it stopped. Flush and close are not cut: they are bounded by what was written.
         public var timePerIteration = Nanoseconds.milliseconds(5)
 
+        /// The defaults.
         public init() {}
     }
 }

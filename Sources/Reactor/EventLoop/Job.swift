@@ -2,13 +2,18 @@
 
 /// A record posted to a source. Its fields mean what poster and source agree on.
 public struct Job: Sendable {
+    /// What it is about: a number of the source's own.
     public var kind: UInt32
+    /// The first word.
     public var a: UInt64
+    /// The second word.
     public var b: UInt64
+    /// The third word.
     public var c: UInt64
     /// Travels along, retained, for what does not fit into numbers: a buffer to send, a place for the answer.
     public var object: (any AnyObject & Sendable)?
 
+    /// A record; what it does not need is zero.
     public init(
         kind: UInt32, a: UInt64 = 0, b: UInt64 = 0, c: UInt64 = 0, object: (any AnyObject & Sendable)? = nil
     ) {

@@ -48,6 +48,7 @@ public struct LoopCounters: Hashable, Sendable, BitwiseCopyable {
     /// close phase, all callbacks in between. What becomes ready meanwhile waits so long.
     public var callbackTime = TimeHistogram()
 
+    /// All zero.
     public init() {}
 }
 
@@ -66,6 +67,7 @@ public struct AcceptCounts: Hashable, Sendable, BitwiseCopyable {
     /// Connections closed unseen for want of a descriptor.
     public var shed: UInt64 = 0
 
+    /// All zero.
     public init() {}
 }
 
@@ -86,5 +88,6 @@ public struct BudgetCounts: Hashable, Sendable, BitwiseCopyable {
     /// Phases that ended because the iteration had lasted `timePerIteration`.
     public var time: UInt64 = 0
 
+    /// All zero.
     public init() {}
 }

@@ -33,6 +33,12 @@ public struct NodeSettings: Hashable, Sendable {
     /// Records that wait for the log at most; a power of two; 0 for no ring.
     public var recordCapacity = 4_096
 
+    /// The defaults. The nonce, which names this process to its peers, and the seed are drawn from the system's entropy.
+    public init() {
+        var entropy = SystemRandomNumberGenerator()
+        self.init(mesh: MeshSettings(nonce: entropy.next(), seed: entropy.next()))
+    }
+
     /// The defaults, with these policies.
     public init(mesh: MeshSettings) {
         self.mesh = mesh

@@ -8,6 +8,7 @@ public import Timers
 
 /// What went over one link since it was opened.
 public struct LinkTraffic: Hashable, Sendable, BitwiseCopyable {
+    /// Bytes read.
     public var bytesIn: UInt64 = 0
     /// Bytes that the kernel took.
     public var bytesOut: UInt64 = 0
@@ -18,6 +19,7 @@ public struct LinkTraffic: Hashable, Sendable, BitwiseCopyable {
     /// When the kernel last took bytes; zero if it never did.
     public var lastSent = Instant.zero
 
+    /// Nothing yet.
     public init() {}
 }
 
@@ -39,7 +41,9 @@ public final class NodeSnapshot {
 
     /// Points of provable abuse.
     public struct Score: Hashable, Sendable, BitwiseCopyable {
+        /// Who has them.
         public var address: IPAddress
+        /// How many there are now; at `MeshSettings.banScore` the address is banned.
         public var points: UInt32
     }
 
@@ -96,6 +100,8 @@ public final class NodeSnapshot {
     public internal(set) var loop = LoopCounters()
     /// Where the node can be dialled, if it knows.
     public internal(set) var ownEndpoint: Endpoint?
+    /// What others lately said that it looks like from where they are.
+    public internal(set) var sightings: [Sighting] = []
     /// Where the node listens.
     public internal(set) var listeners: [Endpoint] = []
     /// Bytes that the buffers of all links hold.
@@ -119,7 +125,7 @@ public final class SnapshotRequest: @unchecked Sendable {
     public var scope = NodeSnapshot.Scope.everything
     private let descriptor: CInt
 
-    /// Takes one descriptor, to be woken by.
+    /// Takes one descriptor, to be woken by. Throws if there is none left.
     public init() throws(SystemError) {
         descriptor = try SystemError.check(cepoll_eventfd(), .eventfd)
     }
@@ -158,13 +164,15 @@ extension PeerNode {
         var tally = NodeSnapshot.LinkTally()
         mesh.forEachLinkState { id, role, direction, state in
             tally[role, direction, state] += 1
-            if let link = links[Int(id.slot)] { tally.queued += link.stream.queue.bulkCount + link.stream.queue.controlCount }
+            if let link = links[Int(id.slot)] { tally.queued += link.queuedCount }
         }
         snapshot.tally = tally
         guard scope >= .everything else { return }
         snapshot.peers.removeAll(keepingCapacity: true)
         snapshot.links.removeAll(keepingCapacity: true)
         snapshot.bans.removeAll(keepingCapacity: true)
+        snapshot.sightings.removeAll(keepingCapacity: true)
+        sightings.forEach { snapshot.sightings.append($0) }
         snapshot.listeners.removeAll(keepingCapacity: true)
         for listener in listeners { snapshot.listeners.append(listener.endpoint) }
         mesh.forEachPeer(at: now) { snapshot.peers.append($0) }
@@ -175,8 +183,8 @@ extension PeerNode {
             let link = links[Int(report.link.slot)]
             snapshot.links.append(
                 NodeSnapshot.LinkEntry(
-                    report: report, queued: link.map { $0.stream.queue.bulkCount + $0.stream.queue.controlCount } ?? 0,
-                    inbound: link?.stream.inboundMemory ?? 0, traffic: link?.traffic ?? LinkTraffic(),
+                    report: report, queued: link?.queuedCount ?? 0,
+                    inbound: link?.inboundMemory ?? 0, traffic: link?.traffic ?? LinkTraffic(),
                     isPaused: link.map { $0.isPaused || $0.isStarved } ?? false
                 )
             )
@@ -218,7 +226,7 @@ extension PeerNode {
 
     /// Bytes that wait to be sent on a link; nil if it is over.
     public func queuedBytes(of id: LinkID) -> Int? {
-        current(id).map { $0.stream.queue.bulkCount + $0.stream.queue.controlCount }
+        current(id)?.queuedCount
     }
 
     /// Where the node listens.

@@ -27,7 +27,6 @@ public final class PeerNode: Source {
     @safe @exclusivity(unchecked) var mesh: Mesh
     @safe @exclusivity(unchecked) var counts = NodeCounters()
     let memory: StreamMemory
-    let limits: StreamLimits
     /// Frames on their way out are encoded here, before they are copied into a queue.
     let frame = FrameBuffer()
     /// What the dialect itself answers while a frame is decoded.
@@ -49,10 +48,10 @@ public final class PeerNode: Source {
     @safe @exclusivity(unchecked) var listeners: [Listener] = []
     /// The accepted socket that the mesh is being asked about, and its ticket.
     @safe @exclusivity(unchecked) var candidate: Socket?
-    @safe @exclusivity(unchecked) var candidateRemote = Endpoint(IPAddress(v4: 0), port: 0)
     @safe @exclusivity(unchecked) var ticket: UInt32 = 0
 
     @safe @exclusivity(unchecked) var ownEndpoint: Endpoint?
+    @safe @exclusivity(unchecked) var sightings = SightingTable()
     @safe @exclusivity(unchecked) var timer: TimerID?
     @safe @exclusivity(unchecked) var armedFor: Instant?
     @safe @exclusivity(unchecked) var isPerforming = false
@@ -65,7 +64,8 @@ public final class PeerNode: Source {
     /// Whether the node is over: after `shutdown` its last link was closed.
     @safe @exclusivity(unchecked) public internal(set) var isStopped = false
 
-    /// Makes a node that does nothing yet: add listeners, tell it of peers, then `start`.
+    /// Makes a node that does nothing yet: add listeners, tell it of peers, then `start`. Throws if there is no descriptor for its ring
+    /// of records; settings that contradict each other trap. O(capacity of its tables).
     public init(loop: EventLoop, wire: any Wire, settings: NodeSettings, handler: PeerHandler) throws(SystemError) {
         let limits = StreamLimits(
             highWater: settings.highWater, lowWater: settings.lowWater, hardLimit: settings.queueLimit,
@@ -80,8 +80,7 @@ public final class PeerNode: Source {
         self.wire = wire
         self.settings = settings
         self.handler = handler
-        self.limits = limits
-        memory = StreamMemory(limit: settings.memoryLimit)
+        memory = StreamMemory(limit: settings.memoryLimit, limits: limits)
         var policies = settings.mesh
         policies.isNativeDialect = wire.isNative
         mesh = Mesh(policies, now: loop.now)
@@ -101,6 +100,7 @@ public final class PeerNode: Source {
     }
 
     /// Listens on `endpoint`; port 0 lets the kernel pick one. Returns where it really listens. Several are allowed.
+    /// Throws what the kernel says of the address: EADDRINUSE, EADDRNOTAVAIL, EACCES; or EMFILE.
     @discardableResult
     public func listen(on endpoint: Endpoint) throws(SystemError) -> Endpoint {
         let settings = listenerSettings
@@ -108,7 +108,8 @@ public final class PeerNode: Source {
     }
 
     /// Listens by a socket that was opened and bound elsewhere, by a service manager, say, and that listens already. It is given
-    /// the node's own socket options. Returns where it listens.
+    /// the node's own socket options. Returns where it listens. Throws if it is
+    /// no listening TCP socket.
     @discardableResult
     public func listen(taking socket: consuming Socket) throws(SystemError) -> Endpoint {
         let settings = listenerSettings

@@ -16,6 +16,7 @@ public enum DialStart: ~Copyable {
 
 /// How a dial ended.
 public enum DialResult: Hashable, Sendable, BitwiseCopyable {
+    /// The connection stands.
     case connected
     /// Not yet: wait for the next readiness.
     case pending

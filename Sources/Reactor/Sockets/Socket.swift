@@ -15,18 +15,19 @@ public struct Socket: ~Copyable, Sendable {
         self.descriptor = descriptor
     }
 
-    /// A new, unconnected TCP socket.
+    /// A new, unconnected TCP socket. Throws if there is no descriptor left (EMFILE, ENFILE).
     public init(family: IPAddress.Family) throws(SystemError) {
         self.init(taking: try SystemError.check(cepoll_tcp(CInt(family.rawValue)), .socket))
     }
 
     /// Takes over a socket from outside, which somebody else opened: makes it non-blocking and CLOEXEC first. If that fails,
-    /// the descriptor stays the caller's.
+    /// the descriptor stays the caller's, and it throws what the kernel says.
     public init(adopting descriptor: CInt) throws(SystemError) {
         try SystemError.check(cepoll_adopt(descriptor), .adopt)
         self.init(taking: descriptor)
     }
 
+    @inlinable
     deinit {
         let result = cepoll_close(descriptor)
         assert(result != -CEPOLL_EBADF, "a socket's descriptor was closed behind its back")
@@ -55,7 +56,7 @@ public struct Socket: ~Copyable, Sendable {
         return socket
     }
 
-    /// The socket's own address.
+    /// The socket's own address. Throws what the kernel says.
     public func localEndpoint() throws(SystemError) -> Endpoint {
         var address = cepoll_address()
         try SystemError.check(unsafe cepoll_local(descriptor, &address), .address)
@@ -63,7 +64,7 @@ public struct Socket: ~Copyable, Sendable {
         return endpoint
     }
 
-    /// The address of the other end.
+    /// The address of the other end. Throws if there is none (ENOTCONN).
     public func remoteEndpoint() throws(SystemError) -> Endpoint {
         var address = cepoll_address()
         try SystemError.check(unsafe cepoll_remote(descriptor, &address), .address)

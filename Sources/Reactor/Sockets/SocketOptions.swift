@@ -16,12 +16,14 @@ public struct SocketOptions: Hashable, Sendable {
     public var keepaliveCount: Int32 = 6
     /// How long sent bytes may stay unacknowledged; nil leaves it to the system.
     public var userTimeout: Nanoseconds? = .seconds(120)
-    /// The kernel's buffers in bytes; nil leaves their tuning to it.
+    /// The kernel's sending buffer in bytes; nil leaves its tuning to the kernel.
     public var sendBuffer: Int32?
+    /// The kernel's receiving buffer, likewise.
     public var receiveBuffer: Int32?
     /// A listener on `::` leaves IPv4 alone.
     public var isV6Only = true
 
+    /// The defaults.
     public init() {}
 }
 
@@ -32,7 +34,7 @@ extension Nanoseconds {
 }
 
 extension Socket {
-    /// Sets the options that `options` names.
+    /// Sets the options that `options` names. Throws at the first that the kernel refuses.
     public func apply(_ options: SocketOptions) throws(SystemError) {
         if options.isNoDelay { try SystemError.check(cepoll_set_no_delay(descriptor, 1), .option) }
         if let idle = options.keepaliveIdle {

@@ -7,39 +7,64 @@ import CEpoll
 public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What was being done.
     public enum Call: String, Hashable, Sendable {
+        /// Making the loop's epoll.
         case createEpoll = "epoll_create1"
+        /// Registering a descriptor, or changing what is wanted of it.
         case control = "epoll_ctl"
+        /// Waiting for readiness.
         case wait = "epoll_pwait2"
+        /// Making what other threads wake a loop by.
         case eventfd
+        /// Watching signals.
         case signalfd
+        /// Making a socket.
         case socket
+        /// Setting an option of a socket.
         case option = "setsockopt"
+        /// Taking an address.
         case bind
+        /// Listening.
         case listen
+        /// Making a descriptor from outside non-blocking and close-on-exec.
         case adopt = "fcntl"
+        /// Opening a connection.
         case connect
+        /// Taking a connection.
         case accept = "accept4"
+        /// Asking a socket for its addresses.
         case address = "getsockname"
+        /// Opening a listener's reserve descriptor.
         case reserve = "open /dev/null"
+        /// Blocking signals.
         case signalMask = "pthread_sigmask"
+        /// Asking for the limit of descriptors.
         case descriptorLimit = "getrlimit"
+        /// Drawing random bytes.
         case entropy = "getrandom"
+        /// Reading from a socket.
         case receive = "recv"
+        /// Writing to a socket.
         case send
+        /// Putting a new descriptor in an old one's place, after a fork.
         case replace = "dup3"
+        /// Making the page that tells a forked child from its parent.
         case forkMark = "mmap"
         /// No call: the loop or the socket that a task waited for was closed.
         case closedLoop = "the event loop"
+        /// No call: the socket or listener was closed.
         case closedSocket = "the socket"
         /// No call: a fixed table of the loop is full.
         case slotTable = "the loop's slot table"
+        /// No call: the loop has no room for a timer.
         case timerTable = "the loop's timer table"
     }
 
+    /// What failed.
     public var call: Call
     /// The error number, positive.
     public var code: Int32
 
+    /// The error `code`, a positive errno, of `call`.
     public init(_ call: Call, _ code: Int32) {
         self.call = call
         self.code = code

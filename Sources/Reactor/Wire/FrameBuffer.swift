@@ -138,6 +138,8 @@ public final class PeerList {
     private let base: UnsafeMutablePointer<Endpoint>
     /// Entries taken so far.
     @safe @exclusivity(unchecked) public private(set) var count = 0
+    /// The address by which the sender of a hello sees us, if it says one.
+    @safe @exclusivity(unchecked) public var seenAs: IPAddress?
 
     /// An empty list.
     public init() {
@@ -151,6 +153,7 @@ public final class PeerList {
     /// Forgets the entries.
     public func removeAll() {
         count = 0
+        seenAs = nil
     }
 
     /// Takes one more entry; false if the list is full.

@@ -4,11 +4,11 @@
 import PeerMesh
 import Timers
 
-/// Listen endpoint, node nonce, capabilities and, in an acceptor's hello, its verdict.
+/// Listen endpoint, node nonce, capabilities and, in an acceptor's hello, its verdict; since version 2 the receiver's address.
 enum HelloExtension {
     /// `RCTR`: four bytes, so that no integer that the seed may append one day is taken for it.
     static let marker: UInt32 = 0x5243_5452
-    static let version: UInt8 = 1
+    static let version: UInt8 = 2
 
     /// What the sender can do: bits of `Hello.capabilities`. Unknown ones are kept and ignored.
     static let masternode: UInt64 = 1 << 0
@@ -21,7 +21,7 @@ enum HelloExtension {
     }
 
     /// Reads the extension, if it is one. Bytes after it are left alone.
-    static func read(_ reader: inout ByteReader, protocolVersion: UInt32) -> Outcome {
+    static func read(_ reader: inout ByteReader, protocolVersion: UInt32, _ peers: PeerList) -> Outcome {
         guard reader.remaining >= 4 else { return .absent }
         guard reader.big(UInt32.self) == marker else { return .absent }
         let version = reader.byte()
@@ -35,6 +35,8 @@ enum HelloExtension {
         let verdictTag = reader.byte()
         guard verdictTag <= 4 else { return .malformed("hello extension: verdict", value: UInt64(verdictTag)) }
         let verdict = readVerdict(verdictTag, &reader)
+        guard !reader.failed else { return .malformed("hello extension: cut short", value: 0) }
+        if version >= 2 { peers.seenAs = readAddress(reader.byte(), &reader) }
         guard !reader.failed else { return .malformed("hello extension: cut short", value: 0) }
         return .present(
             Hello(
@@ -59,22 +61,26 @@ enum HelloExtension {
             frame.append(4)
             frame.appendLittleEndian(span.count)
         }
+        appendAddress(identity.remote.address, to: frame)
     }
 
     /// The endpoint, nil if the sender states none or one that nobody could dial; and the family byte.
     private static func readEndpoint(_ reader: inout ByteReader) -> (Endpoint?, family: UInt8) {
         let family = reader.byte()
-        var address: IPAddress?
-        switch family {
-        case 4: address = IPAddress(v4: reader.big(UInt32.self))
-        case 6:
-            let high = reader.big(UInt64.self)
-            address = IPAddress(v6High: high, low: reader.big(UInt64.self))
-        default: break
-        }
-        guard let address else { return (nil, family) }
+        guard let address = readAddress(family, &reader) else { return (nil, family) }
         let endpoint = Endpoint(address, port: reader.little(UInt16.self))
         return (endpoint.isDialable ? endpoint : nil, family)
+    }
+
+    /// The bytes of an address of `family`; nil, and nothing read, if that is none.
+    private static func readAddress(_ family: UInt8, _ reader: inout ByteReader) -> IPAddress? {
+        switch family {
+        case 4: return IPAddress(v4: reader.big(UInt32.self))
+        case 6:
+            let high = reader.big(UInt64.self)
+            return IPAddress(v6High: high, low: reader.big(UInt64.self))
+        default: return nil
+        }
     }
 
     private static func appendEndpoint(_ endpoint: Endpoint?, to frame: FrameBuffer) {
@@ -82,16 +88,20 @@ enum HelloExtension {
             frame.append(0)
             return
         }
-        switch endpoint.address.family {
+        appendAddress(endpoint.address, to: frame)
+        frame.appendLittleEndian(endpoint.port)
+    }
+
+    private static func appendAddress(_ address: IPAddress, to frame: FrameBuffer) {
+        switch address.family {
         case .v4:
             frame.append(4)
-            frame.appendBigEndian(endpoint.address.v4Bits)
+            frame.appendBigEndian(address.v4Bits)
         case .v6:
             frame.append(6)
-            frame.appendBigEndian(endpoint.address.high)
-            frame.appendBigEndian(endpoint.address.low)
+            frame.appendBigEndian(address.high)
+            frame.appendBigEndian(address.low)
         }
-        frame.appendLittleEndian(endpoint.port)
     }
 
     private static func readVerdict(_ tag: UInt8, _ reader: inout ByteReader) -> Verdict? {

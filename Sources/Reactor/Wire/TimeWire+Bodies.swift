@@ -6,7 +6,7 @@ import PeerMesh
 extension TimeWire {
     /// A Handshake body: the seed's four fields, then perhaps our extension.
     func handshake(
-        _ bytes: RawSpan, _ reader: inout ByteReader, direction: Direction
+        _ bytes: RawSpan, _ reader: inout ByteReader, direction: Direction, peers: PeerList
     ) -> Result<Hello, WireError> {
         let magic = reader.big(UInt32.self)
         guard !reader.failed else { return .failure(shortHello(reader)) }
@@ -25,7 +25,7 @@ extension TimeWire {
         _ = reader.little(UInt32.self)  // commit_count: how old the seed's software is; none of our business
         guard !reader.failed else { return .failure(shortHello(reader)) }
         let start = reader.offset
-        switch HelloExtension.read(&reader, protocolVersion: protocolVersion) {
+        switch HelloExtension.read(&reader, protocolVersion: protocolVersion, peers) {
         case .absent:
             return .success(Hello(isNative: false, version: protocolVersion))
         case .present(let hello):

@@ -62,7 +62,7 @@ public final class TimeWire: Wire, Sendable {
         }
         return isGreeted
             ? message(variant, bytes, &reader, peers: peers, end: end)
-            : greeting(variant, bytes, &reader, state: &state, end: end)
+            : greeting(variant, bytes, &reader, state: &state, peers: peers, end: end)
     }
 
     // MARK: The length
@@ -115,11 +115,11 @@ public final class TimeWire: Wire, Sendable {
     }
 
     private func greeting(
-        _ variant: UInt32, _ bytes: RawSpan, _ reader: inout ByteReader, state: inout WireState, end: Int
+        _ variant: UInt32, _ bytes: RawSpan, _ reader: inout ByteReader, state: inout WireState, peers: PeerList, end: Int
     ) -> Decoded {
         switch variant {
         case TimeMessage.handshake:
-            switch handshake(bytes, &reader, direction: state.direction) {
+            switch handshake(bytes, &reader, direction: state.direction, peers: peers) {
             case .success(let hello): return complete(hello, state: &state, end: end)
             case .failure(let error): return .broken(error)
             }

@@ -32,8 +32,11 @@ public protocol Wire: AnyObject {
     )
     /// `unixTime` is now, in seconds since 1970, here and below: for dialects whose frames carry a time.
     func encodePing(nonce: UInt64, unixTime: Int64, into frame: FrameBuffer, state: inout WireState)
+    /// Appends the answer to the peer's ping with this nonce.
     func encodePong(nonce: UInt64, unixTime: Int64, into frame: FrameBuffer, state: inout WireState)
+    /// Appends the question for peers.
     func encodeAsk(into frame: FrameBuffer, state: inout WireState)
+    /// Appends the answer to it: as many of `peers` as the dialect can state, in one message.
     func encodePeers(
         _ peers: PeerList, isNative: Bool, unixTime: Int64, into frame: FrameBuffer, state: inout WireState
     )
@@ -60,8 +63,11 @@ public enum Meaning {
     case hello(Hello)
     /// The peer has begun its hello and waits for ours: send `encodeHello` now (bitcoin's acceptor; never a dialler).
     case greet
+    /// The peer asks whether we live; the node answers with the same nonce.
     case ping(nonce: UInt64)
+    /// The peer's answer to our ping.
     case pong(nonce: UInt64)
+    /// The peer asks for peers.
     case ask
     /// The entries are in the `PeerList`.
     case peers
@@ -104,6 +110,7 @@ public struct StaticText: Hashable, Sendable, CustomStringConvertible {
 
     public var description: String { text.description }
 
+    /// Whether the texts are the same, byte for byte.
     public static func == (a: StaticText, b: StaticText) -> Bool { a.description == b.description }
 
     public func hash(into hasher: inout Hasher) { hasher.combine(description) }
@@ -117,7 +124,8 @@ public struct WireState: Hashable, Sendable, BitwiseCopyable {
     public var flags: UInt32
     /// The version that the peer stated; 0 before.
     public var peerVersion: UInt32
-    /// What the hello said, for dialects that complete it with a later message.
+    /// What the hello said, for dialects that complete it with a later message. Once it is complete, a node keeps its
+    /// `isNative` alone.
     public var hello: Hello
 
     /// The state of a link on which nothing was said yet.

@@ -12,6 +12,13 @@ enum Output {
         return unsafe String(cString: term) != "dumb"
     }()
 
+    /// The terminal's columns; nil if this is none.
+    static var columns: Int? {
+        var size = winsize()
+        guard isatty(1) == 1, unsafe ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
+        return Int(size.ws_col)
+    }
+
     /// Writes all of `text`. A reader that went away (`peers | head`) has what it wanted: the command ends, quietly and well.
     static func write(_ text: String) {
         var rest = Array(text.utf8)[...]
@@ -50,11 +57,23 @@ enum Output {
     }
 }
 
-/// Columns of text, each as wide as its widest cell; numbers to the right.
+/// Columns of text, each as wide as its widest cell; numbers to the right. A terminal that is too narrow has the most needed ones.
 struct Table {
     struct Column {
         let title: String
         var isNumber = false
+        /// Left out where there is no room for all; the last of them first.
+        var isMinor = false
+
+        /// `#` in front of a title: numbers. `?` before that: minor.
+        init(_ title: String) {
+            var rest = title[...]
+            isMinor = rest.first == "?"
+            if isMinor { rest.removeFirst() }
+            isNumber = rest.first == "#"
+            if isNumber { rest.removeFirst() }
+            self.title = String(rest)
+        }
     }
 
     struct Cell {
@@ -66,7 +85,7 @@ struct Table {
     private(set) var rows: [[Cell]] = []
 
     init(_ titles: String...) {
-        columns = titles.map { $0.hasPrefix("#") ? Column(title: String($0.dropFirst()), isNumber: true) : Column(title: $0) }
+        columns = titles.map(Column.init)
     }
 
     mutating func add(_ cells: [Cell]) {
@@ -80,17 +99,27 @@ struct Table {
         let widths = columns.indices.map { column in
             max(columns[column].title.count, rows.map { $0[column].text.count }.max() ?? 0)
         }
-        var text = line(columns.map { Cell(text: $0.title, colour: .bold) }, widths)
-        for row in rows { text += line(row, widths) }
+        let shown = shown(widths, in: Output.columns)
+        var text = line(columns.map { Cell(text: $0.title, colour: .bold) }, widths, shown)
+        for row in rows { text += line(row, widths, shown) }
         Output.write(text)
     }
 
-    private func line(_ cells: [Cell], _ widths: [Int]) -> String {
+    /// The columns that a terminal of so many has room for.
+    func shown(_ widths: [Int], in room: Int?) -> [Int] {
+        var shown = Array(columns.indices)
+        guard let room else { return shown }
+        while shown.reduce(-2, { $0 + widths[$1] + 2 }) > room, let last = shown.lastIndex(where: { columns[$0].isMinor }) { shown.remove(at: last) }
+        return shown
+    }
+
+    private func line(_ cells: [Cell], _ widths: [Int], _ shown: [Int]) -> String {
         var text = ""
-        for (index, cell) in cells.enumerated() {
+        for index in shown {
+            let cell = cells[index]
             let space = String(repeating: " ", count: widths[index] - cell.text.count)
             let painted = Output.paint(cell.text, cell.colour)
-            let isLast = index == cells.count - 1
+            let isLast = index == shown.last
             text += columns[index].isNumber ? space + painted : isLast ? painted : painted + space
             if !isLast { text += "  " }
         }

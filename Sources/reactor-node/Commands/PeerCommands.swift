@@ -1,4 +1,4 @@
-// `reactor-node status|peers|masternodes|why|slots|bans`: what an operator asks all day.
+// `reactor-node status|peers|masternodes|why|slots`: what an operator asks all day.
 
 import ArgumentParser
 import Daemon
@@ -21,7 +21,9 @@ struct StatusCommand: ParsableCommand {
             Output.line("advertised  \(status["advertised"]?.text ?? "nothing")")
             if let trouble = status["store"]?["trouble"]?.text { Output.line("store       \(Output.paint("failing", .red)): \(trouble)") }
             else { Output.line("store       \(status["store"]?["path"]?.text ?? "none: what is done and learnt ends with the process")") }
+            Output.line("seen as     \(StatusCommand.seen(status["reach"]))")
             Output.line("reach       \(Say.text(status["reach"]?["text"]))")
+            if let warning = status["reach"]?["warning"]?.text { Output.line("            \(Output.paint("warning", .yellow)): \(warning)") }
             Output.line(
                 "links       \(count(links, "established")) established (\(count(links, "masternodes")) masternodes, \(count(links, "regular")) regular; "
                     + "\(count(links, "inbound")) inbound, \(count(links, "outbound")) outbound), \(count(links, "dialing")) being dialled, "
@@ -32,10 +34,18 @@ struct StatusCommand: ParsableCommand {
     }
 }
 
+extension StatusCommand {
+    /// By which addresses others see the node.
+    static func seen(_ reach: JSON?) -> String {
+        let seen = (reach?["seenAs"]?.elements ?? []).map { "\(Say.text($0["address"])) by \(Say.text($0["peers"])) of the last peers" }
+        return seen.isEmpty ? "nobody has said yet" : seen.joined(separator: ", ")
+    }
+}
+
 /// Rows of peers as a table.
 enum PeerTable {
     static func write(_ peers: JSON) {
-        var table = Table("PEER", "STATE", "CLASS", "DIR", "SINCE", "#RTT", "#QUEUE", "#IN", "#OUT", "#FAILS", "#NEXT", "LAST CLOSE", "WANTED BY")
+        var table = Table("PEER", "STATE", "?CLASS", "DIR", "?SINCE", "#RTT", "?#QUEUE", "?#IN", "?#OUT", "?#FAILS", "#NEXT", "LAST CLOSE", "?WANTED BY")
         for peer in peers.elements {
             let link = peer["link"] ?? .null
             let isUp = link["state"]?.text == "established"
@@ -171,27 +181,6 @@ struct SlotsCommand: ParsableCommand {
                 table.add([.init(text: name), .init(text: Say.text(slots[name]?["now"])), .init(text: Say.text(slots[name]?["limit"]))])
             }
             table.write(orSay: "no slots")
-        }
-    }
-}
-
-struct BansCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "bans", abstract: "Lists bans and trust in force.")
-    @OptionGroup var options: ClientOptions
-
-    func run() throws {
-        try options.get("/bans") { bans in
-            var table = Table("SUBJECT", "KIND", "BY", "#LEFT", "SET", "REASON")
-            for ban in bans.elements {
-                let kind = Say.text(ban["kind"])
-                table.add([
-                    .init(text: Say.text(ban["subject"])), .init(text: kind, colour: kind == "ban" ? .red : .green),
-                    .init(text: ban["setBy"]?.text ?? Say.text(ban["by"])),
-                    .init(text: ban["seconds"]?.isNull == false ? Say.span(ban["seconds"]) : "for ever"),
-                    .init(text: Say.date(ban["setAt"])), .init(text: ban["reason"]?.text ?? Say.text(ban["closeReason"])),
-                ])
-            }
-            table.write(orSay: "no bans")
         }
     }
 }

@@ -16,38 +16,20 @@ struct TopCommand: ParsableCommand {
     }
 
     func run() throws {
-        let client = try ControlClient.find(socket)
-        var model = TopModel()
-        // The first look is outside of the screen: what is wrong with it is said in one line.
-        try TopCommand.look(client, &model)
+        let reader = try TopReader(try ControlClient.find(socket), every: every)
         guard let screen = TopScreen() else {
             throw CommandFailure(64, "top draws on a terminal, and this is none: `reactor-node peers` prints the same")
         }
-        var ticks = 0
+        try reader.start()
+        var model = TopModel()
         while !model.isOver, !screen.isEnded {
+            model.take(reader.answers(about: model.asked))
             let (width, height) = screen.size
             let view = TopView(width: width, height: height, isColoured: Output.isColoured)
+            model.scroll(atMost: view.hiddenLines(model))
+            model.keepInSight(height: view.pageHeight)
             screen.show(view.lines(model))
-            let page = model.page
-            for key in screen.keys(milliseconds: 250) { model.take(key, height: view.pageHeight) }
-            ticks += 1
-            guard ticks >= every * 4 || model.page != page else { continue }
-            ticks = 0
-            do {
-                try TopCommand.look(client, &model)
-                model.trouble = nil
-            } catch let failure as CommandFailure {
-                model.trouble = failure.description
-            }
-        }
-    }
-
-    private static func look(_ client: ControlClient, _ model: inout TopModel) throws {
-        model.status = try client.send("GET", "/status").checked().json()
-        model.slots = try client.send("GET", "/slots").checked().json()
-        model.peers = try client.send("GET", "/peers").checked().json().elements
-        if case .why(let peer, _) = model.page {
-            model.why = try client.send("GET", "/peers/\(ClientOptions.escape(peer))/why").checked().json()
+            for key in screen.keys(milliseconds: 250, or: reader.bell) { model.take(key, height: view.pageHeight) }
         }
     }
 }

@@ -38,6 +38,27 @@ struct TopModel {
     /// The chosen peer stays chosen wherever its row goes.
     private(set) var chosen: String?
     private(set) var isOver = false
+    /// The first row on the screen.
+    private(set) var first = 0
+
+    /// The peer whose `why` is open.
+    var asked: String? {
+        if case .why(let peer, _) = page { peer } else { nil }
+    }
+
+    /// The open `why` has no more lines than these to scroll.
+    mutating func scroll(atMost lines: Int) {
+        if case .why(let peer, let from) = page, from > lines { page = .why(peer, from: lines) }
+    }
+
+    /// Takes what the node said.
+    mutating func take(_ answers: TopReader.Answers) {
+        status = answers.status
+        slots = answers.slots
+        peers = answers.peers
+        trouble = answers.trouble
+        why = answers.asked == asked ? answers.why : .null
+    }
 
     // MARK: Rows
 
@@ -72,7 +93,7 @@ struct TopModel {
         func number(_ value: JSON?, down: Bool = false) -> Rank { value?.real.map { .number(down ? -$0 : $0) } ?? .number(.infinity) }
         switch order {
         case .peer: return .nothing
-        case .state: return .text(row["state"]?.text ?? "")
+        case .state: return .number(TopModel.trouble(ofState: row["state"]?.text ?? ""))
         // RFC 3339 in one zone sorts as text: the oldest first, those without one last.
         case .since: return .text(TopModel.began(row) ?? "~")
         case .rtt: return number(row["link"]?["rttSeconds"], down: true)
@@ -82,12 +103,24 @@ struct TopModel {
         }
     }
 
+    /// What needs a look first stands first.
+    private static func trouble(ofState state: String) -> Double {
+        let worstFirst = ["banned", "dormant", "backoff", "awaiting-inbound", "dialing", "connecting", "securing", "greeting", "held", "draining", "idle"]
+        return Double(worstFirst.firstIndex(of: state) ?? worstFirst.count)
+    }
+
     /// Since when a row is in its state.
     static func began(_ row: JSON) -> String? { row["link"]?["since"]?.text ?? row["since"]?.text }
 
     /// Where the chosen row is; the first if it is gone.
     func chosenIndex(in rows: [JSON]) -> Int {
         rows.firstIndex { $0["id"]?.text == chosen } ?? 0
+    }
+
+    /// Scrolls so far that the chosen one of these rows is on a page of `height`, and no farther.
+    mutating func keepInSight(height: Int) {
+        let rows = rows, chosen = chosenIndex(in: rows)
+        first = max(min(first, chosen, rows.count - height), chosen - height + 1, 0)
     }
 
     // MARK: Keys
@@ -119,9 +152,11 @@ struct TopModel {
         case .escape, .backspace, .enter, .character("q"): page = .peers
         case .down, .character("j"): page = .why(peer, from: from + 1)
         case .up, .character("k"): page = .why(peer, from: max(from - 1, 0))
-        case .pageDown: page = .why(peer, from: from + height)
-        case .pageUp, .home: page = .why(peer, from: max(from - height, 0))
-        case .end, .character: break
+        case .pageDown, .character(" "): page = .why(peer, from: from + height)
+        case .pageUp: page = .why(peer, from: max(from - height, 0))
+        case .home: page = .why(peer, from: 0)
+        case .end: page = .why(peer, from: 1 << 20)
+        case .character: break
         }
     }
 
@@ -130,9 +165,8 @@ struct TopModel {
         case .character("q"): isOver = true
         case .character("?"), .character("h"): page = .help
         case .character("/"): isTyping = true
-        case .character("s"):
-            let all = Order.allCases
-            order = all[((all.firstIndex(of: order) ?? 0) + 1) % all.count]
+        case .character("s"): sort(1)
+        case .character("S"): sort(-1)
         case .character("r"): isReversed.toggle()
         case .escape: filter = ""
         case .up, .character("k"): choose(-1)
@@ -149,6 +183,11 @@ struct TopModel {
             page = .why(id, from: 0)
         case .backspace, .character: break
         }
+    }
+
+    private mutating func sort(_ steps: Int) {
+        let all = Order.allCases
+        order = all[((all.firstIndex(of: order) ?? 0) + steps + all.count) % all.count]
     }
 
     private mutating func choose(_ steps: Int) {

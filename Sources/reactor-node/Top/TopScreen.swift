@@ -18,11 +18,12 @@ struct TopScreen: ~Copyable {
         for number in [SIGTERM, SIGHUP, SIGINT] {
             _ = signal(number) { _ in TopScreen.isEnded.store(true, ordering: .relaxed) }
         }
-        Output.write("\u{1b}[?1049h\u{1b}[?25l\u{1b}[2J")
+        // No line ever wraps: a screen that has just become narrower shows less of it.
+        Output.write("\u{1b}[?1049h\u{1b}[?25l\u{1b}[?7l\u{1b}[2J")
     }
 
     deinit {
-        Output.write("\u{1b}[0m\u{1b}[?25h\u{1b}[?1049l")
+        Output.write("\u{1b}[0m\u{1b}[?7h\u{1b}[?25h\u{1b}[?1049l")
         var settings = before
         _ = unsafe tcsetattr(0, TCSAFLUSH, &settings)
     }
@@ -34,22 +35,25 @@ struct TopScreen: ~Copyable {
     var size: (width: Int, height: Int) {
         var size = winsize()
         guard unsafe ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0, size.ws_row > 0 else { return (80, 24) }
-        return (max(Int(size.ws_col), 40), max(Int(size.ws_row), 8))
+        return (max(Int(size.ws_col), 24), max(Int(size.ws_row), 8))
     }
 
     /// Shows a frame, at once where the terminal knows how to.
     func show(_ lines: [String]) {
         var text = "\u{1b}[?2026h\u{1b}[H"
         for (index, line) in lines.enumerated() {
-            text += line + "\u{1b}[0m\u{1b}[K" + (index == lines.count - 1 ? "" : "\r\n")
+            // Emptied first: after a line of the whole width this would take its last character.
+            text += "\u{1b}[0m\u{1b}[K" + line + (index == lines.count - 1 ? "" : "\r\n")
         }
         Output.write(text + "\u{1b}[?2026l")
     }
 
-    /// The keys that come within so many milliseconds; the first ends the wait.
-    func keys(milliseconds: CInt) -> [Key] {
-        var entry = pollfd(fd: 0, events: Int16(POLLIN), revents: 0)
-        guard unsafe poll(&entry, 1, milliseconds) > 0 else { return [] }
+    /// The keys that come within so many milliseconds; the first one ends the wait, and so does a ring of `bell`.
+    func keys(milliseconds: CInt, or bell: CInt) -> [Key] {
+        var entries = [pollfd(fd: 0, events: Int16(POLLIN), revents: 0), pollfd(fd: bell, events: Int16(POLLIN), revents: 0)]
+        guard unsafe poll(&entries, 2, milliseconds) > 0 else { return [] }
+        if entries[1].revents != 0 { TopReader.hush(bell) }
+        guard entries[0].revents != 0 else { return [] }
         var buffer = [UInt8](repeating: 0, count: 256)
         let count = unsafe read(0, &buffer, buffer.count)
         guard count > 0 else {

@@ -18,7 +18,9 @@ struct TopView {
         var lines: [Line]
         switch model.page {
         case .peers: lines = head(model) + table(model)
-        case .why(let peer, let from): lines = why(model, peer, from)
+        case .why(let peer, let from):
+            lines = why(model, peer)
+            lines.removeSubrange(TopView.whyHead..<(TopView.whyHead + min(from, hiddenLines(model))))
         case .help: lines = help()
         }
         while lines.count < height - 1 { lines.append("") }
@@ -56,8 +58,12 @@ struct TopView {
         let notice: String
         if let trouble = model.trouble {
             notice = paint(TopView.fit(" " + trouble, width), "31")
+        } else if let registered = status["peers"]?["masternodes"]?.whole, let linked = links?["masternodes"]?.whole, linked < registered {
+            let missing = registered - linked
+            let text = " \(missing) masternode\(missing == 1 ? " is" : "s are") not linked: s sorts by state, enter says why"
+            notice = paint(TopView.fit(text, width), "33")
         } else if status["reach"]?["inboundSeen"]?.truth == false, !model.peers.isEmpty {
-            notice = paint(TopView.fit(" " + Say.text(status["reach"]?["text"]), width), "33")
+            notice = paint(TopView.fit(" nobody who dialled this node is linked: `reactor-node status` says what to check", width), "33")
         } else {
             notice = ""
         }
@@ -73,14 +79,15 @@ struct TopView {
     }
 
     /// What fits: 80 columns have all but the queue and the failures.
-    private var columns: [Column] {
+    private func columns(own: String?) -> [Column] {
         func link(_ row: JSON) -> JSON? { row["link"] }
         let spare = width - 80
-        let peer = 21 + max(0, min(spare - (spare >= 20 ? 16 : 0), 26))
+        let isNarrow = width < 42
+        let peer = isNarrow ? max(width - 13, 10) : 21 + max(0, min(spare - (spare >= 20 ? 16 : 0), 26))
         var columns = [
             Column(title: "PEER", width: peer, order: .peer) { Say.text($0["id"]) },
             Column(title: "CL", width: 2, order: nil) { $0["class"]?.text == "masternode" ? "MN" : "" },
-            Column(title: "STATE", width: 16, order: .state) { Say.text($0["state"]) },
+            Column(title: "STATE", width: isNarrow ? 11 : 16, order: .state) { own != nil && $0["id"]?.text == own ? "this node" : Say.text($0["state"]) },
             Column(title: "DIR", width: 3, order: nil) { link($0)?["direction"].map { $0.text == "inbound" ? "in" : "out" } ?? "" },
             Column(title: "FOR", width: 6, right: true, order: .since) { TopModel.began($0).map(TopView.age) ?? "" },
             Column(title: "RTT", width: 7, right: true, order: .rtt) { link($0)?["rttSeconds"]?.real == nil ? "" : Say.milliseconds(link($0)?["rttSeconds"]) },
@@ -94,7 +101,7 @@ struct TopView {
         for title in ["CL", "NEXT", "FOR", "RTT", "DIR"] where TopView.room(columns) + 4 > width { columns.removeAll { $0.title == title } }
         let used = TopView.room(columns)
         guard used + 4 <= width else { return columns }
-        columns.append(Column(title: "LAST REASON", width: max(width - used, 4), order: nil) { $0["lastCloseReason"]?.text ?? "" })
+        columns.append(Column(title: "LAST CLOSE", width: max(width - used, 4), order: nil) { $0["lastCloseReason"]?.text ?? "" })
         return columns
     }
 
@@ -102,7 +109,7 @@ struct TopView {
     private static func room(_ columns: [Column]) -> Int { columns.reduce(columns.count + 1) { $0 + $1.width } }
 
     private func table(_ model: TopModel) -> [Line] {
-        let columns = columns, rows = model.rows
+        let columns = columns(own: model.status["advertised"]?.text), rows = model.rows
         var title = ""
         for column in columns {
             let mark = column.order == model.order ? (model.isReversed ? "↓" : "↑") : ""
@@ -113,8 +120,7 @@ struct TopView {
             return lines + ["", model.peers.isEmpty ? " no peers yet: `reactor-node connect ADDRESS:PORT` names one" : " no peer is like that"].map { TopView.fit($0, width) }
         }
         let chosen = model.chosenIndex(in: rows)
-        let from = min(max(chosen - pageHeight / 2, 0), max(rows.count - pageHeight, 0))
-        for index in from..<min(from + pageHeight, rows.count) { lines.append(line(rows[index], columns, isChosen: index == chosen)) }
+        for index in min(model.first, rows.count)..<min(model.first + pageHeight, rows.count) { lines.append(line(rows[index], columns, isChosen: index == chosen)) }
         return lines
     }
 
@@ -137,10 +143,20 @@ struct TopView {
 
     // MARK: Other pages
 
-    private func why(_ model: TopModel, _ peer: String, _ from: Int) -> [Line] {
-        let why = model.why
-        guard !why.isNull else { return [paint(TopView.fit(" \(peer)", width), "1"), "", model.trouble.map { " " + $0 } ?? " …"].map { $0 } }
-        var lines = [paint(TopView.fit(" \(Say.text(why["id"]))", width - 17), "1") + paint(TopView.fit(Say.text(why["state"]), 16, right: true), colour(Say.text(why["state"]))) + " ", ""]
+    /// The lines of a `why` that stay where they are.
+    private static let whyHead = 2
+
+    /// How far the open `why` can be scrolled.
+    func hiddenLines(_ model: TopModel) -> Int {
+        guard case .why(let peer, _) = model.page else { return 0 }
+        // The foot takes the screen's last line.
+        return max(why(model, peer).count - (height - 1), 0)
+    }
+
+    private func why(_ model: TopModel, _ peer: String) -> [Line] {
+        let why = model.why, trouble = model.trouble.map { paint(TopView.fit(" \($0)", width), "31") } ?? ""
+        guard !why.isNull else { return [paint(TopView.fit(" \(peer)", width), "1"), trouble, trouble.isEmpty ? " …" : ""] }
+        var lines = [paint(TopView.fit(" \(Say.text(why["id"]))", width - 17), "1") + paint(TopView.fit(Say.text(why["state"]), 16, right: true), colour(Say.text(why["state"]))) + " ", trouble]
         var facts: [(String, String)] = [("why", Say.text(why["sentence"])), ("advice", why["advice"]?.text ?? "")]
         let due = why["next"]?["seconds"]?.real == nil ? "" : ", in \(Say.span(why["next"]?["seconds"]))"
         facts.append(("next", Say.text(why["next"]?["step"]) + due))
@@ -166,7 +182,7 @@ struct TopView {
             let text = TopView.fit("\(Say.time(entry["at"]).prefix(8))  \(TopView.fit(Say.text(entry["of"]), 4))  \(Say.text(entry["from"])) → \(to)\(reason)", width - 2)
             lines.append(" " + paint(text, colour(to)))
         }
-        return Array(lines.prefix(2)) + lines.dropFirst(2 + min(from, max(lines.count - height, 0)))
+        return lines
     }
 
     /// Text in lines of so many columns, broken between words.
@@ -185,25 +201,30 @@ struct TopView {
     private func help() -> [Line] {
         [
             "", " ↑ ↓ j k       choose a peer            g G      the first, the last", " enter         why is it so?            esc      back, or no filter",
-            " s             sort by the next column  r        the other way round",
-            " /             show only what has these words: address, state, class, direction, reason", " q             end", "",
+            " s S           sort by the next column, by the one before; r turns it round",
+            " /             show only what has these words: address, state, reason …", " q             end", "",
             " Times are counted from the node's own clock. Nothing here changes the node:", " `reactor-node connect`, `ban`, `redial` and others do.",
         ].map { String($0.prefix(width)) }
     }
 
     private func foot(_ model: TopModel) -> Line {
-        let text: String
+        var text: String, place = ""
         if model.isTyping {
             text = " /\(model.filter)▏"
         } else {
             switch model.page {
             case .peers:
-                let filter = model.filter.isEmpty ? "" : "  filter: \(model.filter) (esc: none)"
-                text = " ↑↓ choose  enter why  s sort  r reverse  / filter  ? help  q end\(filter)"
+                text = model.filter.isEmpty ? " ↑↓ choose  enter why  s sort  r reverse  / filter  ? help  q end" : " filter: \(model.filter)  esc: show all"
             case .why: text = " ↑↓ scroll  esc back"
             case .help: text = " any key: back"
             }
         }
+        if case .why(_, let from) = model.page { place = from < hiddenLines(model) ? "more below " : "" }
+        if model.page == .peers {
+            let rows = model.rows
+            place = rows.isEmpty ? "0 of \(model.peers.count) " : "\(model.chosenIndex(in: rows) + 1) of \(rows.count) "
+        }
+        text = TopView.fit(text, width - place.count) + place
         return paint(TopView.fit(text, width), "2")
     }
 }

@@ -22,5 +22,11 @@ struct LogLine: Sendable, CustomStringConvertible {
     }
 
     subscript(key: String) -> String? { fields[key] }
+
+    /// When it happened, by the program's own word: seconds since 1970.
+    var time: Double? {
+        guard let text = fields["time"], let date = try? Date(text, strategy: .iso8601.year().month().day().time(includingFractionalSeconds: true)) else { return nil }
+        return date.timeIntervalSince1970
+    }
     var description: String { text }
 }

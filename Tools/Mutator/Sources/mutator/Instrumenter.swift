@@ -144,9 +144,23 @@ final class Instrumenter: SyntaxVisitor {
 
     private func add(_ kind: Point.Kind, _ node: some SyntaxProtocol) -> Int {
         defer { nextNumber += 1 }
-        let line = converter.location(for: node.positionAfterSkippingLeadingTrivia).line
-        points.append(Point(number: nextNumber, file: file, line: line, kind: kind, text: node.trimmedDescription))
+        var point = Point(
+            number: nextNumber, file: file, function: function(around: Syntax(node)), occurrence: 1,
+            line: converter.location(for: node.positionAfterSkippingLeadingTrivia).line, kind: kind, text: node.trimmedDescription)
+        point.occurrence += points.count { ($0.function, $0.kind, $0.text) == (point.function, point.kind, point.text) }
+        points.append(point)
         return nextNumber
+    }
+
+    private func function(around node: Syntax) -> String {
+        var node = node
+        while let parent = node.parent {
+            if let it = parent.as(FunctionDeclSyntax.self) { return it.name.text }
+            if parent.is(InitializerDeclSyntax.self) { return "init" }
+            if let it = parent.as(PatternBindingSyntax.self), it.accessorBlock != nil { return it.pattern.trimmedDescription }
+            node = parent
+        }
+        return "-"
     }
 
     private func wrap(_ node: some SyntaxProtocol, _ opening: String) {

@@ -4,6 +4,10 @@
 struct Point {
     var number: Int
     var file: String
+    /// What it stands in: a function, an initialiser, a computed property.
+    var function: String
+    /// The how-manieth of its kind and text there, from 1.
+    var occurrence: Int
     var line: Int
     var kind: Kind
     /// The condition, or the comparison, as it stands.
@@ -30,8 +34,11 @@ struct Point {
         case maximum = "max to min"
     }
 
-    var row: String {
+    /// Names the point for as long as nobody touches it, whatever moves above it.
+    var key: String {
         let flat = text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
-        return "\(number)\t\(file):\(line)\t\(kind.rawValue)\t\(flat)"
+        return "\(file) \(function): \(kind.rawValue): \(flat)" + (occurrence > 1 ? " (\(occurrence))" : "")
     }
+
+    var row: String { "\(number)\t\(key)\t\(line)" }
 }

@@ -21,7 +21,9 @@ extension Trial {
                 .target(name: "CPrefetch"),
                 .target(name: "MeshSimulator", dependencies: ["PeerMesh", "Timers", "CPrefetch"], swiftSettings: settings),
                 .executableTarget(name: "mesh-simulator", dependencies: ["MeshSimulator"], swiftSettings: settings),
-                .testTarget(name: "PeerMeshTests", dependencies: ["PeerMesh", "MeshChecker", "Timers"]),
+                // The tests themselves are not optimised: they are built more often than their own speed would pay for.
+                .testTarget(
+                    name: "PeerMeshTests", dependencies: ["PeerMesh", "MeshChecker", "Timers"], swiftSettings: [.unsafeFlags(["-Onone"])]),
             ],
             swiftLanguageModes: [.v6]
         )
