@@ -434,6 +434,52 @@ struct DuplicateTests {
         #expect(state(h, other) == .draining)
     }
 
+    /// Found by the model checker: the surplus link was forgotten, and the incumbent may be the one that its peer had given up.
+    @Test("the answer that proves a peer's process puts its surplus link to the rule, whatever the verdict", arguments: [
+        Verdict.accepted, .duplicate, .full, .banned(for: .seconds(60)),
+    ])
+    func surplusAfterVerdict(verdict: Verdict) {
+        var h = surplus()
+        let (home, _) = call(&h)
+        let (other, _) = call(&h, from: Self.away(1))
+        _ = answer(&h, verdict)
+        #expect(h.mesh.hasSurplusUnderProbe == true)
+        let incumbent = verdict == .accepted ? h.subject! : home
+        #expect(report(h, 1)?.established == incumbent)
+        _ = h.wait(.seconds(5))
+        #expect(state(h, incumbent) == .draining && report(h, 1)?.established == other)
+    }
+
+    /// The surplus link waited for nobody then: only a later hello of the peer, or its own keepalive, would have met it.
+    @Test("a surplus link that gave its turn to a newcomer has it again when that one takes a silent incumbent's place")
+    func surplusAfterNewcomer() {
+        var h = surplus()
+        _ = call(&h)
+        let (other, _) = call(&h, from: Self.away(1))
+        _ = answer(&h)
+        let (third, _) = call(&h)
+        _ = h.wait(.seconds(5))
+        #expect(report(h, 1)?.established == third)
+        #expect(state(h, other) == .established && h.mesh.hasSurplusUnderProbe == true)
+        _ = h.tell(.received(third, frames: 1, partial: 0))
+        #expect(state(h, other) == .draining && report(h, 1)?.established == third)
+    }
+
+    @Test("a surplus link that is itself asked for life has its turn when it has answered")
+    func surplusUnderProbe() {
+        var h = surplus()
+        _ = call(&h)
+        let (other, _) = call(&h, from: Self.away(1))
+        let (next, _) = call(&h, from: Self.away(1))
+        #expect(state(h, next) == .held)
+        _ = answer(&h)
+        #expect(h.mesh.hasSurplusUnderProbe == false)
+        _ = h.tell(.received(other, frames: 1, partial: 0))
+        #expect(state(h, next) == .draining && h.mesh.hasSurplusUnderProbe == true)
+        _ = h.tell(.received(h.subject!, frames: 1, partial: 0))
+        #expect(state(h, other) == .draining && report(h, 1)?.established == h.subject)
+    }
+
     @Test("a dialled hello gives its peer the nobody's link of the same process, and no other")
     func merges() {
         var h = dialling(own: 5)
