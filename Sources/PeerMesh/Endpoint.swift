@@ -74,13 +74,14 @@ public struct IPAddress: Hashable, Comparable, Sendable, BitwiseCopyable {
     /// Whether the first `bits` bits of both are the same; false across families.
     public func shares(prefix bits: Int, with other: IPAddress) -> Bool {
         guard family == other.family else { return false }
+        // A shift by all bits leaves none.
         switch family {
         case .v4:
             let kept = UInt64(min(max(bits, 0), 32))
-            return kept == 0 || (low ^ other.low) >> (32 - kept) == 0
+            return (low ^ other.low) >> (32 - kept) == 0
         case .v6:
             let kept = min(max(bits, 0), 128)
-            if kept <= 64 { return kept == 0 || (high ^ other.high) >> UInt64(64 - kept) == 0 }
+            if kept <= 64 { return (high ^ other.high) >> UInt64(64 - kept) == 0 }
             return high == other.high && (low ^ other.low) >> UInt64(128 - kept) == 0
         }
     }

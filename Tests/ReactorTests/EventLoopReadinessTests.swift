@@ -98,6 +98,36 @@ struct EventLoopReadinessTests {
         #expect(loop.descriptorCount == 0)
     }
 
+    @Test("a full table has room at once for what takes the place of a removed descriptor, within an iteration too")
+    func roomAtOnce() throws {
+        var configuration = EventLoop.Configuration()
+        configuration.descriptorCapacity = 2
+        configuration.timerCapacity = 1
+        let loop = try EventLoop(configuration)
+        let pair = Pair()
+        let source = Diary()
+        let first = try loop.add(pair.fd, interest: .read, source: source, tag: 0)
+        var id = try loop.add(pair.farFD, interest: .read, source: source, tag: 1)
+        var timer = loop.makeTimer(source: source, tag: 2)
+        var failures = 0
+        source.onReady = { [unowned source] _, _ in
+            for round in 0..<10 as Range<UInt32> {
+                loop.remove(id, staysOpen: true)
+                loop.destroy(timer)
+                timer = loop.makeTimer(source: source, tag: round)
+                guard let new = try? loop.add(pair.farFD, interest: .read, source: source, tag: round) else { return failures += 1 }
+                if new == id || loop.interest(of: id) != nil { failures += 1 }
+                id = new
+            }
+        }
+        pair.send()
+        loop.runOnce(.wait)
+        #expect(source.readyTags == [0] && failures == 0 && loop.descriptorCount == 2)
+        source.forget()
+        for id in [first, id] { loop.remove(id) }
+        loop.destroy(timer)
+    }
+
     @Test("an id that is over changes nothing, though its slot is used again")
     func staleIDs() throws {
         let loop = try EventLoop()

@@ -17,6 +17,7 @@ final class Diary: Source {
         case reap
         case posted(UInt32, UInt64)
         case accepted(Endpoint, UInt32)
+        case acceptedUnnamed(UInt32)
         case rests(SystemError)
         case signal(CInt)
     }
@@ -64,6 +65,10 @@ final class Diary: Source {
     }
     override func accepted(_ socket: consuming Socket, from remote: Endpoint, listenerTag: UInt32) {
         entries.append(.accepted(remote, listenerTag))
+        accepted.append(socket.release())
+    }
+    override func accepted(_ socket: consuming Socket, listenerTag: UInt32) {
+        entries.append(.acceptedUnnamed(listenerTag))
         accepted.append(socket.release())
     }
     override func listenerRests(for rest: Nanoseconds, after error: SystemError, listenerTag: UInt32) {

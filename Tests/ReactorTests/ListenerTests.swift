@@ -34,6 +34,22 @@ struct ListenerTests {
         #expect(owner.entries == [.accepted(try dialled.localEndpoint(), 42)])
     }
 
+    @Test("a listener that does not ask for addresses hands over the same connections, and the socket tells who it is")
+    func acceptsUnnamed() throws {
+        let loop = try EventLoop()
+        let owner = Diary()
+        var settings = Listener.Settings()
+        settings.asksForAddress = false
+        let listener = try Listener(loop: loop, on: .loopback(), owner: owner, tag: 7, settings: settings)
+        defer { listener.close() }
+        let dialled = try dial(listener.endpoint)
+        #expect(run(loop) { owner.accepted.count == 1 })
+        #expect(owner.entries == [.acceptedUnnamed(7)])
+        #expect(listener.counters.accepted == 1 && loop.counters.accepts.accepted == 1)
+        let socket = Socket(taking: owner.accepted.removeLast())
+        #expect(try socket.remoteEndpoint() == dialled.localEndpoint())
+    }
+
     @Test("a hundred connections at once are all accepted, in bursts of at most the setting")
     func bursts() throws {
         let loop = try EventLoop()

@@ -2,7 +2,6 @@
 // connection when its client is. Each connection has an idle timer, armed at its accept, extended by each message,
 // cancelled at its end: what a node does for each link, without the node.
 
-import PeerMesh
 import Reactor
 import Timers
 
@@ -52,7 +51,7 @@ final class ChurnServer: Source {
     var finished: Int { counts.pointee.finished }
     var failed: Int { counts.pointee.failed }
 
-    override func accepted(_ socket: consuming Socket, from remote: Endpoint, listenerTag: UInt32) {
+    override func accepted(_ socket: consuming Socket, listenerTag: UInt32) {
         guard counts.pointee.free > 0 else { return counts.pointee.failed &+= 1 }
         let tag = free[counts.pointee.free &- 1]
         do throws(SystemError) {
@@ -86,11 +85,13 @@ final class ChurnServer: Source {
         fail(tag)
     }
 
+    @inline(never)
     private func fail(_ place: UInt32) {
         counts.pointee.failed &+= 1
         close(place)
     }
 
+    @inline(__always)
     private func close(_ place: UInt32) {
         loop.cancel(timers[Int(place)])
         loop.remove(slots[Int(place)])

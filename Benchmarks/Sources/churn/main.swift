@@ -38,7 +38,9 @@ guard isFree || arguments[1] == "step", let port = isFree ? UInt16(arguments[3])
 
 let loop = try EventLoop()
 let server = ChurnServer(loop: loop, cycles: cycles)
-let listener = try Listener(loop: loop, on: Endpoint(IPAddress(v4: 127, 0, 0, 1), port: port), owner: server)
+var settings = Listener.Settings()
+settings.asksForAddress = false
+let listener = try Listener(loop: loop, on: Endpoint(IPAddress(v4: 127, 0, 0, 1), port: port), owner: server, settings: settings)
 if isFree {
     loop.run()
 } else {

@@ -2,7 +2,6 @@
 // share, and sent from there. Memory of its own a connection holds only for half a frame, or for answers that the
 // kernel did not take; while it does, nothing more is read from it.
 
-import PeerMesh
 import Reactor
 import Timers
 
@@ -47,7 +46,7 @@ final class FrameServer: Source {
 
     // MARK: Coming and going
 
-    override func accepted(_ socket: consuming Socket, from remote: Endpoint, listenerTag: UInt32) {
+    override func accepted(_ socket: consuming Socket, listenerTag: UInt32) {
         guard let place = takePlace() else { return }
         let descriptor = socket.descriptor
         let connection = connections + place
@@ -60,11 +59,17 @@ final class FrameServer: Source {
         }
     }
 
+    @inline(__always)
     private func takePlace() -> Int? {
-        if state.pointee.freeCount > 0 {
+        guard state.pointee.freeCount == 0 else {
             state.pointee.freeCount &-= 1
             return Int(free[state.pointee.freeCount])
         }
+        return openPlace()
+    }
+
+    @inline(never)
+    private func openPlace() -> Int? {
         guard state.pointee.used < Self.capacity else { return nil }
         let place = state.pointee.used
         state.pointee.used += 1

@@ -19,7 +19,10 @@ setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
 
 let loop = try EventLoop()
 let server = FrameServer(loop: loop, idle: .milliseconds(idle))
-let listener = try Listener(loop: loop, on: Endpoint(IPAddress(v4: 127, 0, 0, 1), port: port), owner: server)
+// As the servers beside it, it does not ask who connects.
+var settings = Listener.Settings()
+settings.asksForAddress = false
+let listener = try Listener(loop: loop, on: Endpoint(IPAddress(v4: 127, 0, 0, 1), port: port), owner: server, settings: settings)
 print("ready \(getpid())")
 fflush(nil)
 loop.run()

@@ -244,6 +244,9 @@ static inline int cepoll_connect(int fd, cepoll_address address) {
 /// accept4(2) with CLOEXEC and NONBLOCK; `remote` is filled in on success. Returns the descriptor or -errno.
 int cepoll_accept(int fd, cepoll_address *remote);
 
+/// The same, without asking for the address.
+int cepoll_accept_unnamed(int fd);
+
 /// The socket's own address. Returns 0 or -errno.
 static inline int cepoll_local(int fd, cepoll_address *address) {
     struct sockaddr_storage raw;

@@ -56,7 +56,7 @@ extension Mesh {
     private func isCandidate(_ row: Int, at now: Instant) -> Bool {
         let peer = peers[row]
         guard peer.desire == .learnt, !peer.isChosen, !peer.hasLinks else { return false }
-        return peer.tombstoneUntil <= now && peer.notBefore <= now && !isOurselves(peer, at: now)
+        return peer.notBefore <= now && !isOurselves(peer, at: now)
     }
 
     /// A chosen peer that failed makes room for another, if there is another.

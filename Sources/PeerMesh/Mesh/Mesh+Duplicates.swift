@@ -35,7 +35,7 @@ extension Mesh {
             }
         } else {
             let dial = Int(peers[row].dial)
-            let beatsDial = dial >= 0 && dial != newcomer && winsByOrder(newcomer, over: .outbound)
+            let beatsDial = dial >= 0 && winsByOrder(newcomer, over: .outbound)
             establish(newcomer, at: now)
             if beatsDial { close(dial, .superseded, at: now) }
         }
@@ -96,7 +96,7 @@ extension Mesh {
         let older = Int(links[incumbent].rival)
         links[incumbent].rival = Int32(newcomer)
         links[newcomer].rival = Int32(incumbent)
-        if older >= 0, older != newcomer {
+        if older >= 0 {
             links[older].rival = -1
             // A merged surplus link is in use: it waits for its turn instead.
             if links[older].state == .held { refuse(older, .duplicate, .duplicate, at: now) }
@@ -167,7 +167,7 @@ extension Mesh {
     /// One of a probed pair closed by itself.
     mutating func rivalEnded(_ ended: Link, slot: Int, at now: Instant) {
         let rival = Int(ended.rival)
-        guard rival >= 0, links[rival].rival == Int32(slot) else { return }
+        assert(links[rival].rival == Int32(slot), "rivals name each other")
         links[rival].rival = -1
         if ended[.isProbed] {
             links[slot][.isProbed] = false
@@ -247,7 +247,7 @@ extension Mesh {
             dismissHeld(of: incumbent, at: now)
             links[incumbent].row = -1
             links[incumbent].identity = .anonymous
-            if peers[row].established == Int32(incumbent) { peers[row].established = -1 }
+            peers[row].established = -1
             relist(incumbent)
         } else {
             turnAwayHeld(of: incumbent, at: now)
@@ -259,7 +259,7 @@ extension Mesh {
     /// One dial beside the live link, at most once in `verifyInterval`: whoever answers there is the peer.
     private mutating func verify(_ row: Int, at now: Instant) {
         if let last = peers[row].lastVerify, now - last < settings.verifyInterval { return }
-        guard peers[row].dial < 0, !isStopping, dialBudget(at: now) == nil else { return }
+        guard peers[row].dial < 0, dialBudget(at: now) == nil else { return }
         peers[row].lastVerify = now
         _ = startDial(row, at: now)
     }

@@ -27,7 +27,7 @@ extension Mesh {
     /// nothing, but answer, so that the dialling end learns it (model finding F12).
     private mutating func metOurselves(_ slot: Int, at now: Instant) {
         let link = links[slot]
-        if link.direction == .outbound, link.row >= 0 {
+        if link.direction == .outbound {
             peers[Int(link.row)].selfUntil = now + settings.selfMemory
         } else if settings.isNativeDialect {
             actions.append(.answer(id(of: slot), .duplicate, isNative: link.isNative))
@@ -101,14 +101,12 @@ extension Mesh {
             close(slot, .full, at: now)
             return
         }
-        if row >= 0, peers[row].established == Int32(slot) {
-            peers[row].established = -1
-            peers[row].linkedSince = .never
-        }
+        peers[row].established = -1
+        peers[row].linkedSince = .never
         links[slot].row = -1
         links[slot].identity = .anonymous
         relist(slot)
-        if row >= 0 { refresh(row, at: now) }
+        refresh(row, at: now)
     }
 
     /// Anonymous links of the process that a dialled link has shown are that peer's (model finding F5). The first takes

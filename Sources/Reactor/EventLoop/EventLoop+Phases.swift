@@ -96,25 +96,33 @@ extension EventLoop {
     }
 
     private func deliver(_ event: cepoll_event) {
-        let index = Int(event.slot)
         guard isMeant(event) else {
             state.counts.staleEvents &+= 1
             return
         }
-        let wanted = state.slots[index].wanted
-        guard !wanted.isEmpty else {
+        let slot = unsafe state.slots.entry(Int(event.slot))
+        guard unsafe slot.pointee.kind == .source, unsafe !slot.pointee.wanted.isEmpty else { return deliverRare(event) }
+        assert(unsafe slot.pointee.source != nil, "a live slot has a source")
+        let readiness = unsafe Readiness(events: event.events, wanted: slot.pointee.wanted)
+        let tag = unsafe slot.pointee.tag
+        unsafe slot.pointee.source.unsafelyUnwrapped._withUnsafeGuaranteedRef { $0.ready(readiness, tag: tag) }
+    }
+
+    // On its own, as it would take registers from the loop over the events.
+    @inline(never)
+    private func deliverRare(_ event: cepoll_event) {
+        let index = Int(event.slot)
+        guard !state.slots[index].wanted.isEmpty else {
             #if REACTOR_FAULTS
                 if isLeftOut(5) { return }
             #endif
             if event.events & (CEPOLL_ERR | CEPOLL_HUP) != 0 { latchHangup(index) }
             return
         }
-        let readiness = Readiness(events: event.events, wanted: wanted)
         let tag = state.slots[index].tag
-        assert(unsafe state.slots[index].source != nil, "a live slot has a source")
         let source = unsafe state.slots[index].source.unsafelyUnwrapped
         switch state.slots[index].kind {
-        case .source: unsafe source._withUnsafeGuaranteedRef { $0.ready(readiness, tag: tag) }
+        case .source: assertionFailure("its readiness is delivered without a detour")
         case .mailbox: acknowledgeWake()
         case .tasks: unsafe deliverEdge(event.events, tag: tag, to: source)
         case .signals: unsafe deliverSignals(state.slots[index].descriptor, to: source)

@@ -40,12 +40,15 @@ extension EventLoop {
             throw SystemError(.slotTable, CEPOLL_ENOSPC)
         }
         let result = control(Int(id.index), CEPOLL_ADD, interest)
-        guard result == 0 else {
-            state.slots.remove(Int(id.index))
-            unsafe state.slots.recycle()?.endRegistration()
-            throw SystemError(.control, -result)
-        }
+        guard result == 0 else { throw takeBack(id, result) }
         return id
+    }
+
+    @inline(never)
+    private func takeBack(_ id: SlotID, _ result: CInt) -> SystemError {
+        state.slots.remove(Int(id.index))
+        unsafe state.slots.recycle()?.endRegistration()
+        return SystemError(.control, -result)
     }
 
     /// Says what to hear of from the next wait on. Nothing at all is allowed: then a hangup is kept until somebody asks.
@@ -78,11 +81,15 @@ extension EventLoop {
             return
         }
         let index = Int(id.index)
-        if staysOpen && state.slots[index].isRegistered && control(index, CEPOLL_DEL, []) != 0 {
-            state.counts.failedControls &+= 1
-        }
+        if staysOpen { takeOut(index) }
         state.slots.remove(index)
         if !state.isInIteration { recycle() }
+    }
+
+    @inline(never)
+    private func takeOut(_ index: Int) {
+        guard state.slots[index].isRegistered, control(index, CEPOLL_DEL, []) != 0 else { return }
+        state.counts.failedControls &+= 1
     }
 
     /// Whether an iteration is under way: what is over is then let go in its close phase only.
@@ -149,6 +156,8 @@ extension EventLoop {
         state.slots[index].armed = []
     }
 
+    // Inlined by force: each connection comes through here once.
+    @inline(__always)
     private func control(_ index: Int, _ operation: CInt, _ interest: Interest) -> CInt {
         checkNotForked()
         state.counts.controls &+= 1

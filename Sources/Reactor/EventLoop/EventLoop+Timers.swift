@@ -25,10 +25,11 @@ extension EventLoop {
     /// Has `timerFired` called at `deadline` or within a tick after, never before. Moves the deadline if one is set.
     /// One that is past already (by a tick: `now` itself may round up) is due in the next iteration, or in this one if
     /// its timers have not had their turn.
+    @inlinable
     public func arm(_ id: TimerID, at deadline: Instant) {
         assertOnThread()
         guard isCurrent(id) else { return }
-        state.wheel.arm(Int(id.index), at: deadline)
+        unsafe storage.pointee.wheel.arm(Int(id.index), at: deadline)
     }
 
     /// The same, `span` after this call. Reads the clock: an iteration's `now` is as old as its work so far, and a span
@@ -40,10 +41,12 @@ extension EventLoop {
         arm(id, at: Instant(nanoseconds: cepoll_monotonic()) + span)
     }
 
+    // Inlinable, as is what it calls: a deadline is moved for each message, and the call would cost as much as the work.
     /// The same, `span` after this iteration's `now`: no reading of the clock, but short by as much as the iteration has lasted.
     /// For a long timer that each message extends.
+    @inlinable @inline(__always)
     public func arm(_ id: TimerID, afterNow span: Nanoseconds) {
-        arm(id, at: state.clock + span)
+        arm(id, at: unsafe storage.pointee.clock + span)
     }
 
     /// Takes the deadline back, even one that is due already in this iteration.
@@ -70,9 +73,15 @@ extension EventLoop {
         state.timers.holds(id) && state.wheel.isArmed(Int(id.index))
     }
 
-    private func isCurrent(_ id: TimerID) -> Bool {
-        if state.timers.holds(id) { return true }
-        state.counts.staleIDs &+= 1
+    @inlinable @inline(__always)
+    func isCurrent(_ id: TimerID) -> Bool {
+        if unsafe storage.pointee.timers.holds(id) { return true }
+        noteStaleID()
         return false
+    }
+
+    @usableFromInline
+    func noteStaleID() {
+        state.counts.staleIDs &+= 1
     }
 }

@@ -23,7 +23,7 @@ public final class EventLoop {
     /// The kernel can wait with a resolution of nanoseconds.
     let waitsFinely: Bool
     let events: UnsafeMutablePointer<cepoll_event>
-    private let storage: UnsafeMutablePointer<LoopState>
+    @usableFromInline let storage: UnsafeMutablePointer<LoopState>
 
     /// Makes a loop with its epoll and its eventfd. Nothing else of the process is touched. Throws if there are no descriptors left
     /// (EMFILE, ENFILE) or no memory. Any thread.
@@ -141,9 +141,11 @@ public final class EventLoop {
         assertOnThread()
     }
 
+    @inlinable
     func assertOnThread() {
-        assert(
-            state.thread == 0 || state.thread == UInt(cepoll_thread()), "the loop was used off its thread; post to it instead"
-        )
+        assert(isOnThread, "the loop was used off its thread; post to it instead")
     }
+
+    @usableFromInline
+    var isOnThread: Bool { state.thread == 0 || state.thread == UInt(cepoll_thread()) }
 }

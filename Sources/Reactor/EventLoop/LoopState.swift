@@ -5,16 +5,16 @@
 // The price is a rule: an access must end before the loop calls out, because what is called may come back in.
 
 import CEpoll
-import Timers
+public import Timers
 
 /// The loop's tables, lists and numbers. One thread touches them.
-@safe
+@safe @usableFromInline
 struct LoopState: ~Copyable {
     var slots: SlotTable
-    var timers: TimerTable
-    var wheel: TimerWheel
+    @usableFromInline var timers: TimerTable
+    @usableFromInline var wheel: TimerWheel
     /// When this iteration's wait ended.
-    var clock: Instant
+    @usableFromInline var clock: Instant
     var counts = LoopCounters()
     /// Events `nextEvent ..< eventCount` of the batch are still to be delivered.
     var nextEvent = 0

@@ -34,7 +34,9 @@ public struct Interest: OptionSet, Hashable, Sendable, BitwiseCopyable {
     }
 
     private var plainMask: UInt32 {
-        (contains(.read) ? CEPOLL_IN : 0) | (contains(.write) ? CEPOLL_OUT : 0) | (contains(.edge) ? CEPOLL_ET | CEPOLL_RDHUP : 0)
+        let bits = UInt32(rawValue)
+        let mask = bits & CEPOLL_IN | bits &<< 1 & CEPOLL_OUT
+        return contains(.edge) ? mask | CEPOLL_ET | CEPOLL_RDHUP : mask
     }
 }
 
@@ -64,6 +66,11 @@ public struct Readiness: OptionSet, Hashable, Sendable, BitwiseCopyable {
 
     /// A failure sets what was wanted, so that whoever reads or writes finds out by doing so.
     init(events: UInt32, wanted: Interest) {
+        // Nearly all are this one.
+        guard events != CEPOLL_IN else {
+            rawValue = 1
+            return
+        }
         var bits = UInt8(truncatingIfNeeded: events & CEPOLL_IN) | UInt8(truncatingIfNeeded: (events & CEPOLL_OUT) >> 1)
         #if REACTOR_FAULTS
             if isLeftOut(11) {

@@ -1,9 +1,9 @@
-// The fixed table behind the loop's ids: entries with generations, for descriptors and for timers. A removed entry is over at
-// once (its generation moves on) but free for reuse only in the close phase, so that nothing of one iteration is taken for
-// another's. Reserved whole at init; pages are touched as entries are used.
+// The fixed table behind the loop's ids: entries with generations, for descriptors and for timers. A removed entry is over and
+// free at once: its generation moves on, so that nothing is taken for another's. The last entry of a source alone waits for the
+// close phase, as it keeps the source alive. Reserved whole at init; pages are touched as entries are used.
 
 /// What a slab needs of its entries.
-@safe
+@safe @usableFromInline
 protocol SlabEntry {
     /// A free entry.
     init()
@@ -17,12 +17,12 @@ protocol SlabEntry {
 }
 
 /// A slab of entries. Indices are checked once, by `holds`.
-@safe
+@safe @usableFromInline
 struct Slab<Entry: SlabEntry>: ~Copyable {
-    private let base: UnsafeMutablePointer<Entry>
+    @usableFromInline let base: UnsafeMutablePointer<Entry>
     let capacity: Int
     /// Entries 0 ..< used were used once and are initialised.
-    private var used = 0
+    @usableFromInline private(set) var used = 0
     private var free: Int32 = -1
     private var removed: Int32 = -1
     /// Entries in use.
@@ -34,6 +34,8 @@ struct Slab<Entry: SlabEntry>: ~Copyable {
         self.capacity = capacity
     }
 
+    // Inlinable as its owner's setter is, which is so because the timers' table is: `EventLoop.arm`.
+    @inlinable
     deinit {
         for index in 0..<used {
             unsafe base[index].source?.endRegistration()
@@ -55,9 +57,10 @@ struct Slab<Entry: SlabEntry>: ~Copyable {
 
     /// Whether the entry lives and is in that use. Every access by an id from outside, the kernel's included, is checked here
     /// first. Removal moves the generation on, so the generation alone tells a live entry from a free one.
+    @inlinable
     func holds(_ index: UInt32, _ generation: UInt32) -> Bool {
         let index = Int(index)
-        return index < used && self[index].generation == generation
+        return unsafe index < used && base[index].generation == generation
     }
 
     /// The same by its address, for whoever fills an entry in: good until the slab ends.
@@ -97,15 +100,22 @@ struct Slab<Entry: SlabEntry>: ~Copyable {
         return used - 1
     }
 
-    /// Ends the entry's use. It keeps its source alive until `recycle`.
+    /// Ends the entry's use. The last of its source keeps it alive until `recycle`.
+    @inline(__always)
     mutating func remove(_ index: Int) {
         let entry = unsafe base + index
         assert(unsafe entry.pointee.isLive)
         unsafe entry.pointee.isLive = false
         unsafe entry.pointee.generation &+= 1
-        unsafe entry.pointee.next = removed
-        removed = Int32(truncatingIfNeeded: index)
         live &-= 1
+        if unsafe entry.pointee.source.unsafelyUnwrapped._withUnsafeGuaranteedRef({ $0.unregisteredBesideOthers() }) {
+            unsafe entry.pointee.source = nil
+            unsafe entry.pointee.next = free
+            free = Int32(truncatingIfNeeded: index)
+        } else {
+            unsafe entry.pointee.next = removed
+            removed = Int32(truncatingIfNeeded: index)
+        }
     }
 
     /// Frees one removed entry, if any, and hands back the reference that it held: releasing it runs others' code, which

@@ -21,7 +21,8 @@ enum SlotKind: UInt8, BitwiseCopyable {
     case mailbox
 }
 
-/// A slot. `wanted` is what the owner asked for, `armed` what the kernel was told.
+/// A slot. `wanted` is what the owner asked for, `armed` what the kernel was told. 32 bytes, so that none straddles two cache
+/// lines, and an index becomes an address by a shift.
 @safe
 struct Slot: SlabEntry {
     var source: Unmanaged<Source>?
@@ -32,13 +33,31 @@ struct Slot: SlabEntry {
     /// The next slot whose interest changed; -1 ends it.
     var nextChanged: Int32 = -1
     var kind = SlotKind.source
-    var isLive = false
     var wanted: Interest = []
     var armed: Interest = []
-    /// In the list of changed slots; survives removal, because the list does.
-    var isChanged = false
+    private var flags: UInt8 = 0
+
+    var isLive: Bool {
+        get { flags & 1 != 0 }
+        set { set(1, newValue) }
+    }
+
     /// The kernel knows it. False too after a hangup that nobody wanted to hear of.
-    var isRegistered = false
+    var isRegistered: Bool {
+        get { flags & 2 != 0 }
+        set { set(2, newValue) }
+    }
+
+    /// In the list of changed slots; survives removal, because the list does.
+    var isChanged: Bool {
+        get { flags & 4 != 0 }
+        set { set(4, newValue) }
+    }
+
+    @inline(__always)
+    private mutating func set(_ flag: UInt8, _ isOn: Bool) {
+        flags = isOn ? flags | flag : flags & ~flag
+    }
 }
 
 typealias SlotTable = Slab<Slot>
@@ -48,6 +67,7 @@ extension Slab<Slot> {
     func holds(_ id: SlotID) -> Bool { holds(id.index, id.generation) }
 
     /// A slot, filled in and as if registered; nil if the table is full.
+    @inline(__always)
     mutating func open(
         _ descriptor: CInt, interest: Interest, source: Source, tag: UInt32, kind: SlotKind
     ) -> SlotID? {

@@ -24,8 +24,15 @@ open class Source {
 
     /// One more descriptor or timer. The reference is good until the matching `unregistered`.
     final func registered() -> Unmanaged<Source> {
-        unsafe registrations += 1
+        unsafe registrations &+= 1
         return unsafe registrations == 1 ? Unmanaged.passRetained(self) : Unmanaged.passUnretained(self)
+    }
+
+    /// One less, unless it is the last, which is left: then false.
+    final func unregisteredBesideOthers() -> Bool {
+        guard unsafe registrations > 1 else { return false }
+        unsafe registrations &-= 1
+        return true
     }
 
     /// One less. True if it was the last: whoever asked must release the source then.
@@ -62,6 +69,8 @@ open class Source {
     open func posted(_ job: Job) {}
     /// A listener of this source took a connection. The socket is the source's own from now on.
     open func accepted(_ socket: consuming Socket, from remote: Endpoint, listenerTag: UInt32) {}
+    /// The same of a listener that does not ask for addresses (`Listener.Settings.asksForAddress`).
+    open func accepted(_ socket: consuming Socket, listenerTag: UInt32) {}
     /// A listener of this source stops accepting for a while, by itself, and says why. It will come back.
     open func listenerRests(for rest: Nanoseconds, after error: SystemError, listenerTag: UInt32) {}
     /// One of the signals that this source watches arrived.
@@ -70,6 +79,7 @@ open class Source {
 
 extension Unmanaged<Source> {
     /// Gives back what `registered` gave. May end the source, and so run others' code.
+    @usableFromInline
     func endRegistration() {
         if unsafe _withUnsafeGuaranteedRef({ $0.unregistered() }) { unsafe release() }
     }

@@ -22,6 +22,9 @@ public final class Listener: Source {
         public var fatalRest: Nanoseconds = .seconds(1)
         /// The longest such rest.
         public var longestFatalRest: Nanoseconds = .seconds(60)
+        /// Whether each connection comes with the address of its other end. Without, the kernel is not asked, the owner's
+        /// `accepted(_:listenerTag:)` is called, and `Socket.remoteEndpoint()` tells whoever wants to know.
+        public var asksForAddress = true
         /// Options of the listening socket, inherited by the accepted ones.
         public var options = SocketOptions()
 
@@ -193,12 +196,9 @@ public final class Listener: Source {
         var failures = 0
         // A connection that failed before it was ours is off the queue: the next one may be asked for.
         while taken < state.expected, failures < settings.burst {
-            var remote = cepoll_address()
-            state.counters.calls &+= 1
-            let result = unsafe cepoll_accept(descriptor, &remote)
+            let result = settings.asksForAddress ? acceptNamed() : acceptUnnamed()
             if result >= 0 {
                 taken &+= 1
-                handOver(result, from: remote)
                 guard state.slot != nil else { return }
                 continue
             }
@@ -211,7 +211,7 @@ public final class Listener: Source {
             case .retry:
                 state.counters.retries &+= 1
                 loop.state.counts.accepts.retried &+= 1
-                failures += 1
+                failures &+= 1
             case .pause:
                 loop.state.counts.accepts.paused &+= 1
                 shed()
@@ -227,17 +227,38 @@ public final class Listener: Source {
         taken == 0 ? rest(after: CEPOLL_ECONNABORTED) : grow()
     }
 
-    private func handOver(_ descriptor: CInt, from remote: cepoll_address) {
-        guard let remote = Endpoint(remote) else {
+    /// Takes one connection and hands it over. Returns a negative number if there was none.
+    @inline(__always)
+    private func acceptUnnamed() -> CInt {
+        state.counters.calls &+= 1
+        let result = cepoll_accept_unnamed(descriptor)
+        guard result >= 0 else { return result }
+        noteAccepted()
+        unsafe state.owner?._withUnsafeGuaranteedRef { $0.accepted(Socket(taking: result), listenerTag: tag) }
+        return result
+    }
+
+    /// The same with the address of the other end.
+    @inline(never)
+    private func acceptNamed() -> CInt {
+        var address = cepoll_address()
+        state.counters.calls &+= 1
+        let result = unsafe cepoll_accept(descriptor, &address)
+        guard result >= 0 else { return result }
+        guard let remote = Endpoint(address) else {
             assertionFailure("a TCP socket has an address of one of two families")
-            _ = cepoll_close(descriptor)
-            return
+            _ = cepoll_close(result)
+            return result
         }
+        noteAccepted()
+        unsafe state.owner?._withUnsafeGuaranteedRef { $0.accepted(Socket(taking: result), from: remote, listenerTag: tag) }
+        return result
+    }
+
+    @inline(__always)
+    private func noteAccepted() {
         state.counters.accepted &+= 1
         if state.hasRested { forgetRests() }
-        unsafe state.owner?._withUnsafeGuaranteedRef {
-            $0.accepted(Socket(taking: descriptor), from: remote, listenerTag: tag)
-        }
     }
 
     /// Four full bursts in a row are worth trying for more: most wakes bring one connection, and then a second accept
@@ -254,9 +275,8 @@ public final class Listener: Source {
         guard state.reserve >= 0 else { return }
         _ = cepoll_close(state.reserve)
         for _ in 0..<settings.burst {
-            var remote = cepoll_address()
             state.counters.calls &+= 1
-            let result = unsafe cepoll_accept(descriptor, &remote)
+            let result = cepoll_accept_unnamed(descriptor)
             guard result >= 0 else { break }
             _ = cepoll_close(result)
             state.counters.shed &+= 1
