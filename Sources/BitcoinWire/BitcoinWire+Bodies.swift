@@ -12,11 +12,10 @@ extension BitcoinWire {
 
     /// A version body. Everything from the sender's address on may be missing, as it was in the first versions; what
     /// follows the fields that we know is a later version's.
-    func version(_ body: inout ByteReader, _ peers: PeerList) -> Result<Hello, WireError> {
+    func version(_ bytes: RawSpan, _ body: inout ByteReader, _ peers: PeerList) -> Result<Hello, WireError> {
         let start = body.offset
         let version = body.little(Int32.self)
-        _ = body.take(8 + 8 + 8)  // services, time, our services as the peer knows them
-        peers.seenAs = endpoint(&body)?.address
+        let ours = body.take(8 + 8 + 26)  // services, time, and our own address as the peer sees it
         guard !body.failed else { return .failure(WireError(.protocolViolation, "version: cut short", offset: body.offset)) }
         guard version >= Self.minimumPeerVersion else {
             return .failure(
@@ -26,6 +25,9 @@ extension BitcoinWire {
                 )
             )
         }
+        // Behind services, time and services once more.
+        var address = ByteReader(bytes, ours.lowerBound + 24..<ours.upperBound)
+        peers.seenAs = endpoint(&address)?.address
         var hello = Hello(isNative: false, version: UInt32(version))
         guard body.remaining > 0 else { return .success(hello) }
         _ = body.take(8)  // the sender's services, once more

@@ -137,7 +137,7 @@ public final class BitcoinWire: Wire, Sendable {
     ) -> Result<Meaning, WireError> {
         switch type {
         case BitcoinMessage.version where state.flags & Flag.version == 0:
-            switch version(&body, peers) {
+            switch version(bytes, &body, peers) {
             case .failure(let error): return .failure(error)
             case .success(let hello):
                 state.flags |= Flag.version

@@ -14,12 +14,14 @@ public struct IPAddress: Hashable, Comparable, Sendable, BitwiseCopyable {
         public static func < (a: Family, b: Family) -> Bool { a.rawValue < b.rawValue }
     }
 
-    /// Which kind it is.
-    public let family: Family
+    // The family comes last, so that an endpoint's port takes the room beside it: 24 bytes each in a table, not 32.
+
     /// The first eight bytes of an IPv6 address, big-endian; 0 for IPv4.
     public let high: UInt64
     /// The last eight bytes of an IPv6 address, or the four of an IPv4 one, big-endian.
     public let low: UInt64
+    /// Which kind it is.
+    public let family: Family
 
     /// The IPv4 address whose four bytes, big-endian, are `bits`.
     public init(v4 bits: UInt32) {
@@ -72,13 +74,14 @@ public struct IPAddress: Hashable, Comparable, Sendable, BitwiseCopyable {
     /// Whether the first `bits` bits of both are the same; false across families.
     public func shares(prefix bits: Int, with other: IPAddress) -> Bool {
         guard family == other.family else { return false }
+        // A shift by all bits leaves none.
         switch family {
         case .v4:
             let kept = UInt64(min(max(bits, 0), 32))
-            return kept == 0 || (low ^ other.low) >> (32 - kept) == 0
+            return (low ^ other.low) >> (32 - kept) == 0
         case .v6:
             let kept = min(max(bits, 0), 128)
-            if kept <= 64 { return kept == 0 || (high ^ other.high) >> UInt64(64 - kept) == 0 }
+            if kept <= 64 { return (high ^ other.high) >> UInt64(64 - kept) == 0 }
             return high == other.high && (low ^ other.low) >> UInt64(128 - kept) == 0
         }
     }

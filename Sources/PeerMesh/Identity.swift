@@ -61,18 +61,20 @@ public enum Verdict: Hashable, Sendable, BitwiseCopyable {
 
 /// What a peer's hello says, decoded. Nothing in it is believed further than the rules of identity go.
 public struct Hello: Hashable, Sendable, BitwiseCopyable {
-    /// The sender speaks our dialect's extension: it knows verdicts, and its nonce names its process.
-    public var isNative: Bool
-    /// Where the sender says that it can be dialled, if it says so.
-    public var endpoint: Endpoint?
+    // In the order that leaves the fewest gaps: 56 bytes, and each event has room for one.
+
     /// The sender's nonce: of its process if native, else of this connection (good for self-detection only).
     public var nonce: UInt64?
+    /// The sender speaks our dialect's extension: it knows verdicts, and its nonce names its process.
+    public var isNative: Bool
+    /// The protocol version that the sender stated; 0 if none.
+    public var version: UInt32
     /// Capability bits as sent; unknown ones are kept.
     public var capabilities: UInt64
     /// In an acceptor's hello of our dialect: what it decided.
     public var verdict: Verdict?
-    /// The protocol version that the sender stated; 0 if none.
-    public var version: UInt32
+    /// Where the sender says that it can be dialled, if it says so.
+    public var endpoint: Endpoint?
 
     /// What a hello says; what it does not say is left out.
     public init(

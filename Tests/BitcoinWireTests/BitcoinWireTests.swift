@@ -50,6 +50,15 @@ private func greeted(_ direction: Direction = .outbound, addrv2: Bool = false) -
 struct BitcoinWireTests {
     // MARK: Golden messages
 
+    @Test("a version says by which address its receiver is seen, to either side")
+    func seenAs() {
+        for direction in [Direction.inbound, .outbound] {
+            var probe = WireProbe(wire, direction)
+            probe.receive(version)
+            #expect(probe.seenAs == IPAddress(v4: 127, 0, 0, 1))
+        }
+    }
+
     @Test("our messages are byte for byte what another implementation writes")
     func goldenMessages() {
         var state = WireState(direction: .outbound)

@@ -104,6 +104,27 @@ struct TopTests {
         #expect(ids(model).count == 4)
     }
 
+    @Test("the rows scroll no farther than the chosen one needs, and never past the end")
+    func rowsInSight() {
+        var model = TopModel()
+        model.peers = (0..<30).map { peer("192.0.2.\($0):24000", "established") }
+        func look() -> Int {
+            model.keepInSight(height: 18)
+            return model.first
+        }
+        #expect(look() == 0)
+        for _ in 0..<17 { model.take(.down, height: 18) }
+        #expect(look() == 0, "the last row of the first page")
+        model.take(.down, height: 18)
+        #expect(look() == 1)
+        for _ in 0..<10 { model.take(.up, height: 18) }
+        #expect(look() == 1)
+        model.take(.end, height: 18)
+        #expect(look() == 12)
+        model.peers.removeLast(20)
+        #expect(look() == 0, "fewer rows than the page has")
+    }
+
     @Test("on 80 columns no word of the help is cut")
     func help() {
         var model = model

@@ -29,6 +29,13 @@ struct AddressRuleTests {
         for (one, other) in zip(levels, levels.dropFirst()) { #expect(one < other && !(other < one) && !(one < one)) }
     }
 
+    @Test("only ::ffff:a.b.c.d is an IPv4 address")
+    func mapped() {
+        #expect(Self.v6(0, 0xffff_0a00_0001) == Self.v4(10, 0, 0, 1))
+        #expect(Self.v6(5, 0xffff_0a00_0001).family == .v6)
+        #expect(Self.v6(0, 0xfffe_0a00_0001).family == .v6)
+    }
+
     @Test("127/8 and ::1 are loopback, and nothing else is")
     func loopback() {
         for address in [Self.v4(127, 0, 0, 1), Self.v4(127, 255, 255, 255), Self.v6(0, 1)] { #expect(address.isLoopback) }

@@ -100,6 +100,14 @@ struct BookRuleTests {
         #expect(pairs.contains { ![1, 5].contains($0[1] - $0[0]) })
     }
 
+    @Test("what turned out to be ourselves is not chosen", arguments: 1...6 as ClosedRange<UInt64>)
+    func ourselvesAreNotChosen(seed: UInt64) {
+        var h = Harness(started: false) { ($0.maxPeers, $0.reservedSlots, $0.seed) = (1, 0, seed) }
+        for index in [7, 8] { _ = h.tell(.recalled(peer(index), .known)) }
+        _ = h.tell(.ownEndpoint(peer(7)))
+        #expect(h.dials(h.tell(.start)) == [peer(8)])
+    }
+
     @Test("a failed choice is chosen again at the end of its wait, to the millisecond, when the discovery looks")
     func waitsOver() {
         for early in [0, 1] as [UInt64] {
@@ -113,6 +121,7 @@ struct BookRuleTests {
             h.mesh.peers[row].notBefore = h.now + .seconds(120) + .milliseconds(early)
             h.mesh.refresh(row, at: h.now)
             #expect(h.dials(h.wait(.seconds(120))).count == (early == 0 ? 1 : 0))
+            if early == 1 { #expect(report(h, 1)?.schedule == .off(.notChosen)) }
         }
     }
 
@@ -212,6 +221,15 @@ struct BookRuleTests {
         _ = h.tell(.connect(peer(2)))
         #expect(report(h, 2) == nil)
         #expect(report(h, 1)?.established == second)
+    }
+
+    @Test("a chosen peer stays in a full book")
+    func chosenStays() {
+        var h = Harness(started: false) { $0.bookCapacity = 1 }
+        _ = h.tell(.recalled(peer(1), .linked))
+        _ = h.tell(.connect(peer(2)))
+        #expect(report(h, 2) == nil)
+        #expect(report(h, 1)?.desire == .learnt)
     }
 
     @Test("the one peer of a book of one makes room, if nothing speaks for it")

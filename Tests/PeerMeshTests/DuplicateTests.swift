@@ -234,6 +234,92 @@ struct DuplicateTests {
         #expect(state(h, h.subject!) == .established)
     }
 
+    @Test("a held newcomer in the table's first place is answered when a third link of its peer takes the incumbent's place")
+    func heldInFirstPlace() {
+        var h = Harness(own: peer(5))
+        let held = h.accept(from: Self.away(1))!
+        #expect(held.slot == 0)
+        _ = h.tell(.connect(peer(1)))
+        h.subject = report(h, 1)!.dial
+        _ = h.tell(.connected(h.subject!))
+        _ = answer(&h)
+        _ = h.tell(.ended(h.subject!, .remoteClosed))
+        let first = call(&h, from: Self.away(2)).0
+        #expect(h.mesh.link(first)?.identity == .proven)
+        _ = h.tell(.hello(held, Hello(isNative: true, endpoint: peer(1), nonce: 1)))
+        #expect(state(h, held) == .held)
+        // From the peer's own address its process speaks louder.
+        let (third, actions) = call(&h)
+        #expect(actions.contains(.answer(held, .duplicate, isNative: true)))
+        #expect(state(h, third) == .established && state(h, held) == .draining && state(h, first) == .draining)
+    }
+
+    @Test("a verifying dial that reaches the incumbent's own process is held, and ends without an answer, which is the acceptor's to give")
+    func dialIsNotAnswered() {
+        var h = Harness(own: peer(5))
+        let first = call(&h, nonce: 1).0
+        _ = h.wait(.seconds(26))
+        _ = call(&h, nonce: 2)
+        _ = h.tell(.received(first, frames: 1, partial: 0))
+        h.subject = report(h, 1)!.dial
+        _ = h.tell(.connected(h.subject!))
+        _ = answer(&h, nonce: 1)
+        #expect(state(h, h.subject!) == .held)
+        let actions = h.tell(.received(first, frames: 1, partial: 0))
+        #expect(actions.contains(.drain(h.subject!, .duplicate)))
+        #expect(!actions.contains { if case .answer = $0 { true } else { false } })
+    }
+
+    @Test("a peer that states our own endpoint is told apart by its nonce", arguments: [1, 0x6000] as [UInt64])
+    func statesOurs(theirs: UInt64) {
+        var h = dialling(own: 5)
+        _ = answer(&h, nonce: theirs)
+        _ = h.tell(.ended(h.subject!, .remoteClosed))
+        _ = h.tell(.redial(peer(1)))
+        h.subject = report(h, 1)!.dial
+        let (link, _) = call(&h, nonce: theirs, from: Self.away(1), states: 5)
+        #expect(h.mesh.link(link)?.identity == .proven)
+        // Our own nonce is 0x5eed: the lower one's link wins.
+        #expect((h.mesh.link(h.subject!)?.state == .connecting) == (theirs > Harness.nonce))
+    }
+
+    @Test("a foreign hello's nonce names no process")
+    func foreignNonce() {
+        var h = dialling()
+        _ = answer(&h, nonce: 1)
+        _ = h.tell(.ended(h.subject!, .remoteClosed))
+        let (link, _) = call(&h, nonce: 1, isNative: false, from: Self.away(1), states: nil)
+        #expect(h.mesh.link(link)?.identity == .anonymous)
+    }
+
+    @Test("a new process that answers our dial takes the place of the old one's young link")
+    func newProcess() {
+        var h = dialling(own: 0)
+        _ = answer(&h, nonce: 1)
+        _ = h.tell(.ended(h.subject!, .remoteClosed))
+        _ = h.tell(.redial(peer(1)))
+        h.subject = report(h, 1)!.dial
+        let (old, _) = call(&h, nonce: 1, from: Self.away(1))
+        #expect(h.mesh.link(old)?.identity == .proven)
+        _ = h.tell(.connected(h.subject!))
+        _ = answer(&h, nonce: 2)
+        #expect(state(h, old) == .draining)
+        #expect(report(h, 1)?.established == h.subject)
+    }
+
+    @Test("a rival of a link that is proven is no reason to dial: who it is, is known")
+    func provenNeedsNoVerifying() {
+        var h = dialling()
+        _ = answer(&h, nonce: 1)
+        _ = h.tell(.ended(h.subject!, .remoteClosed))
+        let (link, _) = call(&h, nonce: 1)
+        #expect(h.mesh.link(link)?.identity == .proven)
+        let (rival, _) = call(&h, nonce: 2)
+        #expect(state(h, rival) == .held)
+        #expect(h.dials(h.tell(.received(link, frames: 1, partial: 0))) == [])
+        #expect(state(h, rival) == .draining)
+    }
+
     // Rule 6.
 
     /// Our dial is in flight; the peer's process calls twice: from its own address, and from another one, which is nobody's.
@@ -258,6 +344,22 @@ struct DuplicateTests {
         #expect(after.contains(.drain(other, .duplicate)))
         #expect(h.mesh.hasSurplusUnderProbe == false)
         #expect(report(h, 1)?.established == h.subject)
+    }
+
+    @Test("a surplus link in the table's first place is put to the incumbent like any other")
+    func surplusInFirstPlace() {
+        var h = Harness(own: peer(0))
+        let other = h.accept(from: Self.away(1))!
+        #expect(other.slot == 0)
+        _ = h.tell(.connect(peer(1)))
+        h.subject = report(h, 1)!.dial
+        _ = h.tell(.connected(h.subject!))
+        _ = call(&h)
+        _ = h.tell(.hello(other, Hello(isNative: true, endpoint: peer(1), nonce: 1)))
+        #expect(h.mesh.link(other)?.identity == .anonymous)
+        _ = answer(&h)
+        #expect(h.mesh.hasSurplusUnderProbe == true)
+        #expect(h.tell(.received(h.subject!, frames: 1, partial: 0)).contains(.drain(other, .duplicate)))
     }
 
     @Test("if the incumbent is silent the surplus link takes its place")
@@ -330,6 +432,52 @@ struct DuplicateTests {
         #expect(h.mesh.hasSurplusUnderProbe == true)
         _ = h.tell(.received(h.subject!, frames: 1, partial: 0))
         #expect(state(h, other) == .draining)
+    }
+
+    /// Found by the model checker: the surplus link was forgotten, and the incumbent may be the one that its peer had given up.
+    @Test("the answer that proves a peer's process puts its surplus link to the rule, whatever the verdict", arguments: [
+        Verdict.accepted, .duplicate, .full, .banned(for: .seconds(60)),
+    ])
+    func surplusAfterVerdict(verdict: Verdict) {
+        var h = surplus()
+        let (home, _) = call(&h)
+        let (other, _) = call(&h, from: Self.away(1))
+        _ = answer(&h, verdict)
+        #expect(h.mesh.hasSurplusUnderProbe == true)
+        let incumbent = verdict == .accepted ? h.subject! : home
+        #expect(report(h, 1)?.established == incumbent)
+        _ = h.wait(.seconds(5))
+        #expect(state(h, incumbent) == .draining && report(h, 1)?.established == other)
+    }
+
+    /// The surplus link waited for nobody then: only a later hello of the peer, or its own keepalive, would have met it.
+    @Test("a surplus link that gave its turn to a newcomer has it again when that one takes a silent incumbent's place")
+    func surplusAfterNewcomer() {
+        var h = surplus()
+        _ = call(&h)
+        let (other, _) = call(&h, from: Self.away(1))
+        _ = answer(&h)
+        let (third, _) = call(&h)
+        _ = h.wait(.seconds(5))
+        #expect(report(h, 1)?.established == third)
+        #expect(state(h, other) == .established && h.mesh.hasSurplusUnderProbe == true)
+        _ = h.tell(.received(third, frames: 1, partial: 0))
+        #expect(state(h, other) == .draining && report(h, 1)?.established == third)
+    }
+
+    @Test("a surplus link that is itself asked for life has its turn when it has answered")
+    func surplusUnderProbe() {
+        var h = surplus()
+        _ = call(&h)
+        let (other, _) = call(&h, from: Self.away(1))
+        let (next, _) = call(&h, from: Self.away(1))
+        #expect(state(h, next) == .held)
+        _ = answer(&h)
+        #expect(h.mesh.hasSurplusUnderProbe == false)
+        _ = h.tell(.received(other, frames: 1, partial: 0))
+        #expect(state(h, next) == .draining && h.mesh.hasSurplusUnderProbe == true)
+        _ = h.tell(.received(h.subject!, frames: 1, partial: 0))
+        #expect(state(h, other) == .draining && report(h, 1)?.established == h.subject)
     }
 
     @Test("a dialled hello gives its peer the nobody's link of the same process, and no other")

@@ -114,6 +114,10 @@ struct LinkRuleTests {
         _ = h.inbound(Hello(isNative: true, nonce: 9), from: peer(9))
         let over = h.inbound(peer: peer(2), nonce: 2).0!
         _ = h.tell(.ended(over, .remoteClosed))
+        _ = h.tell(.disconnect(peer(2)))
+        var peers: [Endpoint] = []
+        h.mesh.forEachPeer(at: h.now) { peers.append($0.endpoint) }
+        #expect(peers == [peer(1)] && h.mesh.rowLimit == 2)
         var roles: [Role] = []
         h.mesh.forEachLinkState { _, role, _, state in
             #expect(state != .closed)
@@ -183,5 +187,105 @@ struct LinkRuleTests {
         #expect(report(h, 1)?.schedule == Schedule.none)
         #expect(report(h, 1)?.dial == dial)
         #expect(h.mesh.peers[h.mesh.row(of: peer(1))].notBefore == .zero)
+    }
+
+    @Test("a disconnect of a learnt peer with a link and a dial ends both, and then its row")
+    func disconnectsAll() {
+        var h = Harness(own: peer(0))
+        _ = h.tell(.connect(peer(1)))
+        let dial = report(h, 1)!.dial!
+        let link = h.inbound(peer: peer(1), nonce: 1).0!
+        #expect(report(h, 1)?.established == link && report(h, 1)?.dial == dial)
+        let actions = h.tell(.disconnect(peer(1)))
+        #expect(actions.contains(.drain(link, .operator)) && actions.contains(.close(dial, .operator)))
+        #expect(report(h, 1) == nil)
+    }
+
+    @Test("a masternode waits its turn for no regular peer")
+    func noTurnForRegular() {
+        var h = Harness(own: peer(5)) { $0.role = .masternode }
+        _ = h.tell(.connect(peer(1)))
+        _ = h.tell(.dialFailed(report(h, 1)!.dial!, .refused))
+        #expect(report(h, 1)?.schedule == .wait(until: h.now + .seconds(5), .backoff))
+        #expect(report(h, 1)?.turn == .either)
+    }
+
+    @Test("who did nothing wrong takes no place in the table of scores")
+    func harmless() {
+        var h = Harness { $0.banCapacity = 1 }
+        let abuser = Endpoint(IPAddress(v4: 198, 51, 100, 7), port: 5)
+        for _ in 0..<4 { _ = h.tell(.ended(h.accept(from: abuser)!, .protocolViolation)) }
+        _ = h.tell(.ended(h.accept(from: peer(9))!, .remoteClosed))
+        #expect(h.mesh.census().bans == 0)
+        _ = h.tell(.ended(h.accept(from: abuser)!, .protocolViolation))
+        #expect(h.mesh.census().bans == 1)
+    }
+
+    @Test("a full table takes the dial that replaces its peer's own link, in the first place too")
+    func replacesInAFullTable() {
+        var h = Harness(own: peer(0)) { ($0.maxPeers, $0.reservedSlots) = (1, 0) }
+        let early = h.accept(from: Endpoint(peer(1).address, port: 40_001))!
+        #expect(early.slot == 0)
+        _ = h.tell(.connect(peer(1)))
+        let dial = report(h, 1)!.dial!
+        _ = h.tell(.connected(dial))
+        _ = h.tell(.hello(early, Hello(isNative: true, endpoint: peer(1), nonce: 1)))
+        #expect(report(h, 1)?.established == early)
+        _ = h.tell(.hello(dial, Hello(isNative: true, endpoint: peer(1), nonce: 1, verdict: .accepted)))
+        #expect(report(h, 1)?.established == dial)
+    }
+
+    @Test("a second start changes nothing")
+    func startsOnce() {
+        var h = Harness(own: peer(5)) { ($0.role, $0.jitterPercent) = (.masternode, 20) }
+        _ = h.tell(.registered(peer(1)))
+        _ = h.wait(.seconds(10))
+        let before = h.mesh.stableHash()
+        #expect(h.tell(.start) == [])
+        #expect(h.mesh.stableHash() == before)
+    }
+
+    @Test("a link of the first row has its peer's role")
+    func roleOfFirstRow() {
+        var h = Harness()
+        _ = h.tell(.registered(peer(1)))
+        let link = h.inbound(peer: peer(1), nonce: 1).0!
+        #expect(h.mesh.row(of: peer(1)) == 0)
+        #expect(h.mesh.link(link)?.info.role == .masternode)
+    }
+
+    @Test("a newcomer in the table's first place, held for an evicted peer's link, is told that the table is full")
+    func heldOfTheEvicted() {
+        var h = Harness { ($0.maxPeers, $0.reservedSlots) = (1, 0) }
+        let early = h.accept(from: Endpoint(peer(1).address, port: 40_000))!
+        #expect(early.slot == 0)
+        let incumbent = h.inbound(peer: peer(1), nonce: 1).0!
+        _ = h.tell(.hello(early, Hello(isNative: true, endpoint: peer(1), nonce: 1)))
+        _ = h.tell(.registered(peer(9)))
+        let link = h.accept(from: peer(9))!
+        let actions = h.tell(.hello(link, Hello(isNative: true, endpoint: peer(9), nonce: 9)))
+        #expect(actions.contains(.answer(early, .full, isNative: true)))
+        #expect(actions.contains(.drain(incumbent, .evicted)))
+        #expect(actions.contains(.answer(link, .accepted, isNative: true)))
+    }
+
+    @Test("each abuser has points of its own")
+    func twoAbusers() {
+        var h = Harness()
+        let abusers = [7, 8].map { Endpoint(IPAddress(v4: 198, 51, 100, $0), port: 5) }
+        for _ in 0..<4 { for abuser in abusers { _ = h.tell(.ended(h.accept(from: abuser)!, .protocolViolation)) } }
+        #expect(h.mesh.census().bans == 0)
+        for abuser in abusers { _ = h.tell(.ended(h.accept(from: abuser)!, .protocolViolation)) }
+        #expect(h.mesh.census().bans == 2)
+    }
+
+    @Test("to drop from the registry whom it never named changes nothing")
+    func neverNamed() {
+        var h = Harness()
+        let link = h.dialled(peer(1), in: h.tell(.connect(peer(1))))!
+        let before = h.mesh.stableHash()
+        _ = h.tell(.unregistered(peer(1)))
+        #expect(h.mesh.stableHash() == before)
+        #expect(h.mesh.link(link)?.state == .established)
     }
 }

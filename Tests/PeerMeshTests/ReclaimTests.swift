@@ -118,25 +118,28 @@ struct ReclaimTests {
     @Test("nobody's link of the process that answers is the peer's, also when it states the endpoint; one of another process is not")
     func anonymousMerges() {
         var h = Harness(own: peer(5)) { $0.role = .masternode }
+        let link = h.accept(from: Self.away)!
         _ = h.tell(.registered(peer(2)))
         let other = h.accept(from: Self.away)!
         _ = h.tell(.hello(other, Hello(isNative: true, endpoint: peer(2), nonce: 6)))
-        let link = call(&h, states: 2)
-        #expect(h.mesh.link(link)?.identity == .anonymous)
+        _ = h.tell(.hello(link, Hello(isNative: true, endpoint: peer(2), nonce: 7)))
+        #expect(link.slot == 0 && h.mesh.link(link)?.identity == .anonymous)
         dialTwo(&h)
         #expect(report(h, 2)?.established == link)
         #expect(h.mesh.link(link)?.identity == .proven)
         #expect(h.mesh.link(other)?.identity == .anonymous)
     }
 
-    @Test("of a peer with a link of its own no nobody's link takes the row")
-    func mergesOnlyIntoAnEmptyRow() {
+    @Test("of a peer with a link of its own, in the table's first place or not, no nobody's link takes the row", arguments: [true, false])
+    func mergesOnlyIntoAnEmptyRow(isFirst: Bool) {
         var h = Harness(own: peer(0)) { $0.pingInterval = .seconds(600) }
+        let home = Endpoint(peer(1).address, port: 40_001)
+        let early = isFirst ? h.accept(from: home) : nil
         _ = h.tell(.connect(peer(1)))
         let dial = report(h, 1)!.dial!
         _ = h.tell(.connected(dial))
-        let claimed = h.accept(from: Endpoint(peer(1).address, port: 40_001))!
-        #expect(claimed.slot > 0)
+        let claimed = early ?? h.accept(from: home)!
+        #expect((claimed.slot == 0) == isFirst)
         _ = h.tell(.hello(claimed, Hello(isNative: true, endpoint: peer(1), nonce: 7)))
         let nobodys = call(&h, states: nil)
         _ = h.tell(.hello(dial, Hello(isNative: true, endpoint: peer(1), nonce: 7, verdict: .duplicate)))

@@ -39,6 +39,7 @@ struct StateRuleTests {
         for index in [67, 68] { _ = h.tell(.connect(peer(index))) }
         _ = h.tell(.registered(peer(69)))
         _ = h.tell(.registered(peer(40)))
+        _ = h.tell(.registered(peer(50)))
         _ = h.tell(.disconnect(peer(66)))
         _ = h.accept(from: peer(71))
         return h
@@ -132,6 +133,17 @@ struct StateRuleTests {
             #expect(dialled(&copy) == dialled(&original))
             #expect(copy.peerCount == original.peerCount && copy.rescues == original.rescues)
         }
+    }
+
+    @Test("a row that was freed behind all others is still one that was used")
+    func lastRowFreed() {
+        var h = Harness()
+        for index in [1, 2] { _ = h.tell(.connect(peer(index))) }
+        _ = h.tell(.disconnect(peer(2)))
+        var bytes: [UInt8] = []
+        h.mesh.encode(into: &bytes)
+        let limit = Mesh(h.mesh.settings, decoding: bytes, now: h.now)?.rowLimit
+        #expect(limit == 2)
     }
 
     @Test("bytes behind the end, or a missing one, are no state")

@@ -99,6 +99,19 @@ struct TableRuleTests {
         #expect(held == [peer(3).address])
     }
 
+    @Test("points are told by address, faded as they are by now")
+    func pointsByAddress() {
+        var table = ScoreTable(capacity: 3)
+        #expect(table.add(40, to: peer(1).address, at: Self.start) == 40)
+        #expect(table.add(20, to: peer(2).address, at: Self.start) == 20)
+        #expect(table.points(of: peer(2).address, at: Self.start) == 20)
+        #expect(table.points(of: peer(1).address, at: Self.start + .seconds(600)) == 20)
+        #expect(table.points(of: peer(3).address, at: Self.start) == 0)
+        table.clear(peer(2).address)
+        #expect(table.points(of: peer(2).address, at: Self.start) == 0)
+        #expect(table.points(of: peer(1).address, at: Self.start) == 40)
+    }
+
     @Test("the table of a reason's effects is the one of docs/Closing.md")
     func effects() {
         let graceful: Set<CloseReason> = [

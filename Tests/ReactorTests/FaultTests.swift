@@ -163,7 +163,7 @@ final class EchoSource: Source {
                 let world = try TestWorld()
                 let (left, right) = try world.linkedPair(186)
                 let link = try #require(left.node.current(left.application.live[0]))
-                Faults.answer(call, Int64(-error), fd: link.stream.descriptor, times: 1)
+                Faults.answer(call, Int64(-error), fd: link.descriptor, times: 1)
                 let body = [UInt8](repeating: 3, count: 10)
                 let sender = call == .recv ? right : left
                 _ = sender.node.send(body.span.bytes, type: MessageType(90), to: sender.application.live[0])

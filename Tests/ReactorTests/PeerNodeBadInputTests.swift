@@ -210,7 +210,7 @@ struct PeerNodeBadInputTests {
         #expect(world.run { (node.node.queuedBytes(of: link) ?? 0) > 1 << 19 })
         var waiting = 0
         #expect(world.run {
-            waiting = max(waiting, node.node.current(link)?.stream.queue.controlCount ?? 0)
+            waiting = max(waiting, node.node.current(link)?.controlCount ?? 0)
             return node.application.downs.count == 1
         })
         #expect(node.application.downs.map(\.reason) == [.keepaliveTimeout])

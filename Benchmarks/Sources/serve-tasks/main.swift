@@ -52,9 +52,7 @@ func serve(_ socket: AsyncSocket) async {
 func serveLoop(on executor: LoopExecutor, _ here: Endpoint) async throws {
     let listener = try executor.listen(on: here)
     sayReady()
-    while let socket = try? await listener.accept() {
-        Task.detached(executorPreference: executor) { await serve(socket) }
-    }
+    try await listener.serve { socket in await serve(socket) }
 }
 
 func serveNode(on executor: LoopExecutor, _ here: Endpoint) async throws {

@@ -89,6 +89,24 @@ extension OpenAPI {
                 descriptors: {type: object, required: [open, limit], additionalProperties: {type: integer}}
                 control: {type: object, required: [connections, limit, followers, lostRecords], additionalProperties: {type: integer}}
               additionalProperties: {type: integer}
+            Transition:
+              type: object
+              required: [number, at, of, peer, from, to, class, reason, failures, next]
+              properties:
+                number: {type: integer}
+                at: {type: string, format: date-time}
+                of: {type: string, enum: [link, peer]}
+                peer: {type: string}
+                known: {type: boolean, description: "False for a link that is nobody's yet: its peer is where it comes from"}
+                from: {type: string}
+                to: {type: string}
+                direction: {type: string, enum: [inbound, outbound]}
+                slot: {type: integer}
+                generation: {type: integer}
+                class: {type: string, enum: [masternode, regular]}
+                reason: {type: [string, "null"]}
+                failures: {type: integer}
+                next: {type: [string, "null"], format: date-time}
             Spans:
               type: object
               required: [count, p50Seconds, p99Seconds, longestSeconds]

@@ -164,16 +164,29 @@ enum OpenAPI {
                 standing: {type: string, enum: [\(Standing.allCases.map(\.rawValue).joined(separator: ", "))]}
                 sentence: {type: string}
                 advice: {type: string}
-                next: {type: object}
-                wanted: {type: object}
-                class: {type: string}
-                turn: {type: object}
-                verdict: {type: object}
-                ban: {type: [object, "null"]}
-                slots: {type: object}
-                attempts: {type: object}
+                next:
+                  type: object
+                  required: [step, at, seconds]
+                  properties: {step: {type: string}, at: {type: [string, "null"], format: date-time}, seconds: {type: [number, "null"]}}
+                wanted: {type: object, required: [is, by], properties: {is: {type: boolean}, by: {type: array, items: {type: string}}}}
+                class: {type: string, enum: [masternode, regular]}
+                turn: {type: object, required: [to, text], properties: {to: {type: string, enum: [either, ours, theirs]}, text: {type: string}}}
+                verdict:
+                  type: object
+                  required: [kind, reason, until, seconds]
+                  properties:
+                    kind: {type: string, enum: ["yes", "no", wait, queue]}
+                    reason: {type: [string, "null"]}
+                    until: {type: [string, "null"], format: date-time}
+                    seconds: {type: [number, "null"]}
+                ban: {oneOf: [{$ref: "#/components/schemas/Ban"}, {type: "null"}]}
+                slots: {type: object, required: [needed, regularTaken, regularSlots, taken, slots]}
+                attempts: {type: object, required: [failuresInARow, dials, established], additionalProperties: {type: integer}}
+                since: {type: [string, "null"], format: date-time}
+                lastCloseReason: {type: [string, "null"]}
+                lastSuccess: {type: [string, "null"], format: date-time}
                 link: {oneOf: [{$ref: "#/components/schemas/Link"}, {type: "null"}]}
-                history: {type: array, maxItems: \(PeerHistory.length), items: {type: object}}
+                history: {type: array, maxItems: \(PeerHistory.length), items: {$ref: "#/components/schemas/Transition"}}
             Health:
               type: object
               required: [status, checks]

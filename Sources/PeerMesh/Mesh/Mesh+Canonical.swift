@@ -49,12 +49,12 @@ extension Mesh {
         }
         let link = links[slot]
         var flags: UInt64 = 1 | UInt64(link.state.rawValue) << 8 | UInt64(link.identity.rawValue) << 16
-        flags |= (link.isNative ? 1 : 0) << 24 | (link.keepalive.isOutstanding ? 1 : 0) << 26
+        flags |= (link.isNative ? 1 : 0) << 24 | (link.isPinged ? 1 : 0) << 26
         flags |= (link.keepalive.takenAt != nil ? 1 : 0) << 27
         flags |= (link.lastByte > link.keepalive.queuedAt ? 1 : 0) << 29 | UInt64(link.keepalive.misses) << 32
         sink.feed(flags)
         sink.feed(Endpoint(link.remote.address, port: 0).stableHash)
-        sink.feed(link.stated.map { $0.stableHash } ?? 0)
+        sink.feed(stated(byLink: slot).map { $0.stableHash } ?? 0)
         sink.feed(link.row >= 0 ? peers[Int(link.row)].endpoint.stableHash : 0)
         sink.feed(number(link.rival, linkNumber))
         sink.feed(link.nonce.map(nonceNumber) ?? .max)
@@ -63,7 +63,7 @@ extension Mesh {
         case .established:
             sink.feed(age(link.establishedAt, at: now, upTo: settings.dialTimeout + settings.greetingTimeout))
             sink.feed(left(keepaliveDeadline(ofLink: slot), at: now))
-            sink.feed(left(link.probeUntil, at: now))
+            sink.feed(left(probeUntil(ofLink: slot), at: now))
             if link.row >= 0 {
                 // Whether the session counts as long, and how much is missing.
                 let session = link.lastByte - peers[Int(link.row)].linkedSince

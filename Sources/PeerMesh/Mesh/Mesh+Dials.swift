@@ -72,6 +72,8 @@ extension Mesh {
     /// Starts every dial that is ready and fits. Masternodes first, each class first in, first out. Before the start, and once
     /// it is stopping, nobody is ready.
     mutating func pump(at now: Instant) {
+        // Asked after every event, and nearly always there is nobody.
+        if peerLists.first(PeerList.readyMasternode) < 0, peerLists.first(PeerList.readyRegular) < 0 { return }
         pump(PeerList.readyMasternode, at: now)
         // What waits for a slot waits: its row is not looked at for every event.
         if peerLists.first(PeerList.readyRegular) >= 0, hasRegularRoom { pump(PeerList.readyRegular, at: now) }

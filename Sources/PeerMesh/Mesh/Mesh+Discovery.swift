@@ -56,7 +56,7 @@ extension Mesh {
     private func isCandidate(_ row: Int, at now: Instant) -> Bool {
         let peer = peers[row]
         guard peer.desire == .learnt, !peer.isChosen, !peer.hasLinks else { return false }
-        return peer.tombstoneUntil <= now && peer.notBefore <= now && !isOurselves(peer, at: now)
+        return peer.notBefore <= now && !isOurselves(peer, at: now)
     }
 
     /// A chosen peer that failed makes room for another, if there is another.
@@ -104,11 +104,11 @@ extension Mesh {
     /// A bucket a link: load is slowed, not punished.
     private mutating func takeIntake(_ slot: Int, at now: Instant) -> Bool {
         let period = max(settings.intakePeriod.count, 1)
-        let earned = (now - links[slot].intakeAt).count / period
-        links[slot].intakeTokens = UInt32(min(UInt64(links[slot].intakeTokens) + earned, UInt64(settings.intakeBurst)))
-        links[slot].intakeAt = links[slot].intakeAt + Nanoseconds(earned * period)
-        guard links[slot].intakeTokens > 0 else { return false }
-        links[slot].intakeTokens -= 1
+        var fullAt = links[slot].intakeFullAt
+        if fullAt <= now { fullAt = fullAt + Nanoseconds((now - fullAt).count / period * period) }
+        let missing = ((fullAt - now).count + period - 1) / period
+        guard missing < UInt64(settings.intakeBurst) else { return false }
+        links[slot].intakeFullAt = fullAt + Nanoseconds(period)
         return true
     }
 

@@ -35,7 +35,7 @@ extension Mesh {
             }
         } else {
             let dial = Int(peers[row].dial)
-            let beatsDial = dial >= 0 && dial != newcomer && winsByOrder(newcomer, over: .outbound)
+            let beatsDial = dial >= 0 && winsByOrder(newcomer, over: .outbound)
             establish(newcomer, at: now)
             if beatsDial { close(dial, .superseded, at: now) }
         }
@@ -51,7 +51,7 @@ extension Mesh {
             if has(.mutualKill) { return link.direction == .inbound }
         #endif
         let weAreLower: Bool
-        if let own = ownEndpoint, let theirs = link.stated, own != theirs {
+        if let own = ownEndpoint, let theirs = stated(byLink: newcomer), own != theirs {
             weAreLower = own < theirs
         } else if let nonce = link.nonce {
             weAreLower = settings.nonce < nonce
@@ -96,7 +96,7 @@ extension Mesh {
         let older = Int(links[incumbent].rival)
         links[incumbent].rival = Int32(newcomer)
         links[newcomer].rival = Int32(incumbent)
-        if older >= 0, older != newcomer {
+        if older >= 0 {
             links[older].rival = -1
             // A merged surplus link is in use: it waits for its turn instead.
             if links[older].state == .held { refuse(older, .duplicate, .duplicate, at: now) }
@@ -110,8 +110,8 @@ extension Mesh {
             move(newcomer, to: .held, reason: nil, at: now)
         }
         // A probe under way is not prolonged: a stream of newcomers must not keep a dead incumbent.
-        if links[incumbent].probeUntil == .never { links[incumbent].probeUntil = now + settings.probeTimeout }
-        if !links[incumbent].keepalive.isOutstanding { ping(incumbent, at: now) }
+        if !links[incumbent][.isProbed] { beginProbe(ofLink: incumbent, until: now + settings.probeTimeout) }
+        if !links[incumbent].isPinged { ping(incumbent, at: now) }
         armLink(incumbent)
     }
 
@@ -119,7 +119,7 @@ extension Mesh {
     mutating func endProbe(of incumbent: Int) {
         let newcomer = Int(links[incumbent].rival)
         links[incumbent].rival = -1
-        links[incumbent].probeUntil = .never
+        links[incumbent][.isProbed] = false
         if newcomer >= 0 { links[newcomer].rival = -1 }
     }
 
@@ -136,7 +136,7 @@ extension Mesh {
 
     /// The incumbent's slot goes to another peer: the newcomer that waits for its end must not take it instead.
     mutating func turnAwayHeld(of incumbent: Int, at now: Instant) {
-        guard links[incumbent].probeUntil != .never else { return }
+        guard links[incumbent][.isProbed] else { return }
         let held = Int(links[incumbent].rival)
         endProbe(of: incumbent)
         if held >= 0, links[held].state == .held { refuse(held, .full, .full, at: now) }
@@ -152,7 +152,7 @@ extension Mesh {
         let areRivals = links[incumbent].nonce != links[newcomer].nonce
         refuse(newcomer, .duplicate, .duplicate, at: now)
         if row >= 0, areRivals, links[incumbent].identity == .claimed { verify(row, at: now) }
-        if row >= 0 { settleSurplus(row, at: now) }
+        nextSurplus(after: incumbent, at: now)
     }
 
     /// The incumbent showed no life within the probe's time: the newcomer takes its place.
@@ -162,20 +162,22 @@ extension Mesh {
         endProbe(of: incumbent)
         succeed(newcomer, inRow: Int(links[incumbent].row), at: now)
         close(incumbent, .superseded, at: now)
+        nextSurplus(after: newcomer, at: now)
     }
 
     /// One of a probed pair closed by itself.
     mutating func rivalEnded(_ ended: Link, slot: Int, at now: Instant) {
         let rival = Int(ended.rival)
-        guard rival >= 0, links[rival].rival == Int32(slot) else { return }
+        assert(links[rival].rival == Int32(slot), "rivals name each other")
         links[rival].rival = -1
-        if ended.probeUntil != .never {
-            links[slot].probeUntil = .never
+        if ended[.isProbed] {
+            links[slot][.isProbed] = false
             succeed(rival, inRow: Int(ended.row), at: now)
         } else {
-            links[rival].probeUntil = .never
+            links[rival][.isProbed] = false
             armLink(rival)
         }
+        nextSurplus(after: rival, at: now)
     }
 
     /// The held newcomer, or the merged surplus link, takes the place of a dead incumbent, whose row it was.
@@ -212,7 +214,22 @@ extension Mesh {
         let incumbent = Int(peers[row].established)
         guard incumbent >= 0, links[incumbent].nonce == nonce, links[incumbent].rival < 0 else { return }
         let surplus = anonymousLink(with: nonce, besides: incumbent)
+        #if MESH_CANARIES
+            if has(.surplusStays) { return }
+            if has(.surplusJoins), surplus >= 0 {
+                links[surplus].row = Int32(row)
+                relist(surplus)
+                return
+            }
+        #endif
         if surplus >= 0, links[surplus].rival < 0 { hold(surplus, against: incumbent, at: now) }
+    }
+
+    /// A probe in which `slot` took part is over: the next surplus link of its peer has its turn.
+    private mutating func nextSurplus(after slot: Int, at now: Instant) {
+        guard !isStopping, let nonce = links[slot].nonce else { return }
+        let row = links[slot].row >= 0 ? Int(links[slot].row) : provenRow(nonce, stated: links[slot].stated)
+        if row >= 0 { settleSurplus(row, at: now) }
     }
 
     /// Two inbound links of one process that is nobody's: it redialled, so the older one is probed.
@@ -247,7 +264,7 @@ extension Mesh {
             dismissHeld(of: incumbent, at: now)
             links[incumbent].row = -1
             links[incumbent].identity = .anonymous
-            if peers[row].established == Int32(incumbent) { peers[row].established = -1 }
+            peers[row].established = -1
             relist(incumbent)
         } else {
             turnAwayHeld(of: incumbent, at: now)
@@ -259,7 +276,7 @@ extension Mesh {
     /// One dial beside the live link, at most once in `verifyInterval`: whoever answers there is the peer.
     private mutating func verify(_ row: Int, at now: Instant) {
         if let last = peers[row].lastVerify, now - last < settings.verifyInterval { return }
-        guard peers[row].dial < 0, !isStopping, dialBudget(at: now) == nil else { return }
+        guard peers[row].dial < 0, dialBudget(at: now) == nil else { return }
         peers[row].lastVerify = now
         _ = startDial(row, at: now)
     }

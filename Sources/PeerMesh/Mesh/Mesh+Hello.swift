@@ -8,7 +8,7 @@ extension Mesh {
     mutating func greeted(_ slot: Int, _ hello: Hello, at now: Instant) {
         guard links[slot].state == .greeting else { return }
         links[slot].isNative = hello.isNative && settings.isNativeDialect
-        links[slot].stated = hello.endpoint
+        setStated(byLink: slot, hello.endpoint)
         if hello.nonce == settings.nonce {
             metOurselves(slot, at: now)
             return
@@ -27,7 +27,7 @@ extension Mesh {
     /// nothing, but answer, so that the dialling end learns it (model finding F12).
     private mutating func metOurselves(_ slot: Int, at now: Instant) {
         let link = links[slot]
-        if link.direction == .outbound, link.row >= 0 {
+        if link.direction == .outbound {
             peers[Int(link.row)].selfUntil = now + settings.selfMemory
         } else if settings.isNativeDialect {
             actions.append(.answer(id(of: slot), .duplicate, isNative: link.isNative))
@@ -55,6 +55,8 @@ extension Mesh {
             peers[row].waitReason = .bannedThere
             close(slot, .banned, at: now)
         }
+        // Whatever the verdict was, the process is known now: rule 6 of the duplicates.
+        settleSurplus(row, at: now)
     }
 
     /// The table may have filled while the dial was in flight.
@@ -101,14 +103,12 @@ extension Mesh {
             close(slot, .full, at: now)
             return
         }
-        if row >= 0, peers[row].established == Int32(slot) {
-            peers[row].established = -1
-            peers[row].linkedSince = .never
-        }
+        peers[row].established = -1
+        peers[row].linkedSince = .never
         links[slot].row = -1
         links[slot].identity = .anonymous
         relist(slot)
-        if row >= 0 { refresh(row, at: now) }
+        refresh(row, at: now)
     }
 
     /// Anonymous links of the process that a dialled link has shown are that peer's (model finding F5). The first takes
@@ -145,7 +145,7 @@ extension Mesh {
             guard index < links.count else { continue }
             let link = links[index]
             guard link.nonce == nonce, link.direction == .inbound, link.state == .established, link.rival < 0 else { continue }
-            guard link.row >= 0, link.stated == peers[row].endpoint else { continue }
+            guard link.row >= 0, stated(byLink: index) == peers[row].endpoint else { continue }
             return index
         }
     }
@@ -202,13 +202,13 @@ extension Mesh {
     private mutating func identify(_ slot: Int, at now: Instant) -> (LinkIdentity, Int) {
         let link = links[slot]
         if let nonce = link.nonce {
-            let row = provenRow(nonce, stated: link.stated)
+            let row = provenRow(nonce, stated: stated(byLink: slot))
             if row >= 0 {
                 welcome(row)
                 return (.proven, row)
             }
         }
-        if let stated = link.stated, stated.address == link.remote.address, stated.isDialable, stated != ownEndpoint {
+        if let stated = stated(byLink: slot), stated.address == link.remote.address, stated.isDialable, stated != ownEndpoint {
             let row = rowForHello(stated, at: now)
             if row >= 0 { return (.claimed, row) }
         }
@@ -220,7 +220,7 @@ extension Mesh {
     }
 
     /// The row whose endpoint has shown `nonce` to a dial of ours; of several the one that the hello states.
-    private func provenRow(_ nonce: UInt64, stated: Endpoint?) -> Int {
+    func provenRow(_ nonce: UInt64, stated: Endpoint?) -> Int {
         var cursor = 0
         var first = -1
         while true {

@@ -6,10 +6,18 @@ import Timers
 extension Mesh {
     mutating func startKeepalive(_ slot: Int, at now: Instant) {
         links[slot].keepalive = Keepalive()
-        links[slot].keepalive.nextPing = now + random.shorten(settings.pingInterval, percent: settings.jitterPercent)
-        links[slot].frameStarted = .never
-        links[slot].framePartial = 0
-        links[slot].probeUntil = .never
+        links[slot].keepalive.due = now + drawPingInterval()
+        links[slot].isPinged = false
+        links[slot].roundTrip = .zero
+        links[slot][.hasFrame] = false
+        links[slot][.isProbed] = false
+        links[slot][.hasGrace] = false
+    }
+
+    private mutating func drawPingInterval() -> Nanoseconds {
+        // Field by field: the settings as a whole would be copied.
+        let (interval, percent) = (settings.pingInterval, settings.jitterPercent)
+        return random.shorten(interval, percent: percent)
     }
 
     /// Bytes came. Life for the keepalive, the answer to a probe, and progress of a frame.
@@ -17,20 +25,18 @@ extension Mesh {
         links[slot].lastByte = now
         lastLife = now
         if partial == 0 {
-            links[slot].frameStarted = .never
-            links[slot].framePartial = 0
+            links[slot][.hasFrame] = false
         } else {
-            let isNew = frames > 0 || links[slot].framePartial == 0
-            links[slot].framePartial = partial
+            let isNew = frames > 0 || !links[slot][.hasFrame]
+            setFrame(ofLink: slot, partial: partial, started: isNew ? now : extras[slot].frameStarted)
             if isNew { frameBegan(slot, at: now) }
         }
-        if links[slot].probeUntil != .never { probeAnswered(slot, at: now) }
+        if links[slot][.isProbed] { probeAnswered(slot, at: now) }
     }
 
     /// At the defaults the keepalive looks at the link well before a frame's time is over; a shorter frame time needs its
     /// own deadline.
     private mutating func frameBegan(_ slot: Int, at now: Instant) {
-        links[slot].frameStarted = now
         guard links[slot].state == .established, let armed = wheel.deadline(of: slot) else { return }
         let deadline = now + settings.frameTimeout
         if deadline < armed { wheel.arm(slot, at: deadline) }
@@ -38,9 +44,9 @@ extension Mesh {
 
     mutating func sent(_ slot: Int, bytes: UInt32, controlEmpty: Bool, at now: Instant) {
         links[slot].keepalive.drained = links[slot].keepalive.drained.addingReportingOverflow(bytes).partialValue
-        if controlEmpty, links[slot].keepalive.isOutstanding, links[slot].keepalive.takenAt == nil {
+        if controlEmpty, links[slot].isPinged, links[slot].keepalive.takenAt == nil {
             links[slot].keepalive.takenAt = now
-            links[slot].keepalive.countsFrom = now
+            links[slot].keepalive.due = now
         }
     }
 
@@ -50,28 +56,31 @@ extension Mesh {
     }
 
     mutating func ponged(_ slot: Int, nonce: UInt64, at now: Instant) {
-        guard links[slot].keepalive.isOutstanding, links[slot].keepalive.nonce == nonce else { return }
-        lastRoundTrip = now - (links[slot].keepalive.takenAt ?? links[slot].keepalive.queuedAt)
-        roundTripsMeasured &+= 1
-        links[slot].keepalive.roundTrip = lastRoundTrip
+        guard links[slot].isPinged, links[slot].keepalive.nonce == nonce else { return }
+        let measured = now - (links[slot].keepalive.takenAt ?? links[slot].keepalive.queuedAt)
+        roundTrip = measured
+        links[slot].roundTrip = measured
         lifeSeen(slot, at: now)
     }
 
-    // By slot, not by value: a copy of a link is four cache lines, and two of them are seldom warm.
+    // By slot, not by value: a copy of a link is two cache lines, and one of them is seldom warm. And in place: a call that borrows
+    // the mesh copies it.
 
+    @inline(__always)
     func keepaliveDeadline(ofLink slot: Int) -> Instant {
-        links[slot].keepalive.isOutstanding ? links[slot].keepalive.countsFrom + settings.pongTimeout : links[slot].keepalive.nextPing
+        links[slot].isPinged ? links[slot].keepalive.due + settings.pongTimeout : links[slot].keepalive.due
     }
 
     /// A started frame has `frameTimeout`, and more only while it keeps up the minimum rate.
+    @inline(__always)
     func frameDeadline(ofLink slot: Int) -> Instant {
-        guard links[slot].frameStarted != .never else { return .never }
-        let earned = Nanoseconds.seconds(UInt64(links[slot].framePartial)) / UInt64(max(settings.frameMinimumRate, 1))
-        return links[slot].frameStarted + max(settings.frameTimeout, earned)
+        guard links[slot][.hasFrame] else { return .never }
+        let earned = Nanoseconds.seconds(UInt64(extras[slot].framePartial)) / UInt64(max(settings.frameMinimumRate, 1))
+        return extras[slot].frameStarted + max(settings.frameTimeout, earned)
     }
 
     mutating func establishedDue(_ slot: Int, at now: Instant) {
-        if links[slot].probeUntil <= now {
+        if probeUntil(ofLink: slot) <= now {
             probeSilent(slot, at: now)
             return
         }
@@ -88,23 +97,21 @@ extension Mesh {
 
     /// One step of the keepalive, due now. False if the link is dead.
     private mutating func keepAlive(_ slot: Int, at now: Instant) -> Bool {
-        guard links[slot].keepalive.isOutstanding else {
+        guard links[slot].isPinged else {
             noteStability(slot)
             ping(slot, at: now)
             return true
         }
         if links[slot].lastByte > links[slot].keepalive.queuedAt {
             lifeSeen(slot, at: now)
-            if links[slot].keepalive.nextPing <= now { ping(slot, at: now) }
+            if links[slot].keepalive.due <= now { ping(slot, at: now) }
             return true
         }
         let isDraining = links[slot].keepalive.drained >= settings.progressBytes
-        if isDraining, links[slot].keepalive.graceUntil == .never {
-            links[slot].keepalive.graceUntil = now + settings.progressGrace
-        }
-        if isDraining, now < links[slot].keepalive.graceUntil {
+        if isDraining, !links[slot][.hasGrace] { beginGrace(ofLink: slot, until: now + settings.progressGrace) }
+        if isDraining, now < graceUntil(ofLink: slot) {
             links[slot].keepalive.drained = 0
-            links[slot].keepalive.countsFrom = now
+            links[slot].keepalive.due = now
             return true
         }
         links[slot].keepalive.misses += 1
@@ -123,21 +130,21 @@ extension Mesh {
 
     /// The outstanding ping is answered, by whatever byte.
     private mutating func lifeSeen(_ slot: Int, at now: Instant) {
-        let next = links[slot].keepalive.queuedAt + random.shorten(settings.pingInterval, percent: settings.jitterPercent)
-        links[slot].keepalive.isOutstanding = false
+        let next = links[slot].keepalive.queuedAt + drawPingInterval()
+        links[slot].isPinged = false
         links[slot].keepalive.misses = 0
-        links[slot].keepalive.graceUntil = .never
-        links[slot].keepalive.nextPing = max(next, now)
+        links[slot][.hasGrace] = false
+        links[slot].keepalive.due = max(next, now)
         armLink(slot)
     }
 
     /// Sends a ping, or repeats one; one that the kernel has not taken yet is not queued a second time.
     mutating func ping(_ slot: Int, at now: Instant) {
-        let waits = links[slot].keepalive.isOutstanding && links[slot].keepalive.takenAt == nil
+        let waits = links[slot].isPinged && links[slot].keepalive.takenAt == nil
         links[slot].keepalive.drained = 0
-        links[slot].keepalive.countsFrom = now
-        if !links[slot].keepalive.isOutstanding { links[slot].keepalive.queuedAt = now }
-        links[slot].keepalive.isOutstanding = true
+        links[slot].keepalive.due = now
+        if !links[slot].isPinged { links[slot].keepalive.queuedAt = now }
+        links[slot].isPinged = true
         if waits { return }
         links[slot].keepalive.nonce = random.next()
         links[slot].keepalive.takenAt = nil

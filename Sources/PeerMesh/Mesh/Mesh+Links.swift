@@ -12,8 +12,7 @@ extension Mesh {
         link.direction = direction
         link.row = Int32(row)
         link.identity = direction == .outbound ? .dialled : .pending
-        link.intakeTokens = settings.intakeBurst
-        link.intakeAt = now
+        link.intakeFullAt = now
         link.lastByte = now
         links[slot] = link
         move(slot, to: state, reason: nil, at: now)
@@ -129,15 +128,14 @@ extension Mesh {
         let link = links[slot]
         assert(link.state == .greeting || link.state == .held)
         if link.direction == .inbound { actions.append(.answer(id(of: slot), .accepted, isNative: link.isNative)) }
-        links[slot].establishedAt = now
         links[slot].lastByte = now
         links[slot].rival = -1
         startKeepalive(slot, at: now)
         if link.row >= 0 { attach(slot, to: Int(link.row), at: now) }
         move(slot, to: .established, reason: nil, at: now)
         actions.append(.up(id(of: slot), info(of: slot)))
-        if !links[slot].hasAsked {
-            links[slot].hasAsked = true
+        if !links[slot][.hasAsked] {
+            links[slot][.hasAsked] = true
             actions.append(.ask(id(of: slot)))
         }
     }

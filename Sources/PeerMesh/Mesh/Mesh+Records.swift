@@ -8,7 +8,7 @@ extension Mesh {
             let link = links[slot]
             writer.put(link.generation)
             writer.put(UInt32(link.state.rawValue))
-            if link.state != .closed { encode(link, &writer) }
+            if link.state != .closed { encode(link, slot, &writer) }
         }
     }
 
@@ -20,69 +20,72 @@ extension Mesh {
         }
     }
 
-    private func encode(_ link: Link, _ writer: inout StateWriter) {
+    private func encode(_ link: Link, _ slot: Int, _ writer: inout StateWriter) {
         writer.put(UInt32(link.direction.rawValue))
         writer.put(UInt32(link.identity.rawValue))
         writer.put(link.isNative)
         writer.put(link.row)
         writer.put(link.rival)
         writer.put(link.remote)
-        writer.put(link.stated)
+        writer.put(stated(byLink: slot))
         writer.put(link.nonce)
         writer.put(link.reason)
         writer.put(link.since)
-        writer.put(link.establishedAt)
         writer.put(link.lastByte)
-        writer.put(link.frameStarted)
-        writer.put(link.framePartial)
-        writer.put(link.probeUntil)
-        writer.put(link.hasAsked)
+        writer.put(frameStarted(ofLink: slot))
+        writer.put(framePartial(ofLink: slot))
+        writer.put(probeUntil(ofLink: slot))
+        writer.put(link[.hasAsked])
         writer.put(link.answeredAt)
-        writer.put(link.intakeTokens)
-        writer.put(link.intakeAt)
+        writer.put(link.intakeFullAt)
         let keepalive = link.keepalive
         writer.put(keepalive.nonce)
-        writer.put(keepalive.isOutstanding)
-        writer.put(keepalive.nextPing)
+        writer.put(link.isPinged)
+        writer.put(keepalive.due)
         writer.put(keepalive.queuedAt)
         writer.put(keepalive.takenAt)
-        writer.put(keepalive.countsFrom)
         writer.put(keepalive.misses)
         writer.put(keepalive.drained)
-        writer.put(keepalive.graceUntil)
-        writer.put(keepalive.roundTrip)
+        writer.put(graceUntil(ofLink: slot))
+        writer.put(link.roundTrip)
     }
 
     private mutating func decodeLink(_ slot: Int, _ reader: inout StateReader) {
-        links[slot].direction = reader.value(Direction.inbound)
-        links[slot].identity = reader.value(LinkIdentity.pending)
-        links[slot].isNative = reader.flag()
-        links[slot].row = reader.index(below: peers.count)
-        links[slot].rival = reader.index(below: links.count)
-        links[slot].remote = reader.endpoint()
-        links[slot].stated = reader.optionalEndpoint()
+        let (generation, state) = (links[slot].generation, links[slot].state)
+        let direction = reader.value(Direction.inbound)
+        let identity = reader.value(LinkIdentity.pending)
+        let isNative = reader.flag()
+        let (row, rival) = (reader.index(below: peers.count), reader.index(below: links.count))
+        links[slot] = Link(remote: reader.endpoint())
+        links[slot].generation = generation
+        links[slot].state = state
+        links[slot].direction = direction
+        links[slot].identity = identity
+        links[slot].isNative = isNative
+        links[slot].row = row
+        links[slot].rival = rival
+        setStated(byLink: slot, reader.optionalEndpoint())
         links[slot].nonce = reader.optionalWord()
         links[slot].reason = reader.reason() ?? .remoteClosed
         links[slot].since = reader.instant()
-        links[slot].establishedAt = reader.instant()
         links[slot].lastByte = reader.instant()
-        links[slot].frameStarted = reader.instant()
-        links[slot].framePartial = reader.uint32()
-        links[slot].probeUntil = reader.instant()
-        links[slot].hasAsked = reader.flag()
+        let (frameStarted, framePartial) = (reader.instant(), reader.uint32())
+        if framePartial > 0 { setFrame(ofLink: slot, partial: framePartial, started: frameStarted) }
+        let probeUntil = reader.instant()
+        if probeUntil != .never { beginProbe(ofLink: slot, until: probeUntil) }
+        links[slot][.hasAsked] = reader.flag()
         links[slot].answeredAt = reader.optionalInstant()
-        links[slot].intakeTokens = reader.uint32()
-        links[slot].intakeAt = reader.instant()
+        links[slot].intakeFullAt = reader.instant()
         links[slot].keepalive.nonce = reader.word()
-        links[slot].keepalive.isOutstanding = reader.flag()
-        links[slot].keepalive.nextPing = reader.instant()
+        links[slot].isPinged = reader.flag()
+        links[slot].keepalive.due = reader.instant()
         links[slot].keepalive.queuedAt = reader.instant()
         links[slot].keepalive.takenAt = reader.optionalInstant()
-        links[slot].keepalive.countsFrom = reader.instant()
         links[slot].keepalive.misses = reader.uint32()
         links[slot].keepalive.drained = reader.uint32()
-        links[slot].keepalive.graceUntil = reader.instant()
-        links[slot].keepalive.roundTrip = reader.span()
+        let graceUntil = reader.instant()
+        if graceUntil != .never { beginGrace(ofLink: slot, until: graceUntil) }
+        links[slot].roundTrip = reader.span()
     }
 
     borrowing func encodePeers(_ writer: inout StateWriter) {

@@ -93,7 +93,7 @@ extension Mesh {
         #endif
         let registered = registeredCount
         var excess = registered - limit
-        for row in 0..<rowLimit where peers[row].isUsed && peers[row].isBeyondTable {
+        for row in 0..<rowLimit where peers[row].isBeyondTable {
             peers[row].isBeyondTable = false
             if excess <= 0 { refresh(row, at: now) }
         }
@@ -143,11 +143,12 @@ extension Mesh {
 
     mutating func closeLinks(of row: Int, _ reason: CloseReason, at now: Instant) {
         for slot in [peers[row].dial, peers[row].held, peers[row].established] where slot >= 0 {
-            if links[Int(slot)].state != .closed, links[Int(slot)].state != .draining { close(Int(slot), reason, at: now) }
+            close(Int(slot), reason, at: now)
         }
-        // A merged surplus link has taken the place.
-        let heir = Int(peers[row].established)
-        if heir >= 0, links[heir].state == .established { close(heir, reason, at: now) }
+        // A merged surplus link has taken the place, and after it perhaps another one.
+        while case let heir = Int(peers[row].established), heir >= 0, links[heir].state == .established {
+            close(heir, reason, at: now)
+        }
     }
 
     mutating func operatorRedial(_ endpoint: Endpoint, at now: Instant) {
@@ -207,8 +208,7 @@ extension Mesh {
             for slot in 0..<links.count where subnet.contains(links[slot].remote.address) {
                 switch links[slot].state {
                 case .closed, .draining: break
-                case .connecting, .securing, .greeting, .held, .established:
-                    if bans.covering(links[slot].remote.address, at: now) != nil { close(slot, .banned, at: now) }
+                case .connecting, .securing, .greeting, .held, .established: close(slot, .banned, at: now)
                 }
             }
         }

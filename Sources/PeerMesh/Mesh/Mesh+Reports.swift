@@ -173,11 +173,14 @@ extension Mesh {
         live(id).map { report(link: $0) }
     }
 
+    /// Where the packets of a link come from; of one that is over, as long as its slot has no new one.
+    package func remote(of link: LinkID) -> Endpoint { links[Int(link.slot)].remote }
+
     private func report(link slot: Int) -> LinkReport {
         let link = links[slot]
         return LinkReport(
             link: id(of: slot), state: link.state, info: info(of: slot), identity: link.identity, since: link.since,
-            establishedAt: link.establishedAt, lastByte: link.lastByte, roundTrip: link.keepalive.roundTrip,
+            establishedAt: link.establishedAt, lastByte: link.lastByte, roundTrip: link.roundTrip,
             misses: link.keepalive.misses, deadline: wheel.deadline(of: slot)
         )
     }

@@ -22,9 +22,9 @@ extension Mesh {
     }
 
     private mutating func shortenWait(ofLink slot: Int, at now: Instant) {
-        if links[slot].state == .established, !links[slot].keepalive.isOutstanding {
+        if links[slot].state == .established, !links[slot].isPinged {
             let next = now + random.shorten(settings.pingInterval, percent: settings.jitterPercent)
-            links[slot].keepalive.nextPing = min(links[slot].keepalive.nextPing, next)
+            links[slot].keepalive.due = min(links[slot].keepalive.due, next)
         }
         armLink(slot)
     }

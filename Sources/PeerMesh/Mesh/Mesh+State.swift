@@ -13,6 +13,7 @@ extension Mesh {
         precondition(other.actions.isEmpty, "take the actions out before the state is copied")
         settings = other.settings
         links = other.links.clone()
+        extras = Mesh.cloneExtras(other.extras, of: other.links)
         peers = other.peers.clone()
         linkLists = other.linkLists.clone()
         peerLists = other.peerLists.clone()

@@ -33,13 +33,14 @@ extension Mesh {
     }
 
     /// The deadline of a link in its present state; `.never` where another event is named as its end.
+    @inline(__always)
     func deadline(ofLink slot: Int) -> Instant {
         switch links[slot].state {
         case .closed: .never
         case .connecting: links[slot].since + settings.dialTimeout
         case .securing, .greeting: links[slot].since + settings.greetingTimeout
         case .held: .never  // Its incumbent's probe ends it.
-        case .established: min(keepaliveDeadline(ofLink: slot), frameDeadline(ofLink: slot), links[slot].probeUntil)
+        case .established: min(keepaliveDeadline(ofLink: slot), frameDeadline(ofLink: slot), probeUntil(ofLink: slot))
         case .draining: links[slot].since + settings.drainTimeout
         }
     }

@@ -12,6 +12,7 @@ public struct Mesh: ~Copyable {
     // In the order in which they are touched: a byte, a ping, a pong and their timers stay within the first lines.
     var wheel: TimerWheel
     var links: Slab<Link>
+    var extras: SparseSlab<LinkExtra>
     var actions: FixedQueue<Action>
     var transitions: FixedQueue<Transition>
     var random: Random
@@ -19,11 +20,9 @@ public struct Mesh: ~Copyable {
     var isStopping = false
     /// The last sign that our own network works: a byte, a connection, or a refusal, from anybody.
     var lastLife: Instant?
-    /// Pongs that measured a round trip, and what the last one measured: the driver's histogram is fed from these. Of no
-    /// consequence to any rule, and so no part of the state that is compared.
-    public internal(set) var roundTripsMeasured: UInt64 = 0
-    /// The last of them.
-    public internal(set) var lastRoundTrip = Nanoseconds.zero
+    /// What the last pong measured, until it is taken. Of no consequence to any rule, and so no part of the state that is
+    /// compared.
+    var roundTrip: Nanoseconds?
     var peerLists: IndexLists
     /// The policies in force.
     public internal(set) var settings: MeshSettings
@@ -80,6 +79,7 @@ public struct Mesh: ~Copyable {
         let peerCount = Int(settings.bookCapacity)
         let nowhere = Endpoint(IPAddress(v4: 0), port: 0)
         links = Slab(count: linkCount, repeating: Link(remote: nowhere))
+        extras = SparseSlab(count: linkCount)
         peers = Slab(count: peerCount, repeating: Peer(endpoint: nowhere))
         linkLists = IndexLists(lists: LinkList.count, capacity: linkCount)
         peerLists = IndexLists(lists: PeerList.count, capacity: peerCount)
@@ -94,6 +94,14 @@ public struct Mesh: ~Copyable {
         for slot in 0..<linkCount { linkLists.move(slot, to: LinkList.free) }
     }
 
+    // What a driver asks after every event is `mutating`, though it changes nothing: to borrow a value of this size for a call is to
+    // copy it, which costs 124 instructions.
+
+    /// Whether `nextAction` or `nextTransition` has something to give.
+    public var hasOutput: Bool {
+        mutating get { !actions.isEmpty || !transitions.isEmpty }
+    }
+
     /// The next thing to do, in order, or nil.
     public mutating func nextAction() -> Action? {
         actions.popFirst()
@@ -105,7 +113,14 @@ public struct Mesh: ~Copyable {
     }
 
     /// When `advance` has something to do; nil if nothing waits. May be early, never late.
-    public var nextDeadline: Instant? { wheel.nextWake }
+    public var nextDeadline: Instant? {
+        mutating get { wheel.nextWake }
+    }
+
+    /// The round trip that a pong has measured since this was asked last: what a driver's histogram is fed from.
+    public mutating func takeRoundTrip() -> Nanoseconds? {
+        roundTrip.take()
+    }
 
     /// Takes one event. O(1) but for rare ones: bans, registry changes over the limit, discovery.
     public mutating func handle(_ event: Event, at now: Instant) {

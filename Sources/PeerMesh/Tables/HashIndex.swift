@@ -1,10 +1,10 @@
-// From a 64-bit hash to the indices that have it: open addressing, linear probing, deletion by shifting back, so that
-// no tombstone ever slows it (trap 23). The caller compares the full key.
+// From a hash to the indices that have it: open addressing, linear probing, deletion by shifting back, so that no tombstone
+// ever slows it (trap 23). It keeps the lower half of the hash, 8 bytes an entry; the caller compares the full key.
 
 /// Several indices may share a hash. Expected O(1); the table is at most half full by construction.
 struct HashIndex: ~Copyable {
-    struct Entry {
-        var hash: UInt64 = 0
+    struct Entry: BitwiseCopyable {
+        var hash: UInt32 = 0
         var index: Int32 = -1
     }
 
@@ -14,6 +14,7 @@ struct HashIndex: ~Copyable {
     init(capacity: Int) {
         var size = 8
         while size < capacity * 2 { size *= 2 }
+        precondition(size <= 1 << 31, "half a hash tells no more places apart")
         entries = Slab(count: size, repeating: Entry())
         mask = size - 1
     }
@@ -26,7 +27,7 @@ struct HashIndex: ~Copyable {
     mutating func insert(_ index: Int, hash: UInt64) {
         var place = Int(truncatingIfNeeded: hash) & mask
         while entries[place].index >= 0 { place = (place + 1) & mask }
-        entries[place] = Entry(hash: hash, index: Int32(index))
+        entries[place] = Entry(hash: UInt32(truncatingIfNeeded: hash), index: Int32(index))
     }
 
     mutating func remove(_ index: Int, hash: UInt64) {
@@ -50,14 +51,15 @@ struct HashIndex: ~Copyable {
         entries[hole] = Entry()
     }
 
-    /// Walks the indices with this hash: start with `cursor` 0, go on with what came back, until -1.
+    /// Walks the indices with this hash, and now and then one with another: start with `cursor` 0, go on with what came back,
+    /// until -1.
     func next(hash: UInt64, cursor: inout Int) -> Int {
         let home = Int(truncatingIfNeeded: hash) & mask
         while true {
             let entry = entries[(home + cursor) & mask]
             cursor += 1
             if entry.index < 0 { return -1 }
-            if entry.hash == hash { return Int(entry.index) }
+            if entry.hash == UInt32(truncatingIfNeeded: hash) { return Int(entry.index) }
         }
     }
 

@@ -3,10 +3,24 @@
 
 /// `lists` lists over the indices `0 ..< capacity`. All operations are O(1).
 struct IndexLists: ~Copyable {
-    struct Node {
+    /// Eight bytes: the list's number has the upper four bits of one word, and an index the other 28.
+    struct Node: BitwiseCopyable {
         var previous: Int32 = -1
-        var next: Int32 = -1
-        var list: Int32 = -1
+        private var word: Int32 = -1
+
+        init() {}
+
+        init(previous: Int32, next: Int32, list: Int32) {
+            self.previous = previous
+            word = list << 28 | next & 0x0fff_ffff
+        }
+
+        var next: Int32 {
+            get { (word << 4) >> 4 }
+            set { word = word & ~0x0fff_ffff | newValue & 0x0fff_ffff }
+        }
+
+        var list: Int32 { word >> 28 }
     }
 
     struct Head {
@@ -20,7 +34,7 @@ struct IndexLists: ~Copyable {
     private var nodes: Slab<Node>
 
     init(lists: Int, capacity: Int) {
-        precondition(lists <= 8)
+        precondition(lists <= 8 && capacity < 1 << 27, "so many lists and members have their bits")
         nodes = Slab(count: capacity, repeating: Node())
     }
 

@@ -18,65 +18,134 @@ public enum LinkIdentity: UInt8, Hashable, Sendable, BitwiseCopyable {
     case anonymous
 }
 
+/// 128 bytes, two cache lines. What a byte, a ping and a pong touch stands in the first. Facts that exclude each other share
+/// their place, and what few links have at a time is a `LinkExtra`.
 struct Link: BitwiseCopyable {
-    // What a ping, a pong and a byte touch stands together: two cache lines of four.
     var generation: UInt32 = 0
-    var state: LinkState = .closed
-    var direction: Direction = .inbound
-    var identity: LinkIdentity = .pending
-    /// Its sender speaks our dialect's extension.
-    var isNative = false
     /// The peer's row, or -1.
     var row: Int32 = -1
     /// The other link of a probe: the incumbent's newcomer, the newcomer's incumbent; or -1.
     var rival: Int32 = -1
+    var state: LinkState = .closed
+    var direction: Direction = .inbound
+    var identity: LinkIdentity = .pending
+    private var traits: LinkTraits = []
     var lastByte: Instant = .zero
-    /// When the incomplete frame began, `.never` if there is none; and how much of it is here.
-    var frameStarted: Instant = .never
-    /// Until when the link must show life for a newcomer's sake; `.never` if nobody asks.
-    var probeUntil: Instant = .never
-    var framePartial: UInt32 = 0
-    /// Whether we have asked this link for peers, and when we last answered such a question.
-    var hasAsked = false
     var keepalive = Keepalive()
 
-    var answeredAt: Instant?
+    /// The last round trip; zero if none was measured.
+    var roundTrip: Nanoseconds = .zero
     /// When the present state began.
     var since: Instant = .zero
-    var establishedAt: Instant = .zero
-    var remote: Endpoint
-    /// Where the sender says that it listens.
-    var stated: Endpoint?
-    /// The sender's process, if it told.
-    var nonce: UInt64?
-    /// Why it is being drained.
-    var reason: CloseReason = .remoteClosed
-    var intakeTokens: UInt32 = 0
-    var intakeAt: Instant = .zero
+    private var processNonce: UInt64 = 0
+    private var answered: Instant = .never
+    /// When its bucket of peers' entries is full again: what it told us beyond that is as far in the future.
+    var intakeFullAt: Instant = .zero
+    let remote: Endpoint
+    /// Where the sender says that it listens, at the address of `remote`; 0 if it says nothing or something else.
+    var statedPort: UInt16 = 0
+    private var drainCode: UInt8 = 0
 
     init(remote: Endpoint) {
         self.remote = remote
     }
 
     var isLive: Bool { state == .established || state == .held }
+
+    /// When it was established; `.zero` unless it is.
+    var establishedAt: Instant { state == .established ? since : .zero }
+
+    /// The sender's process, if it told.
+    var nonce: UInt64? {
+        get { traits.contains(.hasNonce) ? processNonce : nil }
+        set {
+            self[.hasNonce] = newValue != nil
+            processNonce = newValue ?? 0
+        }
+    }
+
+    /// When we last answered its question for peers.
+    var answeredAt: Instant? {
+        get { answered == .never ? nil : answered }
+        set { answered = newValue ?? .never }
+    }
+
+    /// Why it is being drained. Reasons with an errno close at once.
+    var reason: CloseReason {
+        get { CloseReason(code: UInt64(drainCode), errno: 0) ?? .remoteClosed }
+        set { drainCode = newValue.code }
+    }
+
+    subscript(trait: LinkTraits) -> Bool {
+        get { traits.contains(trait) }
+        set {
+            if newValue { traits.insert(trait) } else { traits.remove(trait) }
+        }
+    }
+
+    /// Whether no field of its `LinkExtra` is its own.
+    var hasNoExtra: Bool { traits.isDisjoint(with: .extra) }
+
+    /// Its sender speaks our dialect's extension.
+    var isNative: Bool {
+        get { self[.isNative] }
+        set { self[.isNative] = newValue }
+    }
+
+    /// A ping is outstanding.
+    var isPinged: Bool {
+        get { self[.isPinged] }
+        set { self[.isPinged] = newValue }
+    }
+}
+
+struct LinkTraits: OptionSet, BitwiseCopyable {
+    let rawValue: UInt8
+
+    static let isNative = LinkTraits(rawValue: 1)
+    /// We have asked this link for peers.
+    static let hasAsked = LinkTraits(rawValue: 2)
+    static let isPinged = LinkTraits(rawValue: 4)
+    static let hasNonce = LinkTraits(rawValue: 8)
+    // Those that say which fields of its `LinkExtra` are its own.
+
+    /// A frame has begun and is not complete.
+    static let hasFrame = LinkTraits(rawValue: 16)
+    /// It must show life for a newcomer's sake.
+    static let isProbed = LinkTraits(rawValue: 32)
+    /// Progress of our queue excuses silence.
+    static let hasGrace = LinkTraits(rawValue: 64)
+    /// It states an endpoint at another address than its own.
+    static let statesElsewhere = LinkTraits(rawValue: 128)
+    static let extra: LinkTraits = [.hasFrame, .isProbed, .hasGrace, .statesElsewhere]
+}
+
+/// What few links have at a time, each field only while its trait says so. In a table whose memory is not touched before.
+struct LinkExtra: BitwiseCopyable {
+    /// When the incomplete frame began, and how much of it is here.
+    var frameStarted: Instant = .never
+    var framePartial: UInt32 = 0
+    var stated = Endpoint(IPAddress(v4: 0), port: 0)
+    /// Until when the link must show life.
+    var probeUntil: Instant = .never
+    /// Until when progress excuses silence.
+    var graceUntil: Instant = .never
 }
 
 /// The ping of one link: at most one is outstanding. Life is any byte, so a touch costs one store and no timer.
 struct Keepalive: BitwiseCopyable {
     var nonce: UInt64 = 0
-    var isOutstanding = false
-    /// When the next ping is due, if none is outstanding.
-    var nextPing: Instant = .never
+    /// While no ping is outstanding: when the next one is due. Else: from when the present pong timeout counts.
+    var due: Instant = .never
     /// When the outstanding ping was queued, and when the kernel had taken its last byte.
     var queuedAt: Instant = .zero
-    var takenAt: Instant?
-    /// From when the present pong timeout counts.
-    var countsFrom: Instant = .zero
+    private var taken: Instant = .never
     var misses: UInt32 = 0
     /// What the peer has taken of our queue in the present pong timeout.
     var drained: UInt32 = 0
-    /// Until when such progress excuses silence; `.never` if it has not begun to.
-    var graceUntil: Instant = .never
-    /// The last round trip; zero if none was measured.
-    var roundTrip: Nanoseconds = .zero
+
+    var takenAt: Instant? {
+        get { taken == .never ? nil : taken }
+        set { taken = newValue ?? .never }
+    }
 }

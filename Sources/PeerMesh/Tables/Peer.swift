@@ -69,50 +69,69 @@ public enum OffReason: UInt8, Hashable, Sendable, BitwiseCopyable {
     case forgotten
 }
 
+/// 144 bytes. What a ping and a schedule's change touch stands in the first 64.
 struct Peer: BitwiseCopyable {
-    // What a ping and a schedule's change touch: one cache line.
     var generation: UInt32 = 0
+    var failures: UInt32 = 0
+    var established: Int32 = -1
+    var held: Int32 = -1
+    var dial: Int32 = -1
     var isUsed = false
     var desire: Desire = []
     var role: Role = .regular
+    /// Its hello lacked our extension: no passive wait, no duplicate is closed.
+    var isForeign = false
+    /// Since when a link has stood without a gap; `.never` while none does.
+    var linkedSince: Instant = .never
+    var schedule: Schedule = .off(.notStarted)
     /// It was demoted while linked: it keeps the slot that it had, until the link ends.
     var keepsSlot = false
     /// The registry names more than fit, and this one is beyond the table's end.
     var isBeyondTable = false
     /// Discovery chose this learnt peer to be dialled.
     var isChosen = false
-    /// Its hello lacked our extension: no passive wait, no duplicate is closed.
-    var isForeign = false
     /// The kind of wait that `notBefore` ends.
     var waitReason: WaitReason = .backoff
-    var failures: UInt32 = 0
-    var established: Int32 = -1
-    var held: Int32 = -1
-    var dial: Int32 = -1
-    /// Since when a link has stood without a gap; `.never` while none does.
-    var linkedSince: Instant = .never
-    var schedule: Schedule = .off(.notStarted)
+    private var hasProof = false
     /// When a demoted masternode becomes regular; `.never` if it is not demoted.
     var demoteAt: Instant = .never
-
-    var endpoint: Endpoint
     /// The backoff's end; and, beside it, the end of the passive wait.
     var notBefore: Instant = .zero
     var turnAt: Instant = .zero
+
     /// Until when this endpoint is known to be ourselves.
     var selfUntil: Instant = .zero
     /// Until when it stays forgotten; `.zero` if it is not.
     var tombstoneUntil: Instant = .zero
-
-    var lastSuccess: Instant?
+    private var succeeded: Instant = .never
+    private var verified: Instant = .never
+    private var proof: UInt64 = 0
+    let endpoint: Endpoint
     var lastReason: CloseReason?
-    var lastVerify: Instant?
-    /// The process that a link dialled to this endpoint has shown.
-    var provenNonce: UInt64?
 
     init(endpoint: Endpoint) {
         self.endpoint = endpoint
     }
 
     var hasLinks: Bool { established >= 0 || held >= 0 || dial >= 0 }
+
+    var lastSuccess: Instant? {
+        get { succeeded == .never ? nil : succeeded }
+        set { succeeded = newValue ?? .never }
+    }
+
+    /// When a dial last verified who answers there.
+    var lastVerify: Instant? {
+        get { verified == .never ? nil : verified }
+        set { verified = newValue ?? .never }
+    }
+
+    /// The process that a link dialled to this endpoint has shown.
+    var provenNonce: UInt64? {
+        get { hasProof ? proof : nil }
+        set {
+            hasProof = newValue != nil
+            proof = newValue ?? 0
+        }
+    }
 }

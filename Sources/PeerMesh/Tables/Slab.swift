@@ -50,6 +50,41 @@ struct Slab<Element: BitwiseCopyable>: ~Copyable {
     }
 }
 
+/// A fixed array of which few elements are in use at a time. Its memory is not touched before an element is set; which ones
+/// are is the owner's to know.
+@safe
+struct SparseSlab<Element: BitwiseCopyable>: ~Copyable {
+    private let base: UnsafeMutablePointer<Element>
+    let count: Int
+
+    init(count: Int) {
+        precondition(count >= 0)
+        self.count = count
+        unsafe base = lines(of: Element.self, count: count)
+    }
+
+    deinit {
+        unsafe base.deallocate()
+    }
+
+    /// An element that was set.
+    subscript(_ index: Int) -> Element {
+        unsafeAddress {
+            precondition(index >= 0 && index < count, "slab index out of range")
+            return unsafe UnsafePointer(base + index)
+        }
+        unsafeMutableAddress {
+            precondition(index >= 0 && index < count, "slab index out of range")
+            return unsafe base + index
+        }
+    }
+
+    mutating func set(_ index: Int, to element: Element) {
+        precondition(index >= 0 && index < count, "slab index out of range")
+        unsafe (base + index).initialize(to: element)
+    }
+}
+
 /// A first-in first-out queue over a fixed table. Its capacity is the caller's promise that it never overflows.
 /// Sized for the worst event and nearly always empty: its memory is not touched before it is needed, and an empty queue
 /// begins at its first slot again, so that the few lines in use stay in the cache (10,000 meshes: 2 GB less, and the

@@ -65,8 +65,9 @@ extension LoopExecutor {
         let index = Int(id.index)
         guard state.places.holds(id), !state.isEnding else { return }
         if isOwned(index) {
-            // Whoever owns it wakes it; only the task itself can have been cancelled by anybody else.
-            if !Task.isCancelled { await park(index, lane, Self.isNone(#isolation) ? .byPreference : .ofActor, isOwned: true) }
+            // Whoever owns it wakes it; else only the task itself can have cancelled it.
+            if Task.isCancelled { return noteCancellation(index) }
+            await park(index, lane, Self.isNone(#isolation) ? .byPreference : .ofActor, isOwned: true)
         } else {
             await parkCancellably(index, lane)
         }
@@ -78,6 +79,15 @@ extension LoopExecutor {
     func isOwned(_ index: Int) -> Bool {
         let owner = state.places[index].ownedTask
         return owner != 0 && owner == state.running
+    }
+
+    /// The task under way is cancelled and waits at an owned place: its next look must find it so.
+    private func noteCancellation(_ index: Int) {
+        if state.places[index].ownedTask == CurrentTask.id {
+            state.places[index].isCancelled = true
+        } else {
+            state.places[index].ownedTask = 0
+        }
     }
 
     /// Whether an operation at this place is to end before it begins.

@@ -1,10 +1,12 @@
 // What the driver keeps of one link beside the mesh's own row: its stream, its dialect's memory, and what it waits for.
-// One object serves many links, one after the other; a link's generation tells whose it is.
+// One object serves many links, one after the other; a link's generation tells whose it is. 136 bytes, which malloc gives
+// without a rest: a field more costs 16.
 
 import PeerMesh
 
-/// The driver's side of one link.
-final class NodeLink {
+/// The driver's side of one link: a stream, and what the node does with it.
+@safe
+final class NodeLink: Stream {
     /// How far the driver is with the link. Finer states are the mesh's.
     enum Phase {
         /// A spare one.
@@ -19,26 +21,17 @@ final class NodeLink {
         case condemned
     }
 
-    let stream: Stream
     @safe @exclusivity(unchecked) var phase = Phase.free
-    @safe @exclusivity(unchecked) var id = LinkID(slot: 0, generation: 0)
-    @safe @exclusivity(unchecked) var slot: SlotID?
-    @safe @exclusivity(unchecked) var remote = Endpoint(IPAddress(v4: 0), port: 0)
-    @safe @exclusivity(unchecked) var wire = WireState(direction: .inbound)
     /// The peer's hello is complete.
-    @safe @exclusivity(unchecked) var hasGreeted = false
+    @safe @exclusivity(unchecked) private(set) var hasGreeted = false
     /// The last write was short: the loop is asked for writability.
     @safe @exclusivity(unchecked) var isBlocked = false
     /// Listed to be written in the flush phase.
     @safe @exclusivity(unchecked) var isListedToWrite = false
     /// Listed to be read in the flush phase, without news from the kernel.
     @safe @exclusivity(unchecked) var isListedToRead = false
-    /// The flush phase in which it was written last.
-    @safe @exclusivity(unchecked) var lastFlush: UInt64 = 0
     /// Was answered `wouldBlock` and waits for `lowWater`.
     @safe @exclusivity(unchecked) var isOwedLowWater = false
-
-    @safe @exclusivity(unchecked) var traffic = LinkTraffic()
 
     // Why it is not read.
 
@@ -55,8 +48,69 @@ final class NodeLink {
     /// Our sending side is shut.
     @safe @exclusivity(unchecked) var isShut = false
 
-    init(stream: Stream) {
-        self.stream = stream
+    // What the dialect remembers. See `wire`.
+
+    @safe @exclusivity(unchecked) private(set) var direction = Direction.inbound
+    @safe @exclusivity(unchecked) private(set) var isNative = false
+    /// The flush phase in which it was written last: its number's lower half.
+    @safe @exclusivity(unchecked) var lastFlush: UInt32 = 0
+    @safe @exclusivity(unchecked) var id = LinkID(slot: 0, generation: 0)
+    @safe @exclusivity(unchecked) var slot = SlotID.none
+    @safe @exclusivity(unchecked) private var wireFlags: UInt32 = 0
+    @safe @exclusivity(unchecked) private var peerVersion: UInt32 = 0
+    /// What the hello has said so far, in a block of the pool, until it is complete.
+    @exclusivity(unchecked) private var hello: UnsafeMutablePointer<Hello>?
+    @safe @exclusivity(unchecked) var traffic = LinkTraffic()
+
+    deinit {
+        forgetHello()
+    }
+
+    /// What the dialect remembers of the link. Of the hello that is its kind, once it is complete: the mesh has the rest.
+    var wire: WireState {
+        get {
+            var state = WireState(direction: direction)
+            state.flags = wireFlags
+            state.peerVersion = peerVersion
+            if let hello = unsafe hello { state.hello = unsafe hello.pointee } else { state.hello.isNative = isNative }
+            return state
+        }
+        set {
+            wireFlags = newValue.flags
+            peerVersion = newValue.peerVersion
+            if !hasGreeted { keep(newValue.hello) }
+        }
+    }
+
+    private func keep(_ new: Hello) {
+        isNative = new.isNative
+        if let hello = unsafe hello {
+            unsafe hello.pointee = new
+        } else if new != Hello(isNative: new.isNative) {
+            let block = memory.pool.takeUrgently(atLeast: MemoryLayout<Hello>.size)
+            unsafe hello = block.base.bindMemory(to: Hello.self, capacity: 1)
+            unsafe hello?.initialize(to: new)
+        }
+    }
+
+    private func forgetHello() {
+        guard let hello = unsafe hello else { return }
+        let capacity = BufferPool.capacity(for: MemoryLayout<Hello>.size)
+        memory.pool.give(unsafe Block(base: UnsafeMutableRawPointer(hello), capacity: capacity))
+        unsafe self.hello = nil
+    }
+
+    /// The peer's hello is complete.
+    func greeted() {
+        hasGreeted = true
+        forgetHello()
+    }
+
+    /// Closes the socket and gives all memory back.
+    func end() {
+        close()
+        forgetHello()
+        phase = .free
     }
 
     /// Whether frames of it are decoded now.
@@ -84,12 +138,15 @@ final class NodeLink {
     }
 
     /// Begins a new use.
-    func begin(_ id: LinkID, _ direction: Direction, _ remote: Endpoint, _ phase: Phase) {
-        assert(self.phase == .free && slot == nil && !isListedToWrite && !isListedToRead)
+    func begin(_ id: LinkID, _ direction: Direction, _ phase: Phase) {
+        assert(self.phase == .free && slot == .none && !isListedToWrite && !isListedToRead)
+        assert(unsafe hello == nil)
         self.id = id
-        self.remote = remote
         self.phase = phase
-        wire = WireState(direction: direction)
+        self.direction = direction
+        isNative = false
+        wireFlags = 0
+        peerVersion = 0
         traffic = LinkTraffic()
         hasGreeted = false
         isBlocked = false

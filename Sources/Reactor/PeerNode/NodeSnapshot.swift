@@ -164,7 +164,7 @@ extension PeerNode {
         var tally = NodeSnapshot.LinkTally()
         mesh.forEachLinkState { id, role, direction, state in
             tally[role, direction, state] += 1
-            if let link = links[Int(id.slot)] { tally.queued += link.stream.queue.bulkCount + link.stream.queue.controlCount }
+            if let link = links[Int(id.slot)] { tally.queued += link.queuedCount }
         }
         snapshot.tally = tally
         guard scope >= .everything else { return }
@@ -183,8 +183,8 @@ extension PeerNode {
             let link = links[Int(report.link.slot)]
             snapshot.links.append(
                 NodeSnapshot.LinkEntry(
-                    report: report, queued: link.map { $0.stream.queue.bulkCount + $0.stream.queue.controlCount } ?? 0,
-                    inbound: link?.stream.inboundMemory ?? 0, traffic: link?.traffic ?? LinkTraffic(),
+                    report: report, queued: link?.queuedCount ?? 0,
+                    inbound: link?.inboundMemory ?? 0, traffic: link?.traffic ?? LinkTraffic(),
                     isPaused: link.map { $0.isPaused || $0.isStarved } ?? false
                 )
             )
@@ -226,7 +226,7 @@ extension PeerNode {
 
     /// Bytes that wait to be sent on a link; nil if it is over.
     public func queuedBytes(of id: LinkID) -> Int? {
-        current(id).map { $0.stream.queue.bulkCount + $0.stream.queue.controlCount }
+        current(id)?.queuedCount
     }
 
     /// Where the node listens.

@@ -7,6 +7,11 @@ extension PeerNode {
     /// Performs all that the mesh wants. What handlers and failures add meanwhile comes after, in the same round.
     func perform() {
         guard !isPerforming else { return }
+        if mesh.hasOutput { performAll() }
+        askForFlush()
+    }
+
+    private func performAll() {
         isPerforming = true
         while let action = mesh.nextAction() {
             // A handler may have abandoned the node meanwhile.
@@ -14,7 +19,6 @@ extension PeerNode {
         }
         isPerforming = false
         passRecords()
-        askForFlush()
     }
 
     private func passRecords() {
@@ -49,7 +53,7 @@ extension PeerNode {
     private func identity(for link: NodeLink) -> OwnIdentity {
         OwnIdentity(
             endpoint: ownEndpoint, nonce: settings.mesh.nonce, role: settings.mesh.role, unixTime: unixTime,
-            remote: link.remote
+            remote: mesh.remote(of: link.id)
         )
     }
 
@@ -81,7 +85,7 @@ extension PeerNode {
         mesh.sharePeers(with: id, at: now) { list.append($0) }
         frame.removeAll()
         wire.encodePeers(
-            list, isNative: link.wire.hello.isNative, unixTime: unixTime, into: frame, state: &link.wire
+            list, isNative: link.isNative, unixTime: unixTime, into: frame, state: &link.wire
         )
         sendFrame(on: link)
     }
@@ -112,7 +116,7 @@ extension PeerNode {
     /// Queues a frame of the dialect or the mesh: nobody could wait, so a full queue ends the link.
     func queue(_ bytes: RawSpan, on link: NodeLink) {
         guard link.phase != .condemned, !link.isShut else { return }
-        switch link.stream.enqueue(bytes, .insists) {
+        switch link.enqueue(bytes, .insists) {
         case .queued:
             counts.framesOut &+= 1
             link.traffic.framesOut &+= 1
@@ -125,7 +129,7 @@ extension PeerNode {
     private func sendControl(on link: NodeLink) {
         let frame = frame
         guard frame.count > 0, link.phase != .condemned, !link.isShut else { return }
-        switch link.stream.enqueue(control: frame.bytes) {
+        switch link.enqueue(control: frame.bytes) {
         case .queued:
             counts.framesOut &+= 1
             link.traffic.framesOut &+= 1

@@ -12,7 +12,6 @@ extension PeerNode {
         counts.accepted &+= 1
         ticket &+= 1
         candidate = consume socket
-        candidateRemote = remote
         report(.accepted(ticket: ticket, from: remote))
         assert(candidate == nil || isAbandoned, "the mesh adopts or refuses at once")
         candidate = nil
@@ -20,8 +19,8 @@ extension PeerNode {
 
     func adopt(_ ticket: UInt32, _ id: LinkID) {
         guard ticket == self.ticket, let socket = candidate.take() else { return }
-        let link = newLink(id, .inbound, candidateRemote, .greeting)
-        link.stream.open(socket)
+        let link = newLink(id, .inbound, .greeting)
+        link.open(socket)
         register(link)
     }
 
@@ -35,14 +34,14 @@ extension PeerNode {
 
     func dial(_ id: LinkID, _ endpoint: Endpoint) {
         counts.dials &+= 1
-        let link = newLink(id, .outbound, endpoint, .connecting)
+        let link = newLink(id, .outbound, .connecting)
         switch Socket.dial(endpoint, from: settings.source(for: endpoint), options: settings.socket) {
         case .connected(let socket):
-            link.stream.open(socket)
+            link.open(socket)
             link.phase = .greeting
             if register(link) { report(.connected(id)) }
         case .pending(let socket):
-            link.stream.open(socket)
+            link.open(socket)
             register(link)
         case .failed(let error):
             dialFailed(link, error)
@@ -51,7 +50,7 @@ extension PeerNode {
 
     /// The first news of a pending dial.
     func finishDial(_ link: NodeLink, _ readiness: Readiness) {
-        switch link.stream.dialResult() {
+        switch link.dialResult() {
         case .pending:
             #if REACTOR_FAULTS
                 if isLeftOut(10) { return }
@@ -77,10 +76,10 @@ extension PeerNode {
 
     // MARK: The table
 
-    private func newLink(_ id: LinkID, _ direction: Direction, _ remote: Endpoint, _ phase: NodeLink.Phase) -> NodeLink {
+    private func newLink(_ id: LinkID, _ direction: Direction, _ phase: NodeLink.Phase) -> NodeLink {
         assert(links[Int(id.slot)] == nil, "the mesh reused a slot that it had not closed")
-        let link = spare.popLast() ?? NodeLink(stream: Stream(memory: memory, limits: limits))
-        link.begin(id, direction, remote, phase)
+        let link = spare.popLast() ?? NodeLink(memory: memory)
+        link.begin(id, direction, phase)
         links[Int(id.slot)] = link
         linkCount += 1
         return link
@@ -90,7 +89,7 @@ extension PeerNode {
     @discardableResult
     private func register(_ link: NodeLink) -> Bool {
         do throws(SystemError) {
-            link.slot = try loop.add(link.stream.descriptor, interest: link.interest, source: self, tag: link.id.slot)
+            link.slot = try loop.add(link.descriptor, interest: link.interest, source: self, tag: link.id.slot)
             return true
         } catch {
             if link.phase == .connecting {
@@ -103,7 +102,7 @@ extension PeerNode {
     }
 
     func applyInterest(_ link: NodeLink) {
-        if let slot = link.slot { loop.setInterest(slot, link.interest) }
+        if link.slot != .none { loop.setInterest(link.slot, link.interest) }
     }
 
     // MARK: The way out
@@ -125,8 +124,8 @@ extension PeerNode {
         guard let link = current(id) else { return }
         forget(link)
         link.phase = .condemned
-        if let slot = link.slot { loop.remove(slot) }
-        link.slot = nil
+        if link.slot != .none { loop.remove(link.slot) }
+        link.slot = .none
         links[Int(id.slot)] = nil
         linkCount -= 1
         condemned.append(link)
@@ -135,8 +134,7 @@ extension PeerNode {
 
     func closePhase() {
         while let link = condemned.popLast() {
-            link.stream.close()
-            link.phase = .free
+            link.end()
             if !link.isListedToWrite && !link.isListedToRead { spare.append(link) }
         }
         // Memory came back: whoever waits for it is looked at in the next flush phase.
@@ -152,7 +150,7 @@ extension PeerNode {
         mesh.forEachLink { report in
             count += 1
             if links[Int(report.link.slot)]?.id != report.link { isWhole = false }
-            if links[Int(report.link.slot)]?.stream.isOpen != true { isWhole = false }
+            if links[Int(report.link.slot)]?.isOpen != true { isWhole = false }
         }
         return isWhole && count == linkCount
     }

@@ -18,7 +18,7 @@ extension PeerNode {
         counts.memoryPauses &+= 1
         applyInterest(link)
         let inUse = UInt64(memory.pool.inUse)
-        record(.memoryShort(at: now, link: link.id, remote: link.remote, inUse: inUse))
+        record(.memoryShort(at: now, link: link.id, remote: mesh.remote(of: link.id), inUse: inUse))
     }
 
     /// Once a flush phase: slows the largest reader, or lets all go on.
@@ -34,8 +34,8 @@ extension PeerNode {
     private func largestReader() -> NodeLink? {
         var largest: NodeLink?
         for link in links {
-            guard let link, link.wantsBytes, link.phase != .draining, link.stream.inboundMemory > 0 else { continue }
-            if link.stream.inboundMemory > largest?.stream.inboundMemory ?? 0 { largest = link }
+            guard let link, link.wantsBytes, link.phase != .draining, link.inboundMemory > 0 else { continue }
+            if link.inboundMemory > largest?.inboundMemory ?? 0 { largest = link }
         }
         return largest
     }
@@ -48,7 +48,7 @@ extension PeerNode {
                 starvedCount -= 1
                 applyInterest(link)
             }
-            if link.isOwedLowWater, !link.stream.isAboveMark {
+            if link.isOwedLowWater, !link.isAboveMark {
                 link.isOwedLowWater = false
                 owedCount -= 1
                 handler.lowWater(link.id)

@@ -25,12 +25,11 @@ extension PeerNode {
         if link.phase == .draining { return discard(link) }
         guard link.wantsBytes else { return }
         let id = link.id
-        let stream = link.stream
         var budget = settings.readBudget
         var outcome = Received.wouldBlock
-        stream.beginReading()
+        link.beginReading()
         while budget > 0, link.wantsBytes {
-            outcome = stream.receive()
+            outcome = link.receive()
             guard case .bytes(let count) = outcome else { break }
             budget -= count
             counts.bytesIn &+= UInt64(count)
@@ -39,9 +38,9 @@ extension PeerNode {
             guard link.phase != .condemned else { break }
             report(.received(id, frames: frames, partial: partial(of: link)))
             // A short receive took all there was; the kernel tells if more comes.
-            if stream.hasRoom { break }
+            if link.hasRoom { break }
         }
-        stream.endReading()
+        link.endReading()
         loop.charge(bytes: settings.readBudget &- budget)
         if budget <= 0 { loop.state.counts.exhausted.reads &+= 1 }
         guard link.phase != .condemned else { return }
@@ -58,22 +57,22 @@ extension PeerNode {
     /// Decodes what was read but not decoded: after a pause, without news from the kernel.
     func readAgain(_ link: NodeLink) {
         guard link.isDecoded else { return }
-        link.stream.beginReading()
+        link.beginReading()
         let frames = decode(link)
         if frames > 0, link.phase != .condemned {
             report(.received(link.id, frames: frames, partial: partial(of: link)))
         }
-        link.stream.endReading()
+        link.endReading()
         applyInterest(link)
     }
 
     /// Bytes of a frame that the peer has yet to finish: none if it is we who do not read on.
     private func partial(of link: NodeLink) -> UInt32 {
-        link.isDecoded ? UInt32(clamping: link.stream.unreadCount) : 0
+        link.isDecoded ? UInt32(clamping: link.unreadCount) : 0
     }
 
     private func discard(_ link: NodeLink) {
-        switch link.stream.discard(budget: settings.readBudget) {
+        switch link.discard(budget: settings.readBudget) {
         case .bytes(let count):
             loop.charge(bytes: count)
             loop.state.counts.exhausted.reads &+= 1
@@ -99,16 +98,15 @@ extension PeerNode {
 
     /// Cuts and delivers the frames that are complete. Returns how many.
     private func decode(_ link: NodeLink) -> UInt32 {
-        let stream = link.stream
         let reply = reply
         var frames: UInt32 = 0
         while link.isDecoded {
             reply.removeAll()
-            let decoded = wire.decode(stream.unread, state: &link.wire, peers: told, reply: reply)
+            let decoded = wire.decode(link.unread, state: &link.wire, peers: told, reply: reply)
             if reply.count > 0 { queue(reply.bytes, on: link) }
             switch decoded {
             case .more(let count):
-                stream.expect(count)
+                link.expect(count)
                 return frames
             case .broken(let error):
                 broken(link, error)
@@ -121,11 +119,11 @@ extension PeerNode {
                 frames += 1
                 counts.framesIn &+= 1
                 link.traffic.framesIn &+= 1
-                handler.received(type, stream.unread.extracting(body), from: link.id)
-                stream.consume(length)
+                handler.received(type, link.unread.extracting(body), from: link.id)
+                link.consume(length)
             case .frame(let length, let meaning):
                 frames += 1
-                stream.consume(length)
+                link.consume(length)
                 dispatch(meaning, link)
             }
         }
@@ -139,20 +137,19 @@ extension PeerNode {
         switch meaning {
         case .hello(let hello):
             noteSighting(link)
-            link.hasGreeted = true
+            link.greeted()
             report(.hello(id, hello))
         case .greet:
             noteSighting(link)
             greet(id)
         case .ping(let nonce): report(.ping(id, nonce: nonce))
         case .pong(let nonce):
-            let measured = mesh.roundTripsMeasured
             report(.pong(id, nonce: nonce))
-            if mesh.roundTripsMeasured != measured { counts.roundTrips.add(mesh.lastRoundTrip) }
+            if let roundTrip = mesh.takeRoundTrip() { counts.roundTrips.add(roundTrip) }
         case .ask: report(.asked(id))
         case .peers:
             for index in 0..<told.count {
-                guard link.phase == .up, handler.learnt(told[index], from: link.remote.address) else { continue }
+                guard link.phase == .up, handler.learnt(told[index], from: mesh.remote(of: id).address) else { continue }
                 report(.learnt(id, told[index]))
             }
         case .housekeeping: noteSighting(link)
@@ -162,7 +159,7 @@ extension PeerNode {
 
     private func noteSighting(_ link: NodeLink) {
         guard let seenAs = told.seenAs, !seenAs.isUnspecified else { return }
-        sightings.note(Sighting(seenAs: seenAs, by: link.remote.address))
+        sightings.note(Sighting(seenAs: seenAs, by: mesh.remote(of: link.id).address))
     }
 
     /// An application frame on a link that is not up. After the hello it is no offence: a foreign peer knows no verdict.
@@ -177,10 +174,9 @@ extension PeerNode {
 
     private func broken(_ link: NodeLink, _ error: WireError) {
         counts.wireErrors &+= 1
-        let stream = link.stream
         let incident = WireIncident(
-            at: now, link: link.id, direction: link.wire.direction, remote: link.remote, error: error,
-            bytes: stream.unread
+            at: now, link: link.id, direction: link.direction, remote: mesh.remote(of: link.id), error: error,
+            bytes: link.unread
         )
         record(.wireError(incident))
         link.isBroken = true

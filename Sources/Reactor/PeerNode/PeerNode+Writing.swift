@@ -14,7 +14,7 @@ extension PeerNode {
         let frame = frame
         frame.removeAll()
         wire.encode(body, type: type, into: frame)
-        return finish(link.stream.enqueue(frame.bytes, policy == .insists ? .insists : .yields), link)
+        return finish(link.enqueue(frame.bytes, policy == .insists ? .insists : .yields), link)
     }
 
     /// Queues one application frame for every established link but `except`: encoded once, in one buffer that all of
@@ -35,7 +35,7 @@ extension PeerNode {
         var taken = 0
         for index in links.indices {
             guard let link = links[index], link.phase == .up, link.id != except else { continue }
-            let queued = link.stream.enqueue(shared: buffer, policy == .insists ? .insists : .yields)
+            let queued = link.enqueue(shared: buffer, policy == .insists ? .insists : .yields)
             if finish(queued, link) == .queued { taken += 1 }
         }
         memory.shared.drop(buffer)
@@ -64,7 +64,7 @@ extension PeerNode {
 
     func noteQueued(_ link: NodeLink) {
         listToWrite(link)
-        if link.stream.hasRisen(), link.phase == .up { handler.highWater(link.id) }
+        if link.hasRisen(), link.phase == .up { handler.highWater(link.id) }
     }
 
     /// Has the link written in the flush phase, unless the kernel has no room anyway.
@@ -112,20 +112,21 @@ extension PeerNode {
         case .free, .connecting, .condemned: return
         case .greeting, .up, .draining: break
         }
-        guard link.lastFlush != flushes else {
+        let phase = UInt32(truncatingIfNeeded: flushes)
+        guard link.lastFlush != phase else {
             // It has had its turn in this phase: what came since goes when the kernel says that there is room.
             block(link)
             return
         }
-        link.lastFlush = flushes
-        let written = link.stream.write(budget: settings.writeBudget)
+        link.lastFlush = phase
+        let written = link.write(budget: settings.writeBudget)
         let id = link.id
         if written.bytes > 0 {
             counts.bytesOut &+= UInt64(written.bytes)
             link.traffic.bytesOut &+= UInt64(written.bytes)
             link.traffic.lastSent = now
             let bytes = UInt32(clamping: written.bytes)
-            report(.sent(id, bytes: bytes, controlEmpty: link.stream.queue.controlCount == 0))
+            report(.sent(id, bytes: bytes, controlEmpty: link.controlCount == 0))
         }
         guard link.phase != .condemned else { return }
         switch written.outcome {
@@ -138,7 +139,7 @@ extension PeerNode {
             block(link)
         case .failed(let error): ended(link, Self.reason(error))
         }
-        if link.phase == .up, link.stream.hasSunk() {
+        if link.phase == .up, link.hasSunk() {
             if link.isOwedLowWater {
                 link.isOwedLowWater = false
                 owedCount -= 1
@@ -156,7 +157,7 @@ extension PeerNode {
         applyInterest(link)
         guard link.phase == .draining, !link.isShut else { return }
         link.isShut = true
-        link.stream.shutdownSending()
+        link.shutdownSending()
         if link.hasEnded { report(.ended(link.id, .remoteClosed)) }
     }
 }

@@ -27,7 +27,6 @@ public final class PeerNode: Source {
     @safe @exclusivity(unchecked) var mesh: Mesh
     @safe @exclusivity(unchecked) var counts = NodeCounters()
     let memory: StreamMemory
-    let limits: StreamLimits
     /// Frames on their way out are encoded here, before they are copied into a queue.
     let frame = FrameBuffer()
     /// What the dialect itself answers while a frame is decoded.
@@ -49,7 +48,6 @@ public final class PeerNode: Source {
     @safe @exclusivity(unchecked) var listeners: [Listener] = []
     /// The accepted socket that the mesh is being asked about, and its ticket.
     @safe @exclusivity(unchecked) var candidate: Socket?
-    @safe @exclusivity(unchecked) var candidateRemote = Endpoint(IPAddress(v4: 0), port: 0)
     @safe @exclusivity(unchecked) var ticket: UInt32 = 0
 
     @safe @exclusivity(unchecked) var ownEndpoint: Endpoint?
@@ -82,8 +80,7 @@ public final class PeerNode: Source {
         self.wire = wire
         self.settings = settings
         self.handler = handler
-        self.limits = limits
-        memory = StreamMemory(limit: settings.memoryLimit)
+        memory = StreamMemory(limit: settings.memoryLimit, limits: limits)
         var policies = settings.mesh
         policies.isNativeDialect = wire.isNative
         mesh = Mesh(policies, now: loop.now)

@@ -52,15 +52,22 @@ final class BufferPool {
         }
     }
 
+    // Inlined by force, as is the smallest class below: a queue that fills and empties takes and gives three blocks a frame.
+    @inline(__always)
     private static func capacity(of index: Int) -> Int {
-        let shift = index + smallestShift
-        return 1 << shift + (shift >= marginShift ? margin : 0)
+        let shift = index &+ smallestShift
+        return 1 &<< shift &+ (shift >= marginShift ? margin : 0)
     }
 
     /// The smallest class that holds `size` bytes.
+    @inline(__always)
     private static func index(for size: Int) -> Int {
+        size <= 1 << smallestShift ? 0 : largerIndex(for: size)
+    }
+
+    private static func largerIndex(for size: Int) -> Int {
         precondition(size <= largestBlock, "no block is that large")
-        var index = size <= 256 ? 0 : Int.bitWidth - (size - 1).leadingZeroBitCount - smallestShift
+        var index = Int.bitWidth - (size - 1).leadingZeroBitCount - smallestShift
         // The margin of the class below may be enough.
         if index > 0, size <= capacity(of: index - 1) { index -= 1 }
         return index

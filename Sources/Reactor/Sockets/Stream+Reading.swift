@@ -19,54 +19,40 @@ enum Received: Hashable, Sendable {
 
 extension Stream {
     /// Begins a read: the stashed bytes move to the scratch, if the frame will fit there.
-    func beginReading() {
+    final func beginReading() {
         assert(!memory.scratch.isTaken, "two streams are read at once")
-        assert(place == .own)
         memory.scratch.isTaken = true
         if fitsScratch { moveToScratch() }
     }
 
     /// Ends a read: what is unread moves to a block of the stream's own.
-    func endReading() {
+    final func endReading() {
         // A block that a large frame has left behind is not kept for the crumbs of the next one.
-        if place == .own && own != nil && fitsScratch { moveToScratch() }
+        if fitsScratch, !isInScratch { moveToScratch() }
         memory.scratch.isTaken = false
-        guard place == .scratch else { return }
-        place = .own
-        let count = end - start
-        if count > 0 {
-            let block = memory.pool.takeUrgently(atLeast: count)
-            unsafe block.base.copyMemory(from: memory.scratch.base + start, byteCount: count)
-            own = block
-        }
-        start = 0
-        end = count
+        guard let scratch = buffer, isInScratch else { return }
+        buffer = nil
+        let count = scratch.unread
+        guard count > 0 else { return }
+        let own = ReadBuffer(memory.pool.takeUrgently(atLeast: count + ReadBuffer.headSize))
+        own.take(from: scratch)
+        buffer = own
     }
 
     /// Receives once. Between `beginReading` and `endReading`; no span of `unread` may be in use.
-    func receive() -> Received {
+    final func receive() -> Received {
         guard memory.pool.hasRoom(for: memory.scratch.capacity) else { return .noMemory }
         return receiveOnce()
     }
 
-    private func receiveOnce() -> Received {
-        if place == .own && fitsScratch { moveToScratch() }
-        switch makeRoom() {
-        case .bytes: break
-        case let refused: return refused
-        }
-        let result: Int
-        switch place {
-        case .scratch:
-            let room = memory.scratch.capacity - end
-            result = unsafe cepoll_recv(descriptor, memory.scratch.base + end, room)
-        case .own:
-            guard let own else { return .noMemory }
-            result = unsafe cepoll_recv(descriptor, own.base + end, own.capacity - end)
-        }
-        switch Transfer(result: result) {
+    private final func receiveOnce() -> Received {
+        if fitsScratch, !isInScratch { moveToScratch() }
+        if let refused = makeRoom() { return refused }
+        guard let buffer else { return .noMemory }
+        let end = buffer.end
+        switch unsafe Transfer(result: cepoll_recv(descriptor, buffer.base + end, buffer.capacity - end)) {
         case .bytes(let count):
-            end += count
+            buffer.end = end + count
             return .bytes(count)
         case .wouldBlock: return .wouldBlock
         case .ended: return .ended
@@ -75,121 +61,102 @@ extension Stream {
     }
 
     /// Whether the last receive could have brought more.
-    var hasRoom: Bool {
-        switch place {
-        case .scratch: end < memory.scratch.capacity
-        case .own: end < inboundMemory
-        }
+    final var hasRoom: Bool {
+        guard let buffer else { return true }
+        return buffer.end < buffer.capacity
     }
 
     /// How many bytes are unread.
-    var unreadCount: Int { end - start }
+    final var unreadCount: Int { buffer?.unread ?? 0 }
 
     /// The unread bytes, from a frame boundary on. Valid until the next `receive`, `endReading` or `close`.
-    var unread: RawSpan {
+    final var unread: RawSpan {
         @_lifetime(borrow self)
         get {
-            let base = unsafe place == .scratch ? memory.scratch.base : own?.base
-            guard let base = unsafe base, start < end else { return RawSpan() }
-            let span = unsafe RawSpan(_unsafeStart: base + start, byteCount: end - start)
+            guard let buffer, buffer.start < buffer.end else { return RawSpan() }
+            let span = unsafe RawSpan(_unsafeStart: buffer.base + buffer.start, byteCount: buffer.unread)
             return unsafe _overrideLifetime(span, borrowing: self)
         }
     }
 
     /// The first `count` unread bytes are done with.
-    func consume(_ count: Int) {
-        precondition(count >= 0 && count <= end - start, "more was consumed than came")
-        start += count
-        expected = 0
+    final func consume(_ count: Int) {
+        precondition(count >= 0 && count <= unreadCount, "more was consumed than came")
+        guard let buffer else { return }
+        buffer.start += count
+        buffer.expected = 0
     }
 
     /// The frame at the front needs `count` bytes in all, or more.
-    func expect(_ count: Int) {
-        expected = max(count, end - start + 1)
+    final func expect(_ count: Int) {
+        guard let buffer else { return }
+        buffer.expected = min(max(count, buffer.unread + 1), BufferPool.largestBlock)
     }
 
     /// Drops what is unread, and receives and drops at most `budget` bytes more.
-    func discard(budget: Int) -> Received {
+    final func discard(budget: Int) -> Received {
         beginReading()
         defer { endReading() }
         var left = budget
         while left > 0 {
-            consume(end - start)
+            consume(unreadCount)
             switch receiveOnce() {
             case .bytes(let count): left -= count
             case let other:
-                consume(end - start)
+                consume(unreadCount)
                 return other
             }
         }
-        consume(end - start)
+        consume(unreadCount)
         return .bytes(budget)
     }
 
-    private var fitsScratch: Bool {
-        end - start <= memory.scratch.capacity / 2 && expected <= memory.scratch.capacity
+    private final var fitsScratch: Bool {
+        guard let buffer else { return true }
+        return buffer.unread <= memory.scratch.capacity / 2 && buffer.expected <= memory.scratch.capacity
     }
 
-    private func moveToScratch() {
-        let count = end - start
-        if let own {
-            unsafe memory.scratch.base.copyMemory(from: own.base + start, byteCount: count)
-            memory.pool.give(own)
+    private final func moveToScratch() {
+        let scratch = memory.scratch.buffer
+        scratch.removeAll()
+        if let own = buffer {
+            scratch.take(from: own)
+            memory.pool.give(own.block)
         }
-        own = nil
-        place = .scratch
-        start = 0
-        end = count
+        buffer = scratch
     }
 
-    /// Makes at least one byte of room behind `end`; `.bytes(0)` if it could.
-    private func makeRoom() -> Received {
-        let count = end - start
-        switch place {
-        case .scratch:
-            if expected <= memory.scratch.capacity {
-                if start > 0 {
-                    unsafe memory.scratch.base.copyMemory(from: memory.scratch.base + start, byteCount: count)
-                    start = 0
-                    end = count
-                }
-                // A dialect that does not say what it needs gets twice as much.
-                if end == memory.scratch.capacity { return grow(to: count * 2) }
-                return .bytes(0)
+    /// Makes at least one byte of room behind the unread ones; nil if it could.
+    private final func makeRoom() -> Received? {
+        guard let buffer else { return .noMemory }
+        let count = buffer.unread
+        guard !isInScratch else {
+            if buffer.expected > memory.scratch.capacity {
+                return grow(to: min(buffer.expected, max(count * 2, memory.scratch.capacity)))
             }
-            return grow(to: min(expected, max(count * 2, memory.scratch.capacity)))
-        case .own:
-            guard let own else { return grow(to: max(expected, 1)) }
-            if end < own.capacity && (start == 0 || own.capacity - start >= expected) { return .bytes(0) }
-            if count < own.capacity && expected <= own.capacity {
-                unsafe own.base.copyMemory(from: own.base + start, byteCount: count)
-                start = 0
-                end = count
-                return .bytes(0)
-            }
-            return grow(to: min(max(expected, count + 1), count * 2))
+            if buffer.start > 0 { buffer.compact() }
+            // A dialect that does not say what it needs gets twice as much.
+            return buffer.end == memory.scratch.capacity ? grow(to: count * 2) : nil
         }
+        if buffer.end < buffer.capacity && (buffer.start == 0 || buffer.capacity - buffer.start >= buffer.expected) { return nil }
+        if count < buffer.capacity && buffer.expected <= buffer.capacity {
+            buffer.compact()
+            return nil
+        }
+        return grow(to: min(max(buffer.expected, count + 1), count * 2))
     }
 
-    /// Moves the unread bytes to a block of at least `size` bytes.
-    private func grow(to size: Int) -> Received {
-        let count = end - start
+    /// Moves the unread bytes to a block with room for at least `size` of them; nil if it could.
+    private final func grow(to size: Int) -> Received? {
+        guard let old = buffer else { return .noMemory }
+        let count = old.unread
         guard count < limits.frameLimit else { return .overLimit }
-        let wanted = min(max(size, count + 1), BufferPool.largestBlock)
-        guard let block = memory.pool.take(atLeast: wanted) else { return .noMemory }
-        switch place {
-        case .scratch:
-            unsafe block.base.copyMemory(from: memory.scratch.base + start, byteCount: count)
-        case .own:
-            if let own {
-                unsafe block.base.copyMemory(from: own.base + start, byteCount: count)
-                memory.pool.give(own)
-            }
-        }
-        own = block
-        place = .own
-        start = 0
-        end = count
-        return .bytes(0)
+        let wanted = min(max(size, count + 1), ReadBuffer.largest)
+        guard let block = memory.pool.take(atLeast: wanted + ReadBuffer.headSize) else { return .noMemory }
+        let larger = ReadBuffer(block)
+        larger.take(from: old)
+        if !isInScratch { memory.pool.give(old.block) }
+        buffer = larger
+        return nil
     }
 }

@@ -24,28 +24,33 @@ extension Stream {
     private static let pieceCount = 64
 
     /// Queues a bulk frame.
-    func enqueue(_ frame: RawSpan, _ insistence: Insistence) -> Queued {
+    final func enqueue(_ frame: RawSpan, _ insistence: Insistence) -> Queued {
         let verdict = mayQueue(frame.byteCount, insistence)
         guard verdict == .queued else { return verdict }
-        return queue.append(frame, memory.pool) ? .queued : .wouldBlock
-    }
-
-    /// Queues a bulk frame that other streams send, too.
-    func enqueue(shared buffer: SharedBuffer, _ insistence: Insistence) -> Queued {
-        let verdict = mayQueue(buffer.count, insistence)
-        guard verdict == .queued else { return verdict }
-        return queue.append(shared: buffer, memory.pool, memory.shared) ? .queued : .wouldBlock
-    }
-
-    /// Queues a ping or pong, ahead of all bulk frames that are not begun.
-    func enqueue(control frame: RawSpan) -> Queued {
-        guard queue.controlCount + frame.byteCount <= limits.controlLimit else { return .overLimit }
-        queue.append(control: frame, memory.pool)
+        let queue = unsafe openQueue()
+        guard unsafe queue.pointee.append(frame, memory.pool) else { return refuse() }
         return .queued
     }
 
-    private func mayQueue(_ count: Int, _ insistence: Insistence) -> Queued {
-        let queued = queue.bulkCount
+    /// Queues a bulk frame that other streams send, too.
+    final func enqueue(shared buffer: SharedBuffer, _ insistence: Insistence) -> Queued {
+        let verdict = mayQueue(buffer.count, insistence)
+        guard verdict == .queued else { return verdict }
+        let queue = unsafe openQueue()
+        guard unsafe queue.pointee.append(shared: buffer, memory.pool, memory.shared) else { return refuse() }
+        return .queued
+    }
+
+    /// Queues a ping or pong, ahead of all bulk frames that are not begun.
+    final func enqueue(control frame: RawSpan) -> Queued {
+        guard controlCount + frame.byteCount <= limits.controlLimit else { return .overLimit }
+        let queue = unsafe openQueue()
+        unsafe queue.pointee.append(control: frame, memory.pool)
+        return .queued
+    }
+
+    private final func mayQueue(_ count: Int, _ insistence: Insistence) -> Queued {
+        let queued = bulkCount
         switch insistence {
         case .yields:
             // A frame may be larger than the mark: it is taken if nothing much waits, so that it is ever sent at all.
@@ -55,32 +60,52 @@ extension Stream {
         }
     }
 
+    private final func openQueue() -> UnsafeMutablePointer<OutQueue> {
+        if let queue = unsafe queue { return unsafe queue }
+        let made = unsafe memory.makeQueue()
+        unsafe queue = made
+        return unsafe made
+    }
+
+    /// The pool refused.
+    private final func refuse() -> Queued {
+        closeEmptyQueue()
+        return .wouldBlock
+    }
+
+    private final func closeEmptyQueue() {
+        guard let empty = unsafe queue, unsafe empty.pointee.isEmpty else { return }
+        unsafe memory.give(empty)
+        unsafe queue = nil
+    }
+
     /// Whether the queue has just risen above its high-water mark.
-    func hasRisen() -> Bool {
-        guard !isAboveMark, queue.bulkCount >= limits.highWater else { return false }
+    final func hasRisen() -> Bool {
+        guard !isAboveMark, bulkCount >= limits.highWater else { return false }
         isAboveMark = true
         return true
     }
 
     /// Whether the queue has just sunk to its low-water mark.
-    func hasSunk() -> Bool {
-        guard isAboveMark, queue.bulkCount <= limits.lowWater else { return false }
+    final func hasSunk() -> Bool {
+        guard isAboveMark, bulkCount <= limits.lowWater else { return false }
         isAboveMark = false
         return true
     }
 
     /// Writes what the kernel takes, until nothing is left, it is full, or `budget` bytes are gone.
-    func write(budget: Int) -> Written {
+    final func write(budget: Int) -> Written {
         var written = Written(outcome: .empty, bytes: 0)
-        while !queue.isEmpty {
+        guard let queue = unsafe queue else { return written }
+        while unsafe !queue.pointee.isEmpty {
             guard written.bytes < budget else {
                 written.outcome = .budget
-                break
+                return written
             }
-            let (offered, result) = sendOnce()
+            let (offered, result) = unsafe sendOnce(queue)
             switch Transfer(result: result) {
             case .bytes(let count):
-                queue.take(count, memory.pool, memory.shared)
+                unsafe queue.pointee.take(count, memory.pool, memory.shared)
                 written.bytes += count
                 guard count < offered else { continue }
                 written.outcome = .blocked
@@ -89,15 +114,16 @@ extension Stream {
             case .failed(let error):
                 written.outcome = .failed(error)
             }
-            break
+            return written
         }
+        closeEmptyQueue()
         return written
     }
 
-    private func sendOnce() -> (offered: Int, result: Int) {
+    private final func sendOnce(_ queue: UnsafeMutablePointer<OutQueue>) -> (offered: Int, result: Int) {
         let descriptor = self.descriptor
         return unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: Self.pieceCount) { pieces in
-            let (count, bytes) = unsafe queue.gather(into: pieces)
+            let (count, bytes) = unsafe queue.pointee.gather(into: pieces)
             return (bytes, unsafe cepoll_send_pieces(descriptor, pieces.baseAddress, count))
         }
     }

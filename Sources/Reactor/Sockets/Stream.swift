@@ -4,36 +4,35 @@
 
 import CEpoll
 
-/// The memory that all streams of a node use together. On the loop's thread.
+/// The memory that all streams of a node use together, and its limits. On the loop's thread.
 final class StreamMemory {
     let pool: BufferPool
     let shared: SharedBuffers
     /// Where bytes are received: one place for all streams, as one is read at a time.
     let scratch: Scratch
+    let limits: StreamLimits
 
-    init(limit: Int, scratch size: Int = 65_536) {
+    init(limit: Int, limits: StreamLimits = StreamLimits(), scratch size: Int = 65_536) {
+        precondition(limits.lowWater <= limits.highWater && limits.highWater < limits.hardLimit)
+        precondition(limits.hardLimit <= BufferPool.largestBlock && limits.frameLimit <= ReadBuffer.largest)
         pool = BufferPool(limit: limit)
         shared = SharedBuffers(pool: pool)
         scratch = Scratch(capacity: size)
-    }
-}
-
-/// A buffer that every read of every stream goes through.
-@safe
-final class Scratch {
-    let base: UnsafeMutableRawPointer
-    let capacity: Int
-    /// A stream is being read and has its bytes here.
-    @safe @exclusivity(unchecked) var isTaken = false
-
-    init(capacity: Int) {
-        precondition(capacity >= 4_096)
-        self.capacity = capacity
-        unsafe base = .allocate(byteCount: capacity, alignment: 64)
+        self.limits = limits
     }
 
-    deinit {
-        unsafe base.deallocate()
+    /// A place for a queue, until `give`: there for as long as something waits to be sent.
+    func makeQueue() -> UnsafeMutablePointer<OutQueue> {
+        let block = pool.takeUrgently(atLeast: MemoryLayout<OutQueue>.size)
+        let queue = unsafe block.base.bindMemory(to: OutQueue.self, capacity: 1)
+        unsafe queue.initialize(to: OutQueue())
+        return unsafe queue
+    }
+
+    func give(_ queue: UnsafeMutablePointer<OutQueue>) {
+        unsafe queue.deinitialize(count: 1)
+        let capacity = BufferPool.capacity(for: MemoryLayout<OutQueue>.size)
+        pool.give(unsafe Block(base: UnsafeMutableRawPointer(queue), capacity: capacity))
     }
 }
 
@@ -67,49 +66,34 @@ enum Insistence: Hashable, Sendable {
     case insists
 }
 
-/// A connected socket, its unread bytes and its unsent frames.
+/// A connected socket, its unread bytes and its unsent frames. 48 bytes; what holds nothing has no more.
 @safe
-final class Stream {
-    let memory: StreamMemory
-    let limits: StreamLimits
-    @safe @exclusivity(unchecked) var socket: Socket?
-
-    // Reading. See Stream+Reading.swift.
-
-    /// The unread bytes are at `start ..< end` of the scratch while the stream is being read, else of `own`.
-    @safe @exclusivity(unchecked) var place = Place.own
-    @safe @exclusivity(unchecked) var start = 0
-    @safe @exclusivity(unchecked) var end = 0
-    @safe @exclusivity(unchecked) var own: Block?
-    /// Bytes in all that the frame at `start` needs, as far as the dialect can tell.
-    @safe @exclusivity(unchecked) var expected = 0
-
-    // Writing. See Stream+Writing.swift.
-
-    @safe @exclusivity(unchecked) var queue = OutQueue()
+class Stream {
+    final let memory: StreamMemory
+    /// The unread bytes: in the scratch while the stream is being read, else in a block of its own. See Stream+Reading.swift.
+    @safe @exclusivity(unchecked) final var buffer: ReadBuffer?
+    /// In a block of the pool while something waits to be sent. See Stream+Writing.swift.
+    @exclusivity(unchecked) final var queue: UnsafeMutablePointer<OutQueue>?
+    @safe @exclusivity(unchecked) final var socket: Socket?
     /// The queue went above the mark and has not sunk to the low one since.
-    @safe @exclusivity(unchecked) var isAboveMark = false
+    @safe @exclusivity(unchecked) final var isAboveMark = false
 
-    enum Place {
-        case own
-        case scratch
-    }
-
-    init(memory: StreamMemory, limits: StreamLimits) {
-        precondition(limits.lowWater <= limits.highWater && limits.highWater < limits.hardLimit)
-        precondition(limits.hardLimit <= BufferPool.largestBlock && limits.frameLimit <= BufferPool.largestBlock)
+    init(memory: StreamMemory) {
         self.memory = memory
-        self.limits = limits
     }
 
     deinit {
         close()
     }
 
-    var isOpen: Bool { socket != nil }
+    final var limits: StreamLimits {
+        _read { yield memory.limits }
+    }
+
+    final var isOpen: Bool { socket != nil }
 
     /// The descriptor, lent; -1 if there is none.
-    var descriptor: CInt {
+    final var descriptor: CInt {
         switch socket {
         case .some(let socket): socket.descriptor
         case .none: -1
@@ -117,7 +101,7 @@ final class Stream {
     }
 
     /// What became of a pending dial.
-    func dialResult() -> DialResult {
+    final func dialResult() -> DialResult {
         switch socket {
         case .some(let socket): socket.dialResult()
         case .none: .pending
@@ -125,7 +109,7 @@ final class Stream {
     }
 
     /// Ends the sending side.
-    func shutdownSending() {
+    final func shutdownSending() {
         switch socket {
         case .some(let socket): socket.shutdownSending()
         case .none: break
@@ -133,25 +117,44 @@ final class Stream {
     }
 
     /// Takes a socket over. The stream must be closed.
-    func open(_ socket: consuming Socket) {
+    final func open(_ socket: consuming Socket) {
         precondition(self.socket == nil, "a stream has one socket at a time")
-        assert(own == nil && queue.isEmpty && start == end)
+        assert(unsafe buffer == nil && queue == nil)
         self.socket = consume socket
     }
 
     /// Closes the socket and gives all memory back. Not while it is being read.
-    func close() {
-        assert(place == .own, "a stream was closed while its bytes were lent out")
+    final func close() {
+        assert(!isInScratch, "a stream was closed while its bytes were lent out")
         socket = nil
-        if let own { memory.pool.give(own) }
-        own = nil
-        start = 0
-        end = 0
-        expected = 0
-        queue.removeAll(memory.pool, memory.shared)
+        if let buffer { memory.pool.give(buffer.block) }
+        buffer = nil
+        if let queue = unsafe queue {
+            unsafe queue.pointee.removeAll(memory.pool, memory.shared)
+            unsafe memory.give(queue)
+        }
+        unsafe queue = nil
         isAboveMark = false
     }
 
+    /// Whether its bytes are in the scratch, where those of one stream may be at a time.
+    final var isInScratch: Bool {
+        guard let buffer else { return false }
+        return buffer == memory.scratch.buffer
+    }
+
     /// Memory that this stream's incoming side holds.
-    var inboundMemory: Int { own?.capacity ?? 0 }
+    final var inboundMemory: Int {
+        guard let buffer, !isInScratch else { return 0 }
+        return buffer.block.capacity
+    }
+
+    /// Bulk bytes that wait to be sent.
+    final var bulkCount: Int { unsafe queue?.pointee.bulkCount ?? 0 }
+
+    /// Bytes of pings and pongs that wait to be sent.
+    final var controlCount: Int { unsafe queue?.pointee.controlCount ?? 0 }
+
+    /// All that waits to be sent.
+    final var queuedCount: Int { bulkCount + controlCount }
 }

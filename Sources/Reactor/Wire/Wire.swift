@@ -124,7 +124,8 @@ public struct WireState: Hashable, Sendable, BitwiseCopyable {
     public var flags: UInt32
     /// The version that the peer stated; 0 before.
     public var peerVersion: UInt32
-    /// What the hello said, for dialects that complete it with a later message.
+    /// What the hello said, for dialects that complete it with a later message. Once it is complete, a node keeps its
+    /// `isNative` alone.
     public var hello: Hello
 
     /// The state of a link on which nothing was said yet.

@@ -27,6 +27,7 @@ struct TopCommand: ParsableCommand {
             let (width, height) = screen.size
             let view = TopView(width: width, height: height, isColoured: Output.isColoured)
             model.scroll(atMost: view.hiddenLines(model))
+            model.keepInSight(height: view.pageHeight)
             screen.show(view.lines(model))
             for key in screen.keys(milliseconds: 250, or: reader.bell) { model.take(key, height: view.pageHeight) }
         }

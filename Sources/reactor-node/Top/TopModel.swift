@@ -38,6 +38,8 @@ struct TopModel {
     /// The chosen peer stays chosen wherever its row goes.
     private(set) var chosen: String?
     private(set) var isOver = false
+    /// The first row on the screen.
+    private(set) var first = 0
 
     /// The peer whose `why` is open.
     var asked: String? {
@@ -113,6 +115,12 @@ struct TopModel {
     /// Where the chosen row is; the first if it is gone.
     func chosenIndex(in rows: [JSON]) -> Int {
         rows.firstIndex { $0["id"]?.text == chosen } ?? 0
+    }
+
+    /// Scrolls so far that the chosen one of these rows is on a page of `height`, and no farther.
+    mutating func keepInSight(height: Int) {
+        let rows = rows, chosen = chosenIndex(in: rows)
+        first = max(min(first, chosen, rows.count - height), chosen - height + 1, 0)
     }
 
     // MARK: Keys

@@ -120,8 +120,7 @@ struct TopView {
             return lines + ["", model.peers.isEmpty ? " no peers yet: `reactor-node connect ADDRESS:PORT` names one" : " no peer is like that"].map { TopView.fit($0, width) }
         }
         let chosen = model.chosenIndex(in: rows)
-        let from = min(max(chosen - pageHeight / 2, 0), max(rows.count - pageHeight, 0))
-        for index in from..<min(from + pageHeight, rows.count) { lines.append(line(rows[index], columns, isChosen: index == chosen)) }
+        for index in min(model.first, rows.count)..<min(model.first + pageHeight, rows.count) { lines.append(line(rows[index], columns, isChosen: index == chosen)) }
         return lines
     }
 

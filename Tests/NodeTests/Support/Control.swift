@@ -60,7 +60,7 @@ final class ControlConnection {
     func send(_ text: String) { send(Array(text.utf8)) }
 
     /// Everything until the other side closes, or `limit` seconds are over without a byte.
-    func readAll(limit: Int = 20) -> String {
+    func readAll(limit: Int = 90) -> String {
         var wait = timeval(tv_sec: limit, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &wait, socklen_t(MemoryLayout<timeval>.size))
         var bytes: [UInt8] = []
