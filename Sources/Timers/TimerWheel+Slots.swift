@@ -1,18 +1,6 @@
 // How timers move between the wheel's lists, and the bitmaps that say which of them hold something.
 
 extension TimerWheel {
-    /// Puts an unlinked timer where its deadline belongs.
-    @inline(__always)
-    mutating func place(_ node: UnsafeMutablePointer<Node>, _ index: Int, _ deadline: Instant) {
-        let unit = WheelMemory.unit(ofTimer: index)
-        if deadline <= now {
-            occupiedLevels |= Wheel.dueBit
-            unsafe append(node, unit, to: Wheel.due)
-        } else {
-            unsafe file(node, unit, deadline)
-        }
-    }
-
     /// Puts an unlinked timer, whose tick is ahead, into its slot.
     @inline(__always)
     mutating func file(_ node: UnsafeMutablePointer<Node>, _ unit: UInt32, _ deadline: Instant) {
@@ -23,7 +11,7 @@ extension TimerWheel {
         let digit = tick &>> shift
         unsafe memory.occupied(level).pointee |= 1 &<< digit
         occupiedLevels |= 1 &<< level
-        unsafe append(node, unit, to: level &<< Wheel.digitBits &+ UInt32(truncatingIfNeeded: digit) & Wheel.digitMask)
+        unsafe append(node, unit, to: level &<< Wheel.digitBits | UInt32(truncatingIfNeeded: digit) & Wheel.digitMask)
         unsafe node.pointee.extendableAfter = Instant(nanoseconds: Wheel.instant(ofTick: digit &<< shift).nanoseconds &- 1)
     }
 

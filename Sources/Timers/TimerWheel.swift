@@ -85,22 +85,25 @@ public struct TimerWheel: ~Copyable {
         if unsafe deadline <= node.pointee.extendableAfter { refile(index, deadline) }
     }
 
-    // On its own, so that the common case saves no registers, and without a call, so that it saves none itself.
+    // On its own, so that the common case saves no registers.
     @usableFromInline @inline(never)
     mutating func refile(_ index: Int, _ deadline: Instant) {
         let node = unsafe memory.node(index)
-        guard unsafe node.pointee.list == Wheel.none else { return move(index, deadline) }
-        armed &+= 1
-        unsafe place(node, index, deadline)
-    }
-
-    @inline(never)
-    private mutating func move(_ index: Int, _ deadline: Instant) {
-        let node = unsafe memory.node(index)
         let list = unsafe node.pointee.list
-        guard list != Wheel.due else { return }
-        unsafe unlink(node, from: list)
-        unsafe place(node, index, deadline)
+        if list == Wheel.none {
+            armed &+= 1
+        } else if list == Wheel.due {
+            return
+        } else {
+            unsafe unlink(node, from: list)
+        }
+        let unit = WheelMemory.unit(ofTimer: index)
+        if deadline <= now {
+            occupiedLevels |= Wheel.dueBit
+            unsafe append(node, unit, to: Wheel.due)
+        } else {
+            unsafe file(node, unit, deadline)
+        }
     }
 
     /// Disarms the timer, whether it waits or has fired and was not popped yet. O(1).

@@ -134,7 +134,7 @@ enum Wheel {
     /// The level of a timer whose tick differs from the current one in these bits: its highest bit's, by six.
     @inline(__always)
     static func level(of difference: UInt64) -> UInt32 {
-        let bit = UInt32(truncatingIfNeeded: difference.leadingZeroBitCount) ^ 63
+        let bit = UInt32(truncatingIfNeeded: 63 &- difference.leadingZeroBitCount)
         // 43/256 is a sixth for all of 0 ... 63: a division would be three instructions more.
         return (bit &* 43) &>> 8
     }

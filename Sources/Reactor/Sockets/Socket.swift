@@ -27,7 +27,6 @@ public struct Socket: ~Copyable, Sendable {
         self.init(taking: descriptor)
     }
 
-    @inlinable
     deinit {
         let result = cepoll_close(descriptor)
         assert(result != -CEPOLL_EBADF, "a socket's descriptor was closed behind its back")
