@@ -65,7 +65,7 @@ public enum CheckSpace: String, CaseIterable, Sendable {
             hasty("regular peers", 3) { $0.desire = .operators },
             hasty("B has two addresses", 5) { $0.roaming = [1] },
             hasty("B has two addresses", 3) { ($0.roaming, $0.breaks) = ([1], 1) },
-            hasty("B has two addresses", 2) { ($0.roaming, $0.crashes) = ([1], 1) },
+            hasty("B has two addresses", 3) { ($0.roaming, $0.crashes) = ([1], 1) },
             hasty("A has two addresses", 4) { $0.roaming = [0] },
             model("B has two addresses, the operator meddles") { ($0.roaming, $0.operatorMoves) = ([1], 1) },
         ]
