@@ -6,9 +6,8 @@ public enum CheckSpace: String, CaseIterable, Sendable {
     case two
     /// Three nodes at one clock.
     case three
-    /// Two nodes whose deadlines fire in the midst of what is under way.
+    /// Two nodes, more of whose deadlines fire in the midst of what is under way.
     case asynchronous
-
     /// The configurations of this space, each searched whole.
     public var models: [Model] {
         switch self {
@@ -37,6 +36,38 @@ public enum CheckSpace: String, CaseIterable, Sendable {
             model("B has two addresses") { $0.roaming = [1] },
             model("A has two addresses") { $0.roaming = [0] },
             model("the operator meddles") { $0.operatorMoves = 1 },
+            model("the registry meddles") { $0.registryMoves = 1 },
+            model("the registry meddles twice") { ($0.registryMoves, $0.crashes) = (2, 0) },
+            model("the registry meddles twice, operators name them, too") { ($0.desire, $0.registryMoves, $0.crashes) = (.both, 2, 0) },
+            model("only A is a masternode") { $0.desire = .onlyA },
+            hasty("B has two addresses", 4) { $0.roaming = [1] },
+            hasty("B has two addresses", 2) { ($0.roaming, $0.breaks) = ([1], 1) },
+        ]
+    }
+
+    /// So many deadlines fire in the midst of what is under way; no fault but what is said.
+    private static func hasty(_ name: String, _ overtakes: Int, _ change: (inout Model) -> Void = { _ in }) -> Model {
+        var it = model(name) {
+            ($0.overtakes, $0.crashes, $0.breaks) = (overtakes, 0, 0)
+            change(&$0)
+        }
+        it.name += ", \(overtakes) deadlines in the midst"
+        if it.crashes > 0 { it.name += ", one crash" }
+        if it.breaks > 0 { it.name += ", one broken connection" }
+        return it
+    }
+
+    private static var asynchronousNodes: [Model] {
+        [
+            hasty("masternodes", 5),
+            hasty("masternodes", 3) { $0.breaks = 1 },
+            hasty("masternodes", 2) { $0.crashes = 1 },
+            hasty("regular peers", 3) { $0.desire = .operators },
+            hasty("B has two addresses", 5) { $0.roaming = [1] },
+            hasty("B has two addresses", 3) { ($0.roaming, $0.breaks) = ([1], 1) },
+            hasty("B has two addresses", 2) { ($0.roaming, $0.crashes) = ([1], 1) },
+            hasty("A has two addresses", 4) { $0.roaming = [0] },
+            model("B has two addresses, the operator meddles") { ($0.roaming, $0.operatorMoves) = ([1], 1) },
         ]
     }
 
@@ -55,22 +86,6 @@ public enum CheckSpace: String, CaseIterable, Sendable {
             three("regular peers, one broken connection", crashes: 0, breaks: 1) { $0.desire = .operators },
             three("masternodes, B cannot be dialled, one crash", crashes: 1, breaks: 0) { $0.walled = [1] },
             three("masternodes, B has two addresses, one crash", crashes: 1, breaks: 0) { $0.roaming = [1] },
-        ]
-    }
-
-    private static var asynchronousNodes: [Model] {
-        func asynchronous(_ name: String, connections: Int, _ change: (inout Model) -> Void = { _ in }) -> Model {
-            model("asynchronous, " + name) {
-                ($0.isAsynchronous, $0.connections) = (true, connections)
-                ($0.crashes, $0.breaks) = (0, 0)
-                change(&$0)
-            }
-        }
-        return [
-            asynchronous("no fault", connections: 2),
-            asynchronous("one broken connection", connections: 2) { $0.breaks = 1 },
-            asynchronous("B has two addresses", connections: 3) { $0.roaming = [1] },
-            asynchronous("A has two addresses", connections: 3) { $0.roaming = [0] },
         ]
     }
 }

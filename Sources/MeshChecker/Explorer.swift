@@ -66,6 +66,7 @@ struct StateSet {
 }
 
 public struct Explorer {
+    private let model: Model
     private var rules: Rules
     private var report: CheckReport
     private var reached = StateSet()
@@ -74,6 +75,7 @@ public struct Explorer {
 
     /// At most `limit` states are looked at; a report of fewer than all says so.
     public init(_ model: Model, limit: Int = 50_000_000) {
+        self.model = model
         rules = Rules(model)
         report = CheckReport(model: model.name)
         self.limit = limit
@@ -148,9 +150,13 @@ public struct Explorer {
         for index in 0..<reached.count {
             var world = reached[index].world
             if world.isUnwanted || world.bans.contains(true) { continue }
+            // Whom the registry does not name is wanted by an operator, or not at all.
+            if model.desire != .both, world.strikes.contains(true) { continue }
             world.crashes = 0
             world.breaks = 0
             world.operatorMoves = 0
+            world.registryMoves = 0
+            world.overtakes = 0
             if calm.insert(PackedWorld(world)).1 {
                 origin.append(UInt32(index))
                 before.append(.max)

@@ -11,6 +11,10 @@ public struct Model: Hashable, Sendable {
         case registry
         /// All are regular, and named by each other's operators.
         case operators
+        /// All are registered masternodes that are named by each other's operators, too.
+        case both
+        /// A is a registered masternode and knows nobody; the others are regular and follow the registry.
+        case onlyA
     }
 
     public var name: String
@@ -30,10 +34,12 @@ public struct Model: Hashable, Sendable {
     public var breaks = 1
     /// Operator's disconnects, redials and bans (and their end) in all.
     public var operatorMoves = 0
+    /// The registry strikes a masternode off a node's list, or names it again, so many times in all.
+    public var registryMoves = 0
     /// Connections at once, at most.
     public var connections = 5
-    /// Any armed deadline may fire at any moment, or only when nothing is under way.
-    public var isAsynchronous = false
+    /// Deadlines fire when nothing is under way; but so many of them in all, whichever they are, fire in the midst of it.
+    public var overtakes = 0
     /// Every node at a clock of its own, or one clock for all: the next deadline of all is the next to fire.
     public var hasOneClock = false
 
@@ -62,6 +68,14 @@ public struct Model: Hashable, Sendable {
             : Endpoint(Model.endpoint(node).address, port: 40_000)
     }
 
+    private func isMasternode(_ node: Int) -> Bool {
+        switch desire {
+        case .registry, .both: true
+        case .operators: false
+        case .onlyA: node == 0
+        }
+    }
+
     static func nonce(_ node: Int, incarnation: Int) -> UInt64 {
         UInt64(1_000 + node * 100 + incarnation)
     }
@@ -69,7 +83,7 @@ public struct Model: Hashable, Sendable {
     /// The shipped policies with small numbers, so that the space ends: see docs/ModelChecking.md.
     func settings(_ node: Int, incarnation: Int) -> MeshSettings {
         var settings = MeshSettings(nonce: Model.nonce(node, incarnation: incarnation), seed: 1)
-        settings.role = desire == .registry ? .masternode : .regular
+        settings.role = isMasternode(node) ? .masternode : .regular
         settings.maxPeers = UInt32(nodes + 1)
         settings.reservedSlots = 0
         settings.pendingLimit = 4

@@ -17,6 +17,8 @@ enum LocalEvent: Hashable {
     case redial(Int)
     case ban(Int)
     case unban(Int)
+    case strike(Int)
+    case enroll(Int)
 }
 
 /// What a node does in answer.
@@ -98,6 +100,10 @@ struct NodeTable {
             switch model.desire {
             case .registry: mesh.handle(.registered(Model.endpoint(other)), at: start)
             case .operators: mesh.handle(.connect(Model.endpoint(other)), at: start)
+            case .both:
+                mesh.handle(.registered(Model.endpoint(other)), at: start)
+                mesh.handle(.connect(Model.endpoint(other)), at: start)
+            case .onlyA: if other == 0 { mesh.handle(.registered(Model.endpoint(other)), at: start) }
             }
         }
         mesh.handle(.start, at: start)
@@ -142,6 +148,8 @@ struct NodeTable {
         case .ban(let other):
             mesh.handle(.ban(Subnet(Model.endpoint(other).address), until: .never, by: .operator), at: now)
         case .unban(let other): mesh.handle(.unban(Subnet(Model.endpoint(other).address)), at: now)
+        case .strike(let other): mesh.handle(.unregistered(Model.endpoint(other)), at: now)
+        case .enroll(let other): mesh.handle(.registered(Model.endpoint(other)), at: now)
         }
         links = entry.links
         return finish(entry.node, mesh, now: now, links: links)

@@ -9,6 +9,8 @@ enum Move: Hashable {
     /// A connect arrives from the opener's other address.
     case deliverAway(connection: Int)
     case timer(Int)
+    /// A deadline fires in the midst of what is under way.
+    case overtake(Int)
     case elapse(Nanoseconds)
     case silence(Int)
     case reset(Int)
@@ -19,6 +21,8 @@ enum Move: Hashable {
     case redial(Int, Int)
     case ban(Int, Int)
     case unban(Int, Int)
+    case strike(Int, Int)
+    case enroll(Int, Int)
 }
 
 struct Rules {
@@ -37,7 +41,8 @@ struct Rules {
     mutating func initial() -> World {
         var world = World(
             nodes: Array(repeating: -1, count: model.nodes), isUp: Array(repeating: false, count: model.nodes),
-            incarnations: Array(repeating: 0, count: model.nodes), bans: Array(repeating: false, count: model.nodes)
+            incarnations: Array(repeating: 0, count: model.nodes), bans: Array(repeating: false, count: model.nodes),
+            strikes: Array(repeating: false, count: model.nodes)
         )
         for node in 0..<model.nodes { start(node, &world) }
         return world
@@ -61,13 +66,19 @@ struct Rules {
                 moves.append(.restart(node))
                 continue
             }
-            let mayFire = model.isAsynchronous ? !isCrowded(node, world) : isQuiet && !model.hasOneClock
-            if table[world.nodes[node]].untilDue != .max, mayFire { moves.append(.timer(node)) }
+            if table[world.nodes[node]].untilDue != .max, !model.hasOneClock {
+                if isQuiet { moves.append(.timer(node)) } else if world.overtakes < model.overtakes { moves.append(.overtake(node)) }
+            }
             if world.crashes < model.crashes {
                 moves.append(.kill(node))
                 moves.append(.powerLoss(node))
             }
             if world.operatorMoves < model.operatorMoves { operatorMoves(node, world, &moves) }
+            if world.registryMoves < model.registryMoves {
+                for other in 0..<model.nodes where other != node {
+                    moves.append(world.strikes[node] ? .enroll(node, other) : .strike(node, other))
+                }
+            }
         }
         if model.hasOneClock, isQuiet { passTime(world, &moves) }
         if world.breaks < model.breaks {
@@ -77,13 +88,6 @@ struct Rules {
             }
         }
         return moves
-    }
-
-    /// Two packets of the node are under way on one connection already: its deadlines wait until one has arrived.
-    private func isCrowded(_ node: Int, _ world: World) -> Bool {
-        world.connections.contains { it in
-            (it.opener == node && it.queues[1].count >= 2) || (it.acceptor == node && it.queues[0].count >= 2)
-        }
     }
 
     private func operatorMoves(_ node: Int, _ world: World, _ moves: inout [Move]) {
@@ -138,6 +142,9 @@ struct Rules {
         case .deliver(let connection, let side): deliver(connection, side, isAway: false, &next)
         case .deliverAway(let connection): deliver(connection, 1, isAway: true, &next)
         case .timer(let node): local(.timer, at: node, &next)
+        case .overtake(let node):
+            next.overtakes += 1
+            local(.timer, at: node, &next)
         case .elapse(let span):
             for node in 0..<model.nodes where next.isUp[node] { local(.elapse(span), at: node, &next) }
         case .silence(let connection):
@@ -155,7 +162,7 @@ struct Rules {
         case .restart(let node): start(node, &next)
         case .disconnect(let other, let node):
             next.operatorMoves += 1
-            if model.desire == .operators { next.isUnwanted = true }
+            if model.desire == .operators || model.desire == .both { next.isUnwanted = true }
             local(.disconnect(other), at: node, &next)
         case .redial(let node, let other):
             next.operatorMoves += 1
@@ -168,6 +175,14 @@ struct Rules {
             next.operatorMoves += 1
             next.bans[node] = false
             local(.unban(other), at: node, &next)
+        case .strike(let node, let other):
+            next.registryMoves += 1
+            next.strikes[node] = true
+            local(.strike(other), at: node, &next)
+        case .enroll(let node, let other):
+            next.registryMoves += 1
+            next.strikes[node] = false
+            local(.enroll(other), at: node, &next)
         }
         sweep(&next)
         return isBeyond ? nil : next
@@ -263,6 +278,7 @@ struct Rules {
         world.incarnations[node] += 1
         world.nodes[node] = -1
         world.bans[node] = false
+        world.strikes[node] = false
         for index in world.connections.indices {
             for side in 0..<2 where world.connections[index].node(side) == node && world.connections[index].isOpen[side] {
                 world.connections[index].isOpen[side] = false
@@ -315,7 +331,7 @@ struct Rules {
         case .deliverAway(let index):
             let it = world.connections[index]
             return "\(name(it.acceptor)) receives connect on connection \(index), from \(name(it.opener))'s other address"
-        case .timer(let node): return "\(name(node))'s next deadline fires, after \(Double(table[world.nodes[node]].untilDue) / 1e9) s of its clock"
+        case .timer(let node), .overtake(let node): return "\(name(node))'s next deadline fires, after \(Double(table[world.nodes[node]].untilDue) / 1e9) s of its clock"
         case .elapse(let span): return "\(span.inSeconds) s pass"
         case .silence(let index): return "connection \(index) dies silently"
         case .reset(let index): return "connection \(index) is reset"
@@ -326,6 +342,8 @@ struct Rules {
         case .redial(let node, let other): return "\(name(node))'s operator redials \(name(other))"
         case .ban(let node, let other): return "\(name(node))'s operator bans \(name(other))"
         case .unban(let node, let other): return "\(name(node))'s operator unbans \(name(other))"
+        case .strike(let node, let other): return "\(name(node))'s registry strikes \(name(other)) off"
+        case .enroll(let node, let other): return "\(name(node))'s registry names \(name(other)) again"
         }
     }
 }

@@ -22,10 +22,14 @@ struct World: Hashable {
     var isUp: [Bool]
     var incarnations: [Int]
     var bans: [Bool]
+    /// The registry that the node follows does not name another one any more.
+    var strikes: [Bool]
     var connections: [Connection] = []
     var crashes = 0
     var breaks = 0
     var operatorMoves = 0
+    var registryMoves = 0
+    var overtakes = 0
     /// An operator took back a desire that the registry does not restore.
     var isUnwanted = false
 
@@ -70,10 +74,10 @@ struct PackedWorld: Equatable {
         var flags: UInt64 = UInt64(world.nodes.count)
         for index in world.nodes.indices {
             flags |= (world.isUp[index] ? 1 : 0) << UInt64(4 + index) | UInt64(world.incarnations[index]) << UInt64(8 + 4 * index)
-            flags |= (world.bans[index] ? 1 : 0) << UInt64(24 + index)
+            flags |= (world.bans[index] ? 1 : 0) << UInt64(24 + index) | (world.strikes[index] ? 1 : 0) << UInt64(20 + index)
         }
         flags |= (world.isUnwanted ? 1 : 0) << 28 | UInt64(world.crashes) << 32 | UInt64(world.breaks) << 40
-        flags |= UInt64(world.operatorMoves) << 48
+        flags |= UInt64(world.operatorMoves) << 48 | UInt64(world.registryMoves) << 52 | UInt64(world.overtakes) << 56
         words[2] = flags
         for (index, connection) in world.connections.enumerated() { words[3 + index] = PackedWorld.pack(connection) }
     }
@@ -93,17 +97,20 @@ struct PackedWorld: Equatable {
     var world: World {
         let c = words[2]
         let count = Int(c & 0xf)
-        var world = World(nodes: [], isUp: [], incarnations: [], bans: [])
+        var world = World(nodes: [], isUp: [], incarnations: [], bans: [], strikes: [])
         for index in 0..<count {
             world.nodes.append(Int32(bitPattern: UInt32(truncatingIfNeeded: words[index / 2] >> UInt64(index % 2 * 32))))
             world.isUp.append(c >> UInt64(4 + index) & 1 == 1)
             world.incarnations.append(Int(c >> UInt64(8 + 4 * index) & 0xf))
             world.bans.append(c >> UInt64(24 + index) & 1 == 1)
+            world.strikes.append(c >> UInt64(20 + index) & 1 == 1)
         }
         world.isUnwanted = c >> 28 & 1 == 1
         world.crashes = Int(c >> 32 & 0xff)
         world.breaks = Int(c >> 40 & 0xff)
-        world.operatorMoves = Int(c >> 48 & 0xff)
+        world.operatorMoves = Int(c >> 48 & 0xf)
+        world.registryMoves = Int(c >> 52 & 0xf)
+        world.overtakes = Int(c >> 56 & 0xff)
         for index in 0..<World.connectionLimit where words[3 + index] != 0 {
             world.connections.append(PackedWorld.unpack(words[3 + index]))
         }

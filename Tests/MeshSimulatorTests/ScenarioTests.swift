@@ -1,5 +1,6 @@
 // Scenario files, the command line, the shrinker.
 
+import Glibc
 import PeerMesh
 import Testing
 
@@ -32,15 +33,45 @@ struct ScenarioTests {
         }
     }
 
-    @Test("a line that cannot be read is named", arguments: ["at 5 open", "nodes many", "at 5m explode all", "group x", "crash all"])
+    @Test("a line that cannot be read is named", arguments: [
+        "at 5 open", "nodes many", "at 5m explode all", "group x", "crash all", "at 99999999999999999999h open", "time 1e9h", "hours nan",
+        "hours inf", "hours -1", "seed -1", "latency -5ms", "group all 5%", "loss 101%", "at 5m silence -1%", "at 1m slow all 31s", "nodes",
+    ])
     func badLine(line: String) {
         var scenario = Scenario()
         #expect(throws: ScenarioError(line: 2, text: line)) { try scenario.read("seed 1\n\(line)\n") }
     }
 
-    @Test("wrong options are refused with status 2", arguments: [["--nodes"], ["--nodes", "x"], ["--scenario", "no-such"], ["what"], ["--nodes", "0"]])
+    @Test("wrong options are refused with status 2", arguments: [
+        ["--nodes"], ["--nodes", "x"], ["--scenario", "no-such"], ["what"], ["--nodes", "0"], ["--nodes", "-5"], ["--hours", "nan"],
+        ["--hours", "1e300"], ["--latency", "9223372036854775807ms"], ["--jitter", "1m"], ["--masternodes", "9", "--nodes", "8"],
+        ["--watch", "-1"], ["--watch", "100"], ["--scenario", "/"], ["--plot", "/no/such/directory/x.svg"], ["--max-peers", "0"],
+        ["--nodes", "60000", "--book", "1000000"], ["--registry", "some"], ["--nodes", "8", "--max-peers", "6"],
+    ])
     func badOptions(arguments: [String]) {
         #expect(SimulatorCommand.run(arguments) == 2)
+    }
+
+    /// The time of a named scenario follows its steps; a file says its own.
+    @Test("what a file's step would do after the end is refused, and so is what no network has", arguments: [
+        ("time 10m\nat 10m open", "never happens"), ("at 1m latency 4s jitter 2s", "at most 5 s"), ("at 1m crash none", "no group"),
+    ])
+    func badFile(text: String, says: String) throws {
+        let path = "/tmp/scenario-\(getpid())-\(text.count).txt"
+        #expect(Output.write(text, toFile: path))
+        defer { unlink(path) }
+        do throws(SimulatorCommand.Complaint) {
+            _ = try SimulatorCommand.parse(["--scenario", path, "--nodes", "4", "--masternodes", "4"])
+            Issue.record("\(text) was taken")
+        } catch {
+            #expect(error.text.contains(says), "\(error.text)")
+        }
+    }
+
+    @Test("a group has one name and one meaning")
+    func groupTwice() {
+        var scenario = Scenario()
+        #expect(throws: ScenarioError(line: 2, text: "group a 3")) { try scenario.read("group a 5%\ngroup a 3\n") }
     }
 
     @Test("options stand above the scenario, wherever they are written")

@@ -217,6 +217,7 @@ struct AdmissionTests {
         var native = Harness()
         _ = native.tell(.registered(at(8)))
         #expect(call(&native, hello, from: at(50_001))?.identity == .weak)
+        #expect(call(&native, hello, from: at(50_003))?.identity == .anonymous)
         #expect(call(&native, Hello(isNative: true, nonce: 10), from: at(50_002))?.identity == .anonymous)
     }
 

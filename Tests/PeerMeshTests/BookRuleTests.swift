@@ -121,6 +121,7 @@ struct BookRuleTests {
             h.mesh.peers[row].notBefore = h.now + .seconds(120) + .milliseconds(early)
             h.mesh.refresh(row, at: h.now)
             #expect(h.dials(h.wait(.seconds(120))).count == (early == 0 ? 1 : 0))
+            if early == 1 { #expect(report(h, 1)?.schedule == .off(.notChosen)) }
         }
     }
 

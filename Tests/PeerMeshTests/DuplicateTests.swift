@@ -283,25 +283,6 @@ struct DuplicateTests {
         #expect((h.mesh.link(h.subject!)?.state == .connecting) == (theirs > Harness.nonce))
     }
 
-    @Test("the diary tells that a peer is greeted while its held link takes the place of the one that ended")
-    func heldInTheDiary() {
-        let now = Instant(nanoseconds: 1_000_000_000_000)
-        var mesh = Mesh(MeshSettings(nonce: 0x5eed, seed: 1), now: now)
-        mesh.handle(.start, at: now)
-        var links: [LinkID] = []
-        for ticket in 0..<2 as Range<UInt32> { mesh.handle(.accepted(ticket: ticket, from: Endpoint(peer(1).address, port: 40_000)), at: now) }
-        while let action = mesh.nextAction() { if case .adopt(_, let link) = action { links.append(link) } }
-        // The second says hello first: the held one has the first place.
-        for link in links.reversed() { mesh.handle(.hello(link, Hello(isNative: true, endpoint: peer(1), nonce: 7)), at: now) }
-        while mesh.nextAction() != nil {}
-        while mesh.nextTransition() != nil {}
-        mesh.handle(.ended(links[1], .remoteClosed), at: now)
-        while mesh.nextAction() != nil {}
-        var views: [PeerView] = []
-        while let transition = mesh.nextTransition() { if case .peer(_, let to) = transition.subject { views.append(to) } }
-        #expect(views == [.greeting, .established])
-    }
-
     @Test("a foreign hello's nonce names no process")
     func foreignNonce() {
         var h = dialling()
@@ -324,6 +305,19 @@ struct DuplicateTests {
         _ = answer(&h, nonce: 2)
         #expect(state(h, old) == .draining)
         #expect(report(h, 1)?.established == h.subject)
+    }
+
+    @Test("a rival of a link that is proven is no reason to dial: who it is, is known")
+    func provenNeedsNoVerifying() {
+        var h = dialling()
+        _ = answer(&h, nonce: 1)
+        _ = h.tell(.ended(h.subject!, .remoteClosed))
+        let (link, _) = call(&h, nonce: 1)
+        #expect(h.mesh.link(link)?.identity == .proven)
+        let (rival, _) = call(&h, nonce: 2)
+        #expect(state(h, rival) == .held)
+        #expect(h.dials(h.tell(.received(link, frames: 1, partial: 0))) == [])
+        #expect(state(h, rival) == .draining)
     }
 
     // Rule 6.
@@ -438,6 +432,52 @@ struct DuplicateTests {
         #expect(h.mesh.hasSurplusUnderProbe == true)
         _ = h.tell(.received(h.subject!, frames: 1, partial: 0))
         #expect(state(h, other) == .draining)
+    }
+
+    /// Found by the model checker: the surplus link was forgotten, and the incumbent may be the one that its peer had given up.
+    @Test("the answer that proves a peer's process puts its surplus link to the rule, whatever the verdict", arguments: [
+        Verdict.accepted, .duplicate, .full, .banned(for: .seconds(60)),
+    ])
+    func surplusAfterVerdict(verdict: Verdict) {
+        var h = surplus()
+        let (home, _) = call(&h)
+        let (other, _) = call(&h, from: Self.away(1))
+        _ = answer(&h, verdict)
+        #expect(h.mesh.hasSurplusUnderProbe == true)
+        let incumbent = verdict == .accepted ? h.subject! : home
+        #expect(report(h, 1)?.established == incumbent)
+        _ = h.wait(.seconds(5))
+        #expect(state(h, incumbent) == .draining && report(h, 1)?.established == other)
+    }
+
+    /// The surplus link waited for nobody then: only a later hello of the peer, or its own keepalive, would have met it.
+    @Test("a surplus link that gave its turn to a newcomer has it again when that one takes a silent incumbent's place")
+    func surplusAfterNewcomer() {
+        var h = surplus()
+        _ = call(&h)
+        let (other, _) = call(&h, from: Self.away(1))
+        _ = answer(&h)
+        let (third, _) = call(&h)
+        _ = h.wait(.seconds(5))
+        #expect(report(h, 1)?.established == third)
+        #expect(state(h, other) == .established && h.mesh.hasSurplusUnderProbe == true)
+        _ = h.tell(.received(third, frames: 1, partial: 0))
+        #expect(state(h, other) == .draining && report(h, 1)?.established == third)
+    }
+
+    @Test("a surplus link that is itself asked for life has its turn when it has answered")
+    func surplusUnderProbe() {
+        var h = surplus()
+        _ = call(&h)
+        let (other, _) = call(&h, from: Self.away(1))
+        let (next, _) = call(&h, from: Self.away(1))
+        #expect(state(h, next) == .held)
+        _ = answer(&h)
+        #expect(h.mesh.hasSurplusUnderProbe == false)
+        _ = h.tell(.received(other, frames: 1, partial: 0))
+        #expect(state(h, next) == .draining && h.mesh.hasSurplusUnderProbe == true)
+        _ = h.tell(.received(h.subject!, frames: 1, partial: 0))
+        #expect(state(h, other) == .draining && report(h, 1)?.established == h.subject)
     }
 
     @Test("a dialled hello gives its peer the nobody's link of the same process, and no other")

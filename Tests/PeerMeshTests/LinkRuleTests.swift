@@ -278,4 +278,14 @@ struct LinkRuleTests {
         for abuser in abusers { _ = h.tell(.ended(h.accept(from: abuser)!, .protocolViolation)) }
         #expect(h.mesh.census().bans == 2)
     }
+
+    @Test("to drop from the registry whom it never named changes nothing")
+    func neverNamed() {
+        var h = Harness()
+        let link = h.dialled(peer(1), in: h.tell(.connect(peer(1))))!
+        let before = h.mesh.stableHash()
+        _ = h.tell(.unregistered(peer(1)))
+        #expect(h.mesh.stableHash() == before)
+        #expect(h.mesh.link(link)?.state == .established)
+    }
 }

@@ -10,8 +10,11 @@ import Testing
 struct LinkMemoryTests {
     @Test("the driver's link is one object of at most 136 bytes")
     func size() {
-        let link = NodeLink(memory: StreamMemory(limit: 1 << 20))
-        #expect(ctest_usable_size(Unmanaged.passUnretained(link).toOpaque()) <= 136)
+        // Of many, as malloc now and then gives a piece away with the rest of a larger one.
+        let memory = StreamMemory(limit: 1 << 20)
+        let links = (0..<64).map { _ in NodeLink(memory: memory) }
+        let least = links.map { ctest_usable_size(Unmanaged.passUnretained($0).toOpaque()) }.min()
+        #expect(least == 136)
     }
 
     @Test("what a dialect keeps of an incomplete hello is there until it is complete, and then is nobody's memory")

@@ -57,6 +57,11 @@ public enum SimulatorCommand {
             Output.write(options.scenario.text)
             return 0
         }
+        // Before the run, not after an hour of it.
+        if let plot = options.plot, !Output.write("", toFile: plot) {
+            Output.complain("cannot write \(plot)")
+            return 2
+        }
         Memory.prepare(nodes: options.scenario.nodes)
         var world = World(options.scenario)
         world.watched = options.watched
@@ -121,6 +126,12 @@ public enum SimulatorCommand {
         // What a step does takes its time to show, however few hours are asked for.
         if !isFile { options.scenario.outlastSteps() }
         if let complaint = options.scenario.complaint { throw Complaint(text: complaint) }
+        if let late = options.scenario.steps.first(where: { $0.at >= options.scenario.duration }) {
+            throw Complaint(text: "“\(late.action.text)” at \(Span.text(late.at)) never happens: the time is \(Span.text(options.scenario.duration))")
+        }
+        if let node = options.watched.first(where: { $0 >= options.scenario.nodes }) {
+            throw Complaint(text: "there is no node \(node) to watch: they are 0 to \(options.scenario.nodes - 1)")
+        }
         return options
     }
 

@@ -1,8 +1,6 @@
 // The scenario file: one word and its values a line. What is written here is read there, and the other way round.
 
-#if MESH_CANARIES
-    import PeerMesh
-#endif
+import PeerMesh
 
 /// A line of a scenario file, or an option, that cannot be read.
 public struct ScenarioError: Error, Equatable {
@@ -59,7 +57,7 @@ extension Scenario {
         case "nodes": return Int(value).map { nodes = $0 } != nil
         case "masternodes": return Int(value).map { masternodes = $0 } != nil
         case "time": return Span.read(value).map { duration = $0 } != nil
-        case "hours": return Double(value).map { duration = Int($0 * 3_600_000) } != nil
+        case "hours": return Double(value).flatMap { Span.whole($0 * 3_600_000) }.map { duration = $0 } != nil
         case "seed": return UInt64(value).map { seed = $0 } != nil
         case "latency": return Span.read(value).map { latency = max(1, $0) } != nil
         case "jitter": return Span.read(value).map { jitter = $0 } != nil
@@ -91,7 +89,17 @@ extension Scenario {
         if let maxPeers, !(1...10_000).contains(maxPeers) { return "max-peers must be 1 to 10,000" }
         if let book, !(1...1_000_000).contains(book) { return "book must be 1 to 1,000,000" }
         if !(0...100).contains(seeds) { return "seeds must be 0 to 100" }
+        let settings = settings(role: .masternode, nonce: 0, seed: 0)
+        if Int(min(settings.maxPeers, settings.bookCapacity)) < masternodes - 1 {
+            return "max-peers and book must hold the \(masternodes - 1) other masternodes: a link to each of them is what is checked"
+        }
+        if nodes * Int(settings.maxPeers + settings.bookCapacity) > 100_000_000 {
+            return "nodes × (max-peers + book) must be at most 100 million: every node has tables of that size"
+        }
         for step in steps {
+            if case .latency(let span, let jitter) = step.action, span + jitter > 5_000 {
+                return "latency and jitter must be at most 5 s together, at \(Span.text(step.at)), too"
+            }
             for group in step.action.groupNames where group != "all" {
                 let plain = group.hasPrefix("!") ? String(group.dropFirst()) : group
                 if !groups.contains(where: { $0.name == plain }) { return "there is no group \(plain)" }
@@ -101,7 +109,8 @@ extension Scenario {
     }
 
     private mutating func readGroup(_ words: [String]) -> Bool {
-        guard words.count == 3 || words.count == 4, !words[1].hasPrefix("!"), let size = Group.Size(words[2]) else { return false }
+        guard words.count == 3 || words.count == 4, !words[1].hasPrefix("!"), words[1] != "all" else { return false }
+        guard !groups.contains(where: { $0.name == words[1] }), let size = Group.Size(words[2]) else { return false }
         guard let among = words.count == 4 ? Group.Among(rawValue: words[3]) : .all else { return false }
         groups.append(Group(words[1], size, of: among))
         return true
@@ -244,8 +253,15 @@ enum Span {
         case "" where number == 0: factor = 0
         default: return nil
         }
-        return Int((number * factor).rounded())
+        return whole(number * factor)
     }
+
+    /// More than a year makes no sense anywhere, and would not fit into what is computed from it.
+    static func whole(_ milliseconds: Double) -> Int? {
+        (0...longest).contains(milliseconds) ? Int(milliseconds.rounded()) : nil
+    }
+
+    private static let longest = 366.0 * 24 * 3_600_000
 
     static func text(_ milliseconds: Int) -> String {
         if milliseconds == 0 { return "0s" }

@@ -40,6 +40,10 @@
         case pendingTakesSlots
         /// A held newcomer is forgotten when its incumbent is replaced (the model checker's first find).
         case heldIsForgotten
+        /// A link that shows a peer's nonce is that peer's, beside the one that it has (rule 6 of the duplicates).
+        case surplusJoins
+        /// A surplus link is never put to the rule.
+        case surplusStays
         /// Failures count while our own network is dead (model finding F19).
         case ownOutageCounts
     }

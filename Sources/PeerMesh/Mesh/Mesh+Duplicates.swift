@@ -152,7 +152,7 @@ extension Mesh {
         let areRivals = links[incumbent].nonce != links[newcomer].nonce
         refuse(newcomer, .duplicate, .duplicate, at: now)
         if row >= 0, areRivals, links[incumbent].identity == .claimed { verify(row, at: now) }
-        if row >= 0 { settleSurplus(row, at: now) }
+        nextSurplus(after: incumbent, at: now)
     }
 
     /// The incumbent showed no life within the probe's time: the newcomer takes its place.
@@ -162,6 +162,7 @@ extension Mesh {
         endProbe(of: incumbent)
         succeed(newcomer, inRow: Int(links[incumbent].row), at: now)
         close(incumbent, .superseded, at: now)
+        nextSurplus(after: newcomer, at: now)
     }
 
     /// One of a probed pair closed by itself.
@@ -176,6 +177,7 @@ extension Mesh {
             links[rival][.isProbed] = false
             armLink(rival)
         }
+        nextSurplus(after: rival, at: now)
     }
 
     /// The held newcomer, or the merged surplus link, takes the place of a dead incumbent, whose row it was.
@@ -212,7 +214,22 @@ extension Mesh {
         let incumbent = Int(peers[row].established)
         guard incumbent >= 0, links[incumbent].nonce == nonce, links[incumbent].rival < 0 else { return }
         let surplus = anonymousLink(with: nonce, besides: incumbent)
+        #if MESH_CANARIES
+            if has(.surplusStays) { return }
+            if has(.surplusJoins), surplus >= 0 {
+                links[surplus].row = Int32(row)
+                relist(surplus)
+                return
+            }
+        #endif
         if surplus >= 0, links[surplus].rival < 0 { hold(surplus, against: incumbent, at: now) }
+    }
+
+    /// A probe in which `slot` took part is over: the next surplus link of its peer has its turn.
+    private mutating func nextSurplus(after slot: Int, at now: Instant) {
+        guard !isStopping, let nonce = links[slot].nonce else { return }
+        let row = links[slot].row >= 0 ? Int(links[slot].row) : provenRow(nonce, stated: links[slot].stated)
+        if row >= 0 { settleSurplus(row, at: now) }
     }
 
     /// Two inbound links of one process that is nobody's: it redialled, so the older one is probed.

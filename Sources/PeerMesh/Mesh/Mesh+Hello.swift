@@ -55,6 +55,8 @@ extension Mesh {
             peers[row].waitReason = .bannedThere
             close(slot, .banned, at: now)
         }
+        // Whatever the verdict was, the process is known now: rule 6 of the duplicates.
+        settleSurplus(row, at: now)
     }
 
     /// The table may have filled while the dial was in flight.
@@ -218,7 +220,7 @@ extension Mesh {
     }
 
     /// The row whose endpoint has shown `nonce` to a dial of ours; of several the one that the hello states.
-    private func provenRow(_ nonce: UInt64, stated: Endpoint?) -> Int {
+    func provenRow(_ nonce: UInt64, stated: Endpoint?) -> Int {
         var cursor = 0
         var first = -1
         while true {

@@ -35,11 +35,23 @@ extension Mesh {
                 if row >= 0, peers[row].established != Int32(slot) { return "link \(slot) is a second one of its peer" }
                 if !wheel.isArmed(slot) { return "established link \(slot) has no deadline" }
                 if link[.isProbed], link.rival < 0 { return "link \(slot) is probed for nobody" }
+                if isForgottenSurplus(slot) { return "surplus link \(slot) waits for nobody" }
             case .draining:
                 if !wheel.isArmed(slot) { return "draining link \(slot) has no deadline" }
             }
         }
         return nil
+    }
+
+    /// Rule 6 of the duplicates: while a nobody's link shows the nonce of a peer's link, that one is asked for life, for this
+    /// link's sake or for another's.
+    private func isForgottenSurplus(_ slot: Int) -> Bool {
+        let link = links[slot]
+        guard link.identity == .anonymous, link.isNative, link.rival < 0, !isStopping, let nonce = link.nonce else { return false }
+        let row = provenRow(nonce, stated: link.stated)
+        guard row >= 0, peers[row].established >= 0 else { return false }
+        let incumbent = Int(peers[row].established)
+        return links[incumbent].nonce == nonce && links[incumbent].rival < 0
     }
 
     /// Invariants 1, 3 and 4 of peers.

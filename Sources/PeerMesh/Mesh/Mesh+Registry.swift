@@ -145,9 +145,10 @@ extension Mesh {
         for slot in [peers[row].dial, peers[row].held, peers[row].established] where slot >= 0 {
             close(Int(slot), reason, at: now)
         }
-        // A merged surplus link has taken the place.
-        let heir = Int(peers[row].established)
-        if heir >= 0, links[heir].state == .established { close(heir, reason, at: now) }
+        // A merged surplus link has taken the place, and after it perhaps another one.
+        while case let heir = Int(peers[row].established), heir >= 0, links[heir].state == .established {
+            close(heir, reason, at: now)
+        }
     }
 
     mutating func operatorRedial(_ endpoint: Endpoint, at now: Instant) {
