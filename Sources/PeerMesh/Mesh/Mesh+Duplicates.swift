@@ -228,7 +228,7 @@ extension Mesh {
     /// A probe in which `slot` took part is over: the next surplus link of its peer has its turn.
     private mutating func nextSurplus(after slot: Int, at now: Instant) {
         guard !isStopping, let nonce = links[slot].nonce else { return }
-        let row = links[slot].row >= 0 ? Int(links[slot].row) : provenRow(nonce, stated: links[slot].stated)
+        let row = links[slot].row >= 0 ? Int(links[slot].row) : provenRow(nonce, stated: stated(byLink: slot))
         if row >= 0 { settleSurplus(row, at: now) }
     }
 
