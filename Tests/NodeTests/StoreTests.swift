@@ -34,6 +34,8 @@ struct KeepingTests {
         for index in 0..<100_000 {
             let endpoint = refusing(round, index)
             guard let answer = try? Node.ask(socket, "POST", "/connect", "{\"peer\": \"\(endpoint)\"}") else { break }
+            // A busy machine's loop may not answer within its second: then nothing is promised.
+            if answer.status == 503 { continue }
             guard answer.status < 300 else { Issue.record("\(answer)"); break }
             answered.insert("\(endpoint)")
             guard index % 20 == 19 else { continue }
