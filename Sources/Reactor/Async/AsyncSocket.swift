@@ -70,7 +70,7 @@ public final class AsyncSocket: Sendable {
         }
     }
 
-    /// The same into a span: a buffer of the caller's own that needs no pointer.
+    /// The same into a span: a buffer of the caller's own that needs no pointer. Throws likewise.
     public nonisolated(nonsending) func read(into bytes: inout MutableRawSpan) async throws -> Int {
         precondition(bytes.byteCount > 0, "an empty buffer reads like the end of the stream")
         executor.requireThread()
@@ -106,7 +106,7 @@ public final class AsyncSocket: Sendable {
         }
     }
 
-    /// The same of a span.
+    /// The same of a span. Throws likewise.
     public nonisolated(nonsending) func write(_ bytes: RawSpan) async throws {
         executor.requireThread()
         var sent = 0
