@@ -45,10 +45,10 @@
                 var explorer = Explorer(model, limit: 400_000)
                 let report = explorer.run()
                 if let last = report.violation.last {
-                    return "checker, \(model.name): \(last) (after \(report.states) states and \(report.transitions) transitions, a trace of \(report.violation.count) steps)"
+                    return "checker, \(model.name): \(last) (after \(report.transitions) transitions, a trace of \(report.violation.count) steps)"
                 }
                 if report.longestToGood > model.bound {
-                    return "checker, \(model.name): \(report.longestToGood) s to one link, the bound is \(model.bound) s (after \(report.states) states and \(report.transitions) transitions)"
+                    return "checker, \(model.name): \(report.longestToGood) s to one link, the bound is \(model.bound) s (after \(report.transitions) transitions)"
                 }
             }
             for seed in UInt64(1)...40 {
