@@ -1,6 +1,5 @@
 #include "CTestSupport.h"
 
-#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -16,8 +15,4 @@ void ctest_trap_quietly(void) {
     signal(SIGTRAP, SIG_DFL);
     signal(SIGABRT, SIG_DFL);
     signal(SIGSEGV, SIG_DFL);
-}
-
-size_t ctest_usable_size(void *block) {
-    return malloc_usable_size(block);
 }

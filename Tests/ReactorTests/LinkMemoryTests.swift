@@ -6,7 +6,7 @@ import Testing
 @testable import Reactor
 
 /// Of the class itself: what malloc gives for it may be the rest of something larger.
-@_silgen_name("_swift_class_getInstancePositiveExtentSize")
+@_silgen_name("$ss36_class_getInstancePositiveExtentSizeySiyXlXpF")
 private func instanceSize(of type: AnyClass) -> Int
 
 @Suite("A link's memory")

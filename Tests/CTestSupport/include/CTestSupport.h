@@ -2,7 +2,6 @@
 #ifndef CTESTSUPPORT_H
 #define CTESTSUPPORT_H
 
-#include <stddef.h>
 #include <sys/types.h>
 
 /// fork(2).
@@ -10,8 +9,5 @@ pid_t ctest_fork(void);
 
 /// Ends the calling process by the trap's default action, without a backtrace and without a core.
 void ctest_trap_quietly(void);
-
-/// malloc_usable_size(3).
-size_t ctest_usable_size(void *block);
 
 #endif
