@@ -48,7 +48,9 @@ struct IdleTests {
             #expect(Double(pings) > Self.seconds / 2 * Double(Self.links) * 0.5, "\(pings) pings")
 
             let calls = Trace(try String(contentsOfFile: file, encoding: .utf8))
-            let loop = try #require(calls.threads.first { $0.value.keys.contains { $0.hasPrefix("epoll_") } }, "no thread waits in epoll: \(calls.threads)")
+            // The control API's thread waits in epoll, too, once: nobody asks it anything.
+            let waiting = calls.threads.filter { $0.value.keys.contains { $0.hasPrefix("epoll_") } }
+            let loop = try #require(waiting.max { $0.value.values.reduce(0, +) < $1.value.values.reduce(0, +) }, "no thread waits in epoll: \(calls.threads)")
             let strange = loop.value.filter { !Self.allowed.contains($0.key) }
             #expect(strange.isEmpty, "the loop's thread called \(loop.value)")
             #expect(!calls.lines(of: loop.key).contains { $0.contains("eventfd") }, "somebody woke the loop")
