@@ -60,6 +60,19 @@ struct BookRuleTests {
         #expect(h.mesh.rescues == 0)
     }
 
+    @Test("a masternode whose wait ends in the discovery's own step, when the loop was late, is no rescue")
+    func lateIsNone() {
+        var h = Harness { $0.dialTimeout = .seconds(1_000) }
+        _ = h.tell(.registered(peer(1)))
+        _ = h.wait(.seconds(116))
+        _ = h.tell(.dialFailed(report(h, 1)!.dial!, .refused))
+        #expect(report(h, 1)?.nextStep == h.now + .seconds(5))
+        h.now = h.now + .seconds(20)
+        h.mesh.advance(to: h.now)
+        #expect(h.dials(h.take()) == [peer(1)])
+        #expect(h.mesh.rescues == 0)
+    }
+
     @Test("the discovery drops bans that have run out")
     func sweeps() {
         var h = Harness()
@@ -156,6 +169,20 @@ struct BookRuleTests {
             #expect(h.dials(h.wait(.seconds(120))).count == (early == 0 ? 1 : 0))
             if early == 1 { #expect(report(h, 1)?.schedule == .off(.notChosen)) }
         }
+    }
+
+    @Test("the failure of a peer that nobody chose is no occasion to choose another")
+    func noOccasion() {
+        var h = Harness(started: false) { ($0.maxPeers, $0.reservedSlots) = (3, 0) }
+        _ = h.tell(.recalled(peer(1), .known))
+        let row = h.mesh.row(of: peer(1))
+        h.mesh.peers[row].notBefore = h.now + .seconds(1)
+        _ = h.tell(.start)
+        _ = h.tell(.connect(peer(2)))
+        _ = h.wait(.seconds(2))
+        _ = h.tell(.dialFailed(report(h, 2)!.dial!, .refused))
+        #expect(h.failures(peer(2)) == 1)
+        #expect(!h.dials(h.wait(.seconds(3))).contains(peer(1)))
     }
 
     @Test("who tells of a peer need not be in the book: the first row of the table is filled and dialled within a tenth of a second")

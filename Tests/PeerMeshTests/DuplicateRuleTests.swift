@@ -39,6 +39,18 @@ struct DuplicateRuleTests {
         return link
     }
 
+    @Test("a held newcomer in the table's first place gives way to a newer one")
+    func newerThanTheFirst() {
+        var h = Harness(own: peer(5))
+        let held = h.accept(from: Self.home)!
+        #expect(held.slot == 0)
+        _ = call(&h)
+        _ = hello(&h, held)
+        #expect(state(h, held) == .held)
+        let newer = call(&h)
+        #expect(state(h, held) == .draining && state(h, newer) == .held && report(h, 1)?.held == newer)
+    }
+
     // What a surplus link is spared.
 
     @Test("a surplus link whose incumbent gives way to a louder newcomer stays in use, and is put to that one")
@@ -71,6 +83,23 @@ struct DuplicateRuleTests {
         }
         #expect(state(h, h.subject!) == .draining)
         #expect(state(h, other) == .established && h.mesh.hasSurplusUnderProbe == false)
+    }
+
+    @Test("a surplus link that is evicted itself leaves its incumbent alone")
+    func evictedSurplus() {
+        var h = Harness(own: peer(0)) { ($0.maxPeers, $0.reservedSlots) = (3, 0) }
+        dial(&h, .registered(peer(1)))
+        _ = call(&h)
+        let other = call(&h, from: Self.away(1))
+        _ = answer(&h)
+        #expect(h.mesh.hasSurplusUnderProbe == true)
+        for index in [8, 9] {
+            _ = h.tell(.registered(peer(index)))
+            #expect(h.inbound(peer: peer(index), nonce: UInt64(index)).1 == .accepted)
+        }
+        #expect(state(h, other) == .draining && h.mesh.hasSurplusUnderProbe == false)
+        _ = h.wait(.seconds(6))
+        #expect(report(h, 1)?.established == h.subject)
     }
 
     @Test("a surplus link that goes had its answer long ago")
@@ -155,6 +184,21 @@ struct DuplicateRuleTests {
         #expect(state(h, dial) == .connecting && report(h, 1)?.dial == dial)
     }
 
+    @Test("a louder newcomer ends our dial in the table's first place, if the order is with the newcomer")
+    func dialGivesWay() {
+        var h = dialling()
+        #expect(h.subject!.slot == 0)
+        // As if an earlier dial had shown it.
+        h.mesh.peers[0].provenNonce = 1
+        h.mesh.nonces.insert(h.mesh.links.count, hash: mix(1))
+        _ = call(&h, from: Self.away(2))
+        #expect(state(h, h.subject!) == .greeting)
+        // Where it states nothing the lower nonce is the lower one: theirs.
+        let louder = call(&h, states: nil)
+        #expect(report(h, 1)?.established == louder && report(h, 1)?.dial == nil)
+        #expect(state(h, h.subject!) == .draining)
+    }
+
     // Two nonces of which the index keeps the same half hash: whoever wants such a pair finds one in a second.
 
     private static let twins: (UInt64, UInt64) = (0x6a3c_60bc_317c_7814, 0x6667_31ae_eeb1_2dc9)
@@ -190,5 +234,72 @@ struct DuplicateRuleTests {
         _ = h.tell(.connected(dial))
         _ = h.tell(.hello(dial, Hello(isNative: true, endpoint: peer(2), nonce: one, verdict: .duplicate)))
         #expect(report(h, 1)?.established == link && report(h, 2)?.established == nil)
+    }
+
+    @Test("a held newcomer in the table's first place goes on with the session of the incumbent that ends")
+    func heirOfTheSession() {
+        var h = Harness(own: peer(5))
+        let held = h.accept(from: Self.home)!
+        #expect(held.slot == 0)
+        let first = call(&h)
+        _ = h.wait(.seconds(10))
+        let since = report(h, 1)?.linkedSince
+        _ = hello(&h, held)
+        #expect(state(h, held) == .held)
+        #expect(h.tell(.ended(first, .remoteClosed)).contains(.answer(held, .accepted, isNative: true)))
+        #expect(report(h, 1)?.established == held)
+        #expect(report(h, 1)?.linkedSince == since && h.failures(peer(1)) == 0)
+    }
+
+    // Whose links are put to the rule.
+
+    @Test("a stranger of the process that answers now is not put to the link of the one that answered before")
+    func surplusOfAnother() {
+        var h = dialling()
+        _ = answer(&h)
+        _ = h.tell(.ended(h.subject!, .remoteClosed))
+        dial(&h, .redial(peer(1)))
+        let incumbent = call(&h, from: Self.away(1))
+        let stranger = call(&h, nonce: 9, from: Self.away(2), states: nil)
+        _ = answer(&h, nonce: 9, .full)
+        #expect(report(h, 1)?.established == incumbent)
+        #expect(state(h, stranger) == .established && h.mesh.hasSurplusUnderProbe == false)
+    }
+
+    @Test("an answer that refuses us leaves a foreign link with the peer that it claims")
+    func foreignClaimStays() {
+        var h = Harness(own: peer(5))
+        dial(&h)
+        let link = h.accept(from: Self.home)!
+        _ = h.tell(.hello(link, Hello(isNative: false, endpoint: peer(1), nonce: 3)))
+        #expect(report(h, 1)?.established == link)
+        _ = answer(&h, nonce: 9, .duplicate)
+        #expect(report(h, 1)?.established == link && h.mesh.link(link)?.identity == .claimed)
+    }
+
+    @Test("a stranger's link that drains is no incumbent any more")
+    func drainingStranger() {
+        var h = Harness(own: peer(5))
+        let older = call(&h, nonce: 7, from: Self.away(1), states: nil)
+        let newer = call(&h, nonce: 7, from: Self.away(1), states: nil)
+        _ = h.wait(.seconds(5))
+        #expect(state(h, older) == .draining && state(h, newer) == .established)
+        let third = call(&h, nonce: 7, from: Self.away(1), states: nil)
+        #expect(state(h, third) == .held)
+        _ = h.tell(.received(newer, frames: 1, partial: 0))
+        #expect(state(h, third) == .draining && state(h, newer) == .established)
+    }
+
+    @Test("a masternode with a weak link in the table's first place is taken for nobody else")
+    func weakOnce() {
+        var h = Harness { $0.isNativeDialect = false }
+        let first = h.accept(from: Self.home)!
+        #expect(first.slot == 0)
+        _ = h.tell(.registered(peer(1)))
+        _ = h.tell(.hello(first, Hello(isNative: false, nonce: 3)))
+        #expect(h.mesh.link(first)?.identity == .weak && report(h, 1)?.established == first)
+        let second = h.accept(from: Self.home)!
+        _ = h.tell(.hello(second, Hello(isNative: false, nonce: 4)))
+        #expect(h.mesh.link(second)?.identity == .anonymous && report(h, 1)?.established == first)
     }
 }

@@ -113,6 +113,19 @@ struct KeepaliveTests {
         #expect(closes(h.wait(.seconds(10))) == [.keepaliveTimeout])
     }
 
+    @Test("bytes that the kernel takes while no ping is out bring none about")
+    func takenWithoutPing() {
+        var h = linked { $0.frameTimeout = .seconds(2) }
+        let link = h.subject!
+        _ = h.tell(.sent(link, bytes: 100, controlEmpty: true))
+        // A frame has the link looked at before the ping's time.
+        _ = h.tell(.received(link, frames: 0, partial: 5))
+        _ = h.wait(.seconds(1))
+        _ = h.tell(.received(link, frames: 1, partial: 0))
+        #expect(pings(h.wait(.milliseconds(28_999))).count == 0)
+        #expect(pings(h.wait(.milliseconds(1))).count == 1)
+    }
+
     @Test("a ping counts from when the control queue was empty, not from when some of our bytes were taken")
     func takenWhole() {
         var h = linked()

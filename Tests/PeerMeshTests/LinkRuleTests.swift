@@ -303,4 +303,14 @@ struct LinkRuleTests {
             #expect(mesh.hasOutput == false)
         }
     }
+
+    @Test("what a hello states is kept as it was stated, also at the address that it comes from, also without a port")
+    func stated() {
+        for endpoint in [Endpoint(peer(1).address, port: 0), peer(1), Endpoint(peer(2).address, port: 0), peer(2), nil] {
+            var h = Harness()
+            let link = h.accept(from: Endpoint(peer(1).address, port: 40_000))!
+            _ = h.tell(.hello(link, Hello(isNative: true, endpoint: endpoint, nonce: 1)))
+            #expect(h.mesh.stated(byLink: Int(link.slot)) == endpoint)
+        }
+    }
 }

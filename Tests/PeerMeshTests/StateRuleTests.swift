@@ -210,4 +210,36 @@ struct StateRuleTests {
             #expect(slow.mesh.link(link)?.misses == (round == 3 ? 1 : 0))
         }
     }
+
+    @Test("a pair of rivals is read back, and half of one is none, in the table's first places too")
+    func rivals() {
+        var h = Harness(own: peer(5))
+        let home = Endpoint(peer(1).address, port: 40_000)
+        let early = h.accept(from: home)!
+        _ = h.inbound(peer: peer(1), nonce: 1)
+        _ = h.tell(.hello(early, Hello(isNative: true, endpoint: peer(1), nonce: 1)))
+        _ = h.tell(.recalled(peer(2), .known))
+        _ = h.accept(from: peer(3))
+        #expect(h.mesh.peers[0].held == 0 && h.mesh.peers[0].established == 1 && h.mesh.links[2].state == .greeting)
+        #expect(read(h) == true)
+        func broken(_ h: borrowing Harness, _ breaking: (inout Mesh) -> Void) -> Bool {
+            var mesh = h.mesh.clone()
+            breaking(&mesh)
+            var bytes: [UInt8] = []
+            mesh.encode(into: &bytes)
+            return !reads(bytes, h)
+        }
+        #expect(broken(h, { _ in }) == false)
+        for slot in 0...1 {
+            #expect(broken(h, { $0.links[slot].rival = -1 }) == true)
+            #expect(broken(h, { $0.links[slot].row = -1 }) == true)
+        }
+        // A third link that names one of the pair, and a peer that names the other's newcomer.
+        let thirdNames: (inout Mesh) -> Void = { $0.links[2].rival = 0 }
+        let otherNames: (inout Mesh) -> Void = {
+            $0.peers[1].held = 0
+            $0.peers[1].schedule = .none
+        }
+        #expect(broken(h, thirdNames) == true && broken(h, otherNames) == true)
+    }
 }
