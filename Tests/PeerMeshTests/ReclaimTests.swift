@@ -119,6 +119,24 @@ struct ReclaimTests {
         #expect(report(h, 1)?.established == strayed)
     }
 
+    @Test("a peer with a foreign link, in the table's first place or not, takes no other back either", arguments: [true, false])
+    func foreignLinkedTakesNone(isFirst: Bool) {
+        var h = Harness(own: peer(5)) { $0.role = .masternode }
+        let home = Endpoint(peer(2).address, port: 40_001)
+        let early = isFirst ? h.accept(from: home) : nil
+        copy(&h)
+        let strayed = call(&h, states: 2)
+        _ = h.tell(.redial(peer(2)))
+        let dial = report(h, 2)!.dial!
+        _ = h.tell(.connected(dial))
+        let foreign = early ?? h.accept(from: home)!
+        #expect((foreign.slot == 0) == isFirst)
+        _ = h.tell(.hello(foreign, Hello(isNative: false, endpoint: peer(2), nonce: 3)))
+        #expect(report(h, 2)?.established == foreign)
+        _ = h.tell(.hello(dial, Hello(isNative: true, endpoint: peer(2), nonce: 7, verdict: .duplicate)))
+        #expect(report(h, 2)?.established == foreign && report(h, 1)?.established == strayed)
+    }
+
     @Test("nobody's link of the process that answers is the peer's, also when it states the endpoint; one of another process is not")
     func anonymousMerges() {
         var h = Harness(own: peer(5)) { $0.role = .masternode }
