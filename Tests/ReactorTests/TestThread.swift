@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import Testing
 
 /// A plain thread for tests: started by its init, waited for by `join`.
@@ -53,11 +52,21 @@ private final class ThreadExecutor: TaskExecutor {
     }
 
     private static let width = 6
-    private let state = Mutex(State())
+    // By pthread's lock: the thread sanitizer does not know that of Synchronization.
+    private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private nonisolated(unsafe) var state = State()
+
+    private init() { pthread_mutex_init(lock, nil) }
+
+    private func withState<Result>(_ body: (inout State) -> Result) -> Result {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        return body(&state)
+    }
 
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        let isNew = state.withLock { state in
+        let isNew = withState { state in
             if state.threads == Self.width {
                 state.waiting.append(job)
                 return false
@@ -72,7 +81,7 @@ private final class ThreadExecutor: TaskExecutor {
         var next: UnownedJob? = first
         while let job = next {
             job.runSynchronously(on: asUnownedTaskExecutor())
-            next = state.withLock { state in
+            next = withState { state in
                 if state.waiting.isEmpty {
                     state.threads -= 1
                     return nil
