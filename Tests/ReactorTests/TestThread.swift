@@ -53,7 +53,7 @@ private final class ThreadExecutor: TaskExecutor {
 
     private static let width = 6
     // By pthread's lock: the thread sanitizer does not know that of Synchronization.
-    private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private nonisolated(unsafe) let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private nonisolated(unsafe) var state = State()
 
     private init() { pthread_mutex_init(lock, nil) }
