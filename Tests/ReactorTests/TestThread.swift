@@ -19,6 +19,22 @@ struct TestThread: ~Copyable {
         precondition(result == 0)
     }
 
+    /// The calling thread's number, as the kernel has it.
+    static var current: pid_t { gettid() }
+
+    /// Returns when that thread of this process sleeps in the kernel, for whatever reason.
+    static func waitUntilAsleep(_ thread: pid_t) {
+        var text = [UInt8](repeating: 0, count: 256)
+        while true {
+            let file = open("/proc/self/task/\(thread)/stat", O_RDONLY | O_CLOEXEC)
+            let count = file < 0 ? 0 : read(file, &text, text.count)
+            if file >= 0 { close(file) }
+            // The state is the word behind the name, which ends with the last parenthesis.
+            if count > 0, let name = text[..<count].lastIndex(of: UInt8(ascii: ")")), text[name + 2] == UInt8(ascii: "S") { return }
+            sched_yield()
+        }
+    }
+
     consuming func detach() {
         pthread_detach(handle)
     }
