@@ -1,3 +1,4 @@
+import CTestSupport
 import Glibc
 import Testing
 
@@ -20,7 +21,7 @@ struct TestThread: ~Copyable {
     }
 
     /// The calling thread's number, as the kernel has it.
-    static var current: pid_t { gettid() }
+    static var current: pid_t { ctest_thread() }
 
     /// Returns when that thread of this process sleeps in the kernel, for whatever reason.
     static func waitUntilAsleep(_ thread: pid_t) {
