@@ -54,7 +54,7 @@ class World:
     def end(self):
         for process in (self.node, self.peers):
             process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            process.wait(90)
         self.log.close()
 
 
@@ -238,6 +238,8 @@ def main():
                     page.pump(1)
                     page.screenshot(os.path.join(options.pictures, f"thousand-{scheme}.png"))
             clean(page)
+        except TimeoutError as missing:
+            check("the page comes to what the next check looks at", False, missing)
         finally:
             if page:
                 page.close()

@@ -100,6 +100,39 @@ struct BookRuleTests {
         #expect(pairs.contains { ![1, 5].contains($0[1] - $0[0]) })
     }
 
+    @Test("each candidate has the same chance, wherever it stands in the table")
+    func sameChance() {
+        var firsts = 0
+        for seed in 1...200 as ClosedRange<UInt64> {
+            var h = Harness(started: false) { ($0.maxPeers, $0.reservedSlots, $0.seed) = (1, 0, seed) }
+            for index in 1...2 { _ = h.tell(.recalled(peer(index), .known)) }
+            for index in 3...8 { _ = h.tell(.recalled(peer(index), .forgotten(until: .never))) }
+            if h.dials(h.tell(.start)) == [peer(1)] { firsts += 1 }
+        }
+        #expect((70...130).contains(firsts), "\(firsts) of 200")
+    }
+
+    @Test("lots are drawn until the last slot is given, and none without a slot to give")
+    func lots() {
+        for seed in 1...8 as ClosedRange<UInt64> {
+            var h = Harness(started: false) { ($0.maxPeers, $0.reservedSlots, $0.seed) = (1, 0, seed) }
+            for index in 1...3 { _ = h.tell(.recalled(peer(index), .known)) }
+            var copy = h.mesh.random
+            let start = Int(copy.next(below: 3))
+            var lots = 0
+            var isGiven = false
+            while !isGiven {
+                isGiven = copy.next(below: UInt64(3 - lots)) < 1
+                lots += 1
+            }
+            h.mesh.fillRegularSlots(at: h.now)
+            #expect(h.mesh.random.state == copy.state)
+            #expect(h.mesh.peers[(start + lots - 1) % 3].isChosen)
+            h.mesh.fillRegularSlots(at: h.now)
+            #expect(h.mesh.random.state == copy.state)
+        }
+    }
+
     @Test("what turned out to be ourselves is not chosen", arguments: 1...6 as ClosedRange<UInt64>)
     func ourselvesAreNotChosen(seed: UInt64) {
         var h = Harness(started: false) { ($0.maxPeers, $0.reservedSlots, $0.seed) = (1, 0, seed) }
@@ -209,6 +242,40 @@ struct BookRuleTests {
             #expect(report(h, 2) == nil)
             #expect(report(h, 1) != nil && report(h, 3) != nil && report(h, 4) != nil)
         }
+    }
+
+    @Test("of those for whom nothing speaks the first from a random place makes room", arguments: 1...8 as ClosedRange<UInt64>)
+    func randomMakesRoom(seed: UInt64) {
+        var h = Harness(started: false) { ($0.bookCapacity, $0.seed) = (3, seed) }
+        for index in 1...3 { _ = h.tell(.recalled(peer(index), .known)) }
+        var copy = h.mesh.random
+        let start = Int(copy.next(below: 3))
+        _ = h.tell(.connect(peer(4)))
+        #expect((1...3).filter { report(h, $0) == nil } == [start + 1])
+    }
+
+    @Test("rows are taken again in the order in which they were freed, the first one too, before a new one is begun")
+    func rowsAgain() {
+        var h = Harness(started: false)
+        for index in 1...4 { _ = h.tell(.connect(peer(index))) }
+        for index in [3, 1, 2] { _ = h.tell(.disconnect(peer(index))) }
+        // A free row is nobody's to look at.
+        _ = h.tell(.ownEndpoint(peer(50)))
+        for (index, row) in [(11, 2), (12, 0), (13, 1), (14, 4)] {
+            _ = h.tell(.connect(peer(index)))
+            #expect(h.mesh.row(of: peer(index)) == row)
+        }
+    }
+
+    @Test("two endpoints of which the index keeps the same half hash are two peers")
+    func twins() {
+        let twins = [IPAddress(v4: 10, 1, 149, 222), IPAddress(v4: 10, 1, 232, 59)].map { Endpoint($0, port: 9_000) }
+        #expect(UInt32(truncatingIfNeeded: twins[0].stableHash) == UInt32(truncatingIfNeeded: twins[1].stableHash))
+        var h = Harness()
+        #expect(h.dials(h.tell(.connect(twins[0]))) == [twins[0]])
+        #expect(h.mesh.row(of: twins[1]) < 0)
+        #expect(h.dials(h.tell(.connect(twins[1]))) == [twins[1]])
+        #expect(h.mesh.row(of: twins[0]) == 0 && h.mesh.row(of: twins[1]) == 1)
     }
 
     @Test("a linked peer stays in a full book, though it has failed before")

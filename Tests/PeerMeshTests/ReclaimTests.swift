@@ -96,11 +96,15 @@ struct ReclaimTests {
         #expect(h.mesh.link(first)?.state == .established)
     }
 
-    @Test("a peer that has a link takes no other back")
-    func linkedTakesNone() {
-        var h = copied()
+    @Test("a peer that has a link, in the table's first place or not, takes no other back", arguments: [true, false])
+    func linkedTakesNone(isFirst: Bool) {
+        var h = Harness(own: peer(5)) { $0.role = .masternode }
+        let home = Endpoint(peer(2).address, port: 40_001)
+        let early = isFirst ? h.accept(from: home) : nil
+        copy(&h)
         let strayed = call(&h, states: 2)
-        let claimed = h.accept(from: Endpoint(peer(2).address, port: 40_001))!
+        let claimed = early ?? h.accept(from: home)!
+        #expect((claimed.slot == 0) == isFirst)
         _ = h.tell(.hello(claimed, Hello(isNative: true, endpoint: peer(2), nonce: 8)))
         #expect(report(h, 2)?.established == claimed)
         _ = h.wait(.seconds(30))

@@ -173,6 +173,10 @@ struct StateRuleTests {
         // A socket that is being decided names a row that nobody has.
         #expect(broken { $0.links[greeting].row = Int32(unused) })
         #expect(!broken { $0.links[greeting].row = Int32(linked) })
+        #expect(broken {
+            $0.peers[0].isUsed = false
+            $0.links[greeting].row = 0
+        })
         // Half a pair of rivals.
         #expect(broken { $0.links[greeting].rival = $0.peers[linked].established })
         #expect(broken { $0.links[Int($0.peers[linked].established)].row = Int32(other) })
@@ -180,5 +184,30 @@ struct StateRuleTests {
         #expect(broken { $0.peers[linked].dial = $0.peers[other].established })
         #expect(broken { $0.peers[linked].held = $0.peers[other].established })
         #expect(broken { $0.peers[unused].isUsed = true; $0.peers[unused].schedule = .none })
+    }
+
+    @Test("a frame that begins, and a silence that begins, after the state was read back have the times that they always have")
+    func timesAfterwards() {
+        var h = Harness { ($0.frameTimeout, $0.progressGrace) = (.seconds(2), .seconds(30)) }
+        let link = h.inbound(peer: peer(1), nonce: 1).0!
+        func copied(_ h: borrowing Harness) -> Harness {
+            var bytes: [UInt8] = []
+            h.mesh.encode(into: &bytes)
+            var copy = Harness { ($0.frameTimeout, $0.progressGrace) = (.seconds(2), .seconds(30)) }
+            if let mesh = Mesh(h.mesh.settings, decoding: bytes, now: h.now) { copy.mesh = mesh } else { Issue.record("not read back") }
+            copy.now = h.now
+            return copy
+        }
+        var framed = copied(h)
+        _ = framed.tell(.received(link, frames: 0, partial: 5))
+        #expect(framed.wait(.seconds(2)).contains(.close(link, .frameTimeout)))
+        var slow = copied(h)
+        slow.kernelTakesPings = false
+        _ = slow.wait(.seconds(30))
+        for round in 0...3 {
+            _ = slow.tell(.sent(link, bytes: 5_000, controlEmpty: false))
+            _ = slow.wait(.seconds(10))
+            #expect(slow.mesh.link(link)?.misses == (round == 3 ? 1 : 0))
+        }
     }
 }
