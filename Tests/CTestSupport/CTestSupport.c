@@ -1,8 +1,15 @@
+// For syscall, which the C standard does not know.
+#define _DEFAULT_SOURCE
 #include "CTestSupport.h"
 
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+pid_t ctest_thread(void) {
+    return (pid_t)syscall(SYS_gettid);
+}
 
 pid_t ctest_fork(void) {
     return fork();

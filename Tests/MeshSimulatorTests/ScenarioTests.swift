@@ -47,6 +47,7 @@ struct ScenarioTests {
         ["--hours", "1e300"], ["--latency", "9223372036854775807ms"], ["--jitter", "1m"], ["--masternodes", "9", "--nodes", "8"],
         ["--watch", "-1"], ["--watch", "100"], ["--scenario", "/"], ["--plot", "/no/such/directory/x.svg"], ["--max-peers", "0"],
         ["--nodes", "60000", "--book", "1000000"], ["--registry", "some"], ["--nodes", "8", "--max-peers", "6"],
+        ["--nodes", "8", "--book", "7"],
     ])
     func badOptions(arguments: [String]) {
         #expect(SimulatorCommand.run(arguments) == 2)

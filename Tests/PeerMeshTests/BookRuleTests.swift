@@ -60,6 +60,19 @@ struct BookRuleTests {
         #expect(h.mesh.rescues == 0)
     }
 
+    @Test("a masternode whose wait ends in the discovery's own step, when the loop was late, is no rescue")
+    func lateIsNone() {
+        var h = Harness { $0.dialTimeout = .seconds(1_000) }
+        _ = h.tell(.registered(peer(1)))
+        _ = h.wait(.seconds(116))
+        _ = h.tell(.dialFailed(report(h, 1)!.dial!, .refused))
+        #expect(report(h, 1)?.nextStep == h.now + .seconds(5))
+        h.now = h.now + .seconds(20)
+        h.mesh.advance(to: h.now)
+        #expect(h.dials(h.take()) == [peer(1)])
+        #expect(h.mesh.rescues == 0)
+    }
+
     @Test("the discovery drops bans that have run out")
     func sweeps() {
         var h = Harness()
@@ -100,6 +113,39 @@ struct BookRuleTests {
         #expect(pairs.contains { ![1, 5].contains($0[1] - $0[0]) })
     }
 
+    @Test("each candidate has the same chance, wherever it stands in the table")
+    func sameChance() {
+        var firsts = 0
+        for seed in 1...200 as ClosedRange<UInt64> {
+            var h = Harness(started: false) { ($0.maxPeers, $0.reservedSlots, $0.seed) = (1, 0, seed) }
+            for index in 1...2 { _ = h.tell(.recalled(peer(index), .known)) }
+            for index in 3...8 { _ = h.tell(.recalled(peer(index), .forgotten(until: .never))) }
+            if h.dials(h.tell(.start)) == [peer(1)] { firsts += 1 }
+        }
+        #expect((70...130).contains(firsts), "\(firsts) of 200")
+    }
+
+    @Test("lots are drawn until the last slot is given, and none without a slot to give")
+    func lots() {
+        for seed in 1...8 as ClosedRange<UInt64> {
+            var h = Harness(started: false) { ($0.maxPeers, $0.reservedSlots, $0.seed) = (1, 0, seed) }
+            for index in 1...3 { _ = h.tell(.recalled(peer(index), .known)) }
+            var copy = h.mesh.random
+            let start = Int(copy.next(below: 3))
+            var lots = 0
+            var isGiven = false
+            while !isGiven {
+                isGiven = copy.next(below: UInt64(3 - lots)) < 1
+                lots += 1
+            }
+            h.mesh.fillRegularSlots(at: h.now)
+            #expect(h.mesh.random.state == copy.state)
+            #expect(h.mesh.peers[(start + lots - 1) % 3].isChosen)
+            h.mesh.fillRegularSlots(at: h.now)
+            #expect(h.mesh.random.state == copy.state)
+        }
+    }
+
     @Test("what turned out to be ourselves is not chosen", arguments: 1...6 as ClosedRange<UInt64>)
     func ourselvesAreNotChosen(seed: UInt64) {
         var h = Harness(started: false) { ($0.maxPeers, $0.reservedSlots, $0.seed) = (1, 0, seed) }
@@ -123,6 +169,20 @@ struct BookRuleTests {
             #expect(h.dials(h.wait(.seconds(120))).count == (early == 0 ? 1 : 0))
             if early == 1 { #expect(report(h, 1)?.schedule == .off(.notChosen)) }
         }
+    }
+
+    @Test("the failure of a peer that nobody chose is no occasion to choose another")
+    func noOccasion() {
+        var h = Harness(started: false) { ($0.maxPeers, $0.reservedSlots) = (3, 0) }
+        _ = h.tell(.recalled(peer(1), .known))
+        let row = h.mesh.row(of: peer(1))
+        h.mesh.peers[row].notBefore = h.now + .seconds(1)
+        _ = h.tell(.start)
+        _ = h.tell(.connect(peer(2)))
+        _ = h.wait(.seconds(2))
+        _ = h.tell(.dialFailed(report(h, 2)!.dial!, .refused))
+        #expect(h.failures(peer(2)) == 1)
+        #expect(!h.dials(h.wait(.seconds(3))).contains(peer(1)))
     }
 
     @Test("who tells of a peer need not be in the book: the first row of the table is filled and dialled within a tenth of a second")
@@ -209,6 +269,40 @@ struct BookRuleTests {
             #expect(report(h, 2) == nil)
             #expect(report(h, 1) != nil && report(h, 3) != nil && report(h, 4) != nil)
         }
+    }
+
+    @Test("of those for whom nothing speaks the first from a random place makes room", arguments: 1...8 as ClosedRange<UInt64>)
+    func randomMakesRoom(seed: UInt64) {
+        var h = Harness(started: false) { ($0.bookCapacity, $0.seed) = (3, seed) }
+        for index in 1...3 { _ = h.tell(.recalled(peer(index), .known)) }
+        var copy = h.mesh.random
+        let start = Int(copy.next(below: 3))
+        _ = h.tell(.connect(peer(4)))
+        #expect((1...3).filter { report(h, $0) == nil } == [start + 1])
+    }
+
+    @Test("rows are taken again in the order in which they were freed, the first one too, before a new one is begun")
+    func rowsAgain() {
+        var h = Harness(started: false)
+        for index in 1...4 { _ = h.tell(.connect(peer(index))) }
+        for index in [3, 1, 2] { _ = h.tell(.disconnect(peer(index))) }
+        // A free row is nobody's to look at.
+        _ = h.tell(.ownEndpoint(peer(50)))
+        for (index, row) in [(11, 2), (12, 0), (13, 1), (14, 4)] {
+            _ = h.tell(.connect(peer(index)))
+            #expect(h.mesh.row(of: peer(index)) == row)
+        }
+    }
+
+    @Test("two endpoints of which the index keeps the same half hash are two peers")
+    func twins() {
+        let twins = [IPAddress(v4: 10, 1, 149, 222), IPAddress(v4: 10, 1, 232, 59)].map { Endpoint($0, port: 9_000) }
+        #expect(UInt32(truncatingIfNeeded: twins[0].stableHash) == UInt32(truncatingIfNeeded: twins[1].stableHash))
+        var h = Harness()
+        #expect(h.dials(h.tell(.connect(twins[0]))) == [twins[0]])
+        #expect(h.mesh.row(of: twins[1]) < 0)
+        #expect(h.dials(h.tell(.connect(twins[1]))) == [twins[1]])
+        #expect(h.mesh.row(of: twins[0]) == 0 && h.mesh.row(of: twins[1]) == 1)
     }
 
     @Test("a linked peer stays in a full book, though it has failed before")

@@ -113,6 +113,19 @@ struct KeepaliveTests {
         #expect(closes(h.wait(.seconds(10))) == [.keepaliveTimeout])
     }
 
+    @Test("bytes that the kernel takes while no ping is out bring none about")
+    func takenWithoutPing() {
+        var h = linked { $0.frameTimeout = .seconds(2) }
+        let link = h.subject!
+        _ = h.tell(.sent(link, bytes: 100, controlEmpty: true))
+        // A frame has the link looked at before the ping's time.
+        _ = h.tell(.received(link, frames: 0, partial: 5))
+        _ = h.wait(.seconds(1))
+        _ = h.tell(.received(link, frames: 1, partial: 0))
+        #expect(pings(h.wait(.milliseconds(28_999))).count == 0)
+        #expect(pings(h.wait(.milliseconds(1))).count == 1)
+    }
+
     @Test("a ping counts from when the control queue was empty, not from when some of our bytes were taken")
     func takenWhole() {
         var h = linked()
@@ -202,6 +215,29 @@ struct KeepaliveTests {
         _ = h.wait(.milliseconds(2_999))
         #expect(h.mesh.link(link)?.state == .established)
         #expect(closes(h.wait(.milliseconds(1))) == [.frameTimeout])
+    }
+
+    @Test("a frame that goes on is looked at when its time is over, not at each piece of it")
+    func frameGoesOn() {
+        var h = linked { ($0.frameTimeout, $0.frameMinimumRate, $0.pingInterval) = (.seconds(2), 1, .seconds(3_600)) }
+        let link = h.subject!
+        _ = h.tell(.received(link, frames: 0, partial: 100))
+        _ = h.wait(.seconds(3))
+        #expect(h.mesh.link(link)?.deadline == h.now + .seconds(97))
+        _ = h.tell(.received(link, frames: 0, partial: 110))
+        #expect(h.mesh.link(link)?.deadline == h.now + .seconds(97))
+    }
+
+    @Test("a link that lived without a pong is asked again at once when the interval is over by then")
+    func asksAtOnce() {
+        var h = linked { ($0.pingInterval, $0.pongTimeout) = (.seconds(10), .seconds(20)) }
+        #expect(pings(h.wait(.seconds(10))).count == 1)
+        _ = h.wait(.seconds(1))
+        _ = h.tell(.received(h.subject!, frames: 1, partial: 0))
+        #expect(pings(h.wait(.milliseconds(18_999))).count == 0)
+        h.now = h.now + .milliseconds(1)
+        h.mesh.advance(to: h.now)
+        #expect(pings(h.take()).count == 1)
     }
 
     @Test("a frame without a minimum rate has its time and one second a byte")

@@ -288,4 +288,29 @@ struct LinkRuleTests {
         #expect(h.mesh.stableHash() == before)
         #expect(h.mesh.link(link)?.state == .established)
     }
+
+    @Test("there is output while there is an action or a record of the diary, and none after both")
+    func output() {
+        let now = Instant(nanoseconds: 1_000_000_000_000)
+        for actionsFirst in [true, false] {
+            var mesh = Mesh(MeshSettings(nonce: 1, seed: 1), now: now)
+            #expect(mesh.hasOutput == false)
+            mesh.handle(.start, at: now)
+            mesh.handle(.connect(peer(1)), at: now)
+            if actionsFirst { while mesh.nextAction() != nil {} } else { while mesh.nextTransition() != nil {} }
+            #expect(mesh.hasOutput == true)
+            if actionsFirst { while mesh.nextTransition() != nil {} } else { while mesh.nextAction() != nil {} }
+            #expect(mesh.hasOutput == false)
+        }
+    }
+
+    @Test("what a hello states is kept as it was stated, also at the address that it comes from, also without a port")
+    func stated() {
+        for endpoint in [Endpoint(peer(1).address, port: 0), peer(1), Endpoint(peer(2).address, port: 0), peer(2), nil] {
+            var h = Harness()
+            let link = h.accept(from: Endpoint(peer(1).address, port: 40_000))!
+            _ = h.tell(.hello(link, Hello(isNative: true, endpoint: endpoint, nonce: 1)))
+            #expect(h.mesh.stated(byLink: Int(link.slot)) == endpoint)
+        }
+    }
 }

@@ -96,11 +96,15 @@ struct ReclaimTests {
         #expect(h.mesh.link(first)?.state == .established)
     }
 
-    @Test("a peer that has a link takes no other back")
-    func linkedTakesNone() {
-        var h = copied()
+    @Test("a peer that has a link, in the table's first place or not, takes no other back", arguments: [true, false])
+    func linkedTakesNone(isFirst: Bool) {
+        var h = Harness(own: peer(5)) { $0.role = .masternode }
+        let home = Endpoint(peer(2).address, port: 40_001)
+        let early = isFirst ? h.accept(from: home) : nil
+        copy(&h)
         let strayed = call(&h, states: 2)
-        let claimed = h.accept(from: Endpoint(peer(2).address, port: 40_001))!
+        let claimed = early ?? h.accept(from: home)!
+        #expect((claimed.slot == 0) == isFirst)
         _ = h.tell(.hello(claimed, Hello(isNative: true, endpoint: peer(2), nonce: 8)))
         #expect(report(h, 2)?.established == claimed)
         _ = h.wait(.seconds(30))
@@ -113,6 +117,24 @@ struct ReclaimTests {
         _ = h.tell(.hello(dial, Hello(isNative: true, endpoint: peer(2), nonce: 8, verdict: .duplicate)))
         #expect(report(h, 2)?.established == claimed)
         #expect(report(h, 1)?.established == strayed)
+    }
+
+    @Test("a peer with a foreign link, in the table's first place or not, takes no other back either", arguments: [true, false])
+    func foreignLinkedTakesNone(isFirst: Bool) {
+        var h = Harness(own: peer(5)) { $0.role = .masternode }
+        let home = Endpoint(peer(2).address, port: 40_001)
+        let early = isFirst ? h.accept(from: home) : nil
+        copy(&h)
+        let strayed = call(&h, states: 2)
+        _ = h.tell(.redial(peer(2)))
+        let dial = report(h, 2)!.dial!
+        _ = h.tell(.connected(dial))
+        let foreign = early ?? h.accept(from: home)!
+        #expect((foreign.slot == 0) == isFirst)
+        _ = h.tell(.hello(foreign, Hello(isNative: false, endpoint: peer(2), nonce: 3)))
+        #expect(report(h, 2)?.established == foreign)
+        _ = h.tell(.hello(dial, Hello(isNative: true, endpoint: peer(2), nonce: 7, verdict: .duplicate)))
+        #expect(report(h, 2)?.established == foreign && report(h, 1)?.established == strayed)
     }
 
     @Test("nobody's link of the process that answers is the peer's, also when it states the endpoint; one of another process is not")

@@ -31,6 +31,34 @@ struct RegistryTests {
         }
     }
 
+    @Test("who stays beyond the table's end has no step that the diary could tell of")
+    func staysBeyond() {
+        var h = Harness { ($0.maxPeers, $0.reservedSlots) = (1, 1) }
+        _ = h.tell(.registered(peer(2)))
+        _ = h.tell(.dialFailed(report(h, 2)!.dial!, .refused))
+        _ = h.tell(.registered(peer(1)))
+        #expect(schedule(h, 2) == .off(.tooMany))
+        h.mesh.handle(.registered(peer(3)), at: h.now)
+        var told: [Endpoint] = []
+        while let transition = h.mesh.nextTransition() { told.append(transition.endpoint) }
+        #expect(!told.contains(peer(2)))
+        #expect(schedule(h, 2) == .off(.tooMany) && schedule(h, 3) == .off(.tooMany))
+    }
+
+    @Test("our own endpoint is never looked at again for having met ourselves there")
+    func metAndKnown() {
+        var h = Harness()
+        _ = h.tell(.connect(peer(1)))
+        let link = report(h, 1)!.dial!
+        _ = h.tell(.connected(link))
+        _ = h.tell(.ownEndpoint(peer(1)))
+        _ = h.tell(.hello(link, Hello(isNative: true, nonce: Harness.nonce, verdict: .duplicate)))
+        h.now = h.now + h.mesh.settings.selfMemory
+        h.mesh.advance(to: h.now)
+        #expect(schedule(h, 1) == .off(.ourselves))
+        #expect(h.mesh.wheel.deadline(of: h.mesh.rowTimer(h.mesh.row(of: peer(1)))) == nil)
+    }
+
     @Test("our own endpoint in the registry takes no place and is not dialled; when it moves, it is another's")
     func ourselves() {
         var h = Harness(own: peer(1)) { ($0.maxPeers, $0.reservedSlots) = (1, 1) }

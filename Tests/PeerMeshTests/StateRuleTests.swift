@@ -173,6 +173,10 @@ struct StateRuleTests {
         // A socket that is being decided names a row that nobody has.
         #expect(broken { $0.links[greeting].row = Int32(unused) })
         #expect(!broken { $0.links[greeting].row = Int32(linked) })
+        #expect(broken {
+            $0.peers[0].isUsed = false
+            $0.links[greeting].row = 0
+        })
         // Half a pair of rivals.
         #expect(broken { $0.links[greeting].rival = $0.peers[linked].established })
         #expect(broken { $0.links[Int($0.peers[linked].established)].row = Int32(other) })
@@ -180,5 +184,62 @@ struct StateRuleTests {
         #expect(broken { $0.peers[linked].dial = $0.peers[other].established })
         #expect(broken { $0.peers[linked].held = $0.peers[other].established })
         #expect(broken { $0.peers[unused].isUsed = true; $0.peers[unused].schedule = .none })
+    }
+
+    @Test("a frame that begins, and a silence that begins, after the state was read back have the times that they always have")
+    func timesAfterwards() {
+        var h = Harness { ($0.frameTimeout, $0.progressGrace) = (.seconds(2), .seconds(30)) }
+        let link = h.inbound(peer: peer(1), nonce: 1).0!
+        func copied(_ h: borrowing Harness) -> Harness {
+            var bytes: [UInt8] = []
+            h.mesh.encode(into: &bytes)
+            var copy = Harness { ($0.frameTimeout, $0.progressGrace) = (.seconds(2), .seconds(30)) }
+            if let mesh = Mesh(h.mesh.settings, decoding: bytes, now: h.now) { copy.mesh = mesh } else { Issue.record("not read back") }
+            copy.now = h.now
+            return copy
+        }
+        var framed = copied(h)
+        _ = framed.tell(.received(link, frames: 0, partial: 5))
+        #expect(framed.wait(.seconds(2)).contains(.close(link, .frameTimeout)))
+        var slow = copied(h)
+        slow.kernelTakesPings = false
+        _ = slow.wait(.seconds(30))
+        for round in 0...3 {
+            _ = slow.tell(.sent(link, bytes: 5_000, controlEmpty: false))
+            _ = slow.wait(.seconds(10))
+            #expect(slow.mesh.link(link)?.misses == (round == 3 ? 1 : 0))
+        }
+    }
+
+    @Test("a pair of rivals is read back, and half of one is none, in the table's first places too")
+    func rivals() {
+        var h = Harness(own: peer(5))
+        let home = Endpoint(peer(1).address, port: 40_000)
+        let early = h.accept(from: home)!
+        _ = h.inbound(peer: peer(1), nonce: 1)
+        _ = h.tell(.hello(early, Hello(isNative: true, endpoint: peer(1), nonce: 1)))
+        _ = h.tell(.recalled(peer(2), .known))
+        _ = h.accept(from: peer(3))
+        #expect(h.mesh.peers[0].held == 0 && h.mesh.peers[0].established == 1 && h.mesh.links[2].state == .greeting)
+        #expect(read(h) == true)
+        func broken(_ h: borrowing Harness, _ breaking: (inout Mesh) -> Void) -> Bool {
+            var mesh = h.mesh.clone()
+            breaking(&mesh)
+            var bytes: [UInt8] = []
+            mesh.encode(into: &bytes)
+            return !reads(bytes, h)
+        }
+        #expect(broken(h, { _ in }) == false)
+        for slot in 0...1 {
+            #expect(broken(h, { $0.links[slot].rival = -1 }) == true)
+            #expect(broken(h, { $0.links[slot].row = -1 }) == true)
+        }
+        // A third link that names one of the pair, and a peer that names the other's newcomer.
+        let thirdNames: (inout Mesh) -> Void = { $0.links[2].rival = 0 }
+        let otherNames: (inout Mesh) -> Void = {
+            $0.peers[1].held = 0
+            $0.peers[1].schedule = .none
+        }
+        #expect(broken(h, thirdNames) == true && broken(h, otherNames) == true)
     }
 }

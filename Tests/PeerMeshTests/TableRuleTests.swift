@@ -58,6 +58,13 @@ struct TableRuleTests {
         #expect(table.set(Self.ban(5), at: soon) == false)
     }
 
+    @Test("a table with room looks for nothing that has run out")
+    func roomy() {
+        var table = BanTable(capacity: 3)
+        for (index, until) in [(1, Self.start), (2, .never)] as [(Int, Instant)] { #expect(table.set(Self.ban(index, until: until), at: Self.start) == true) }
+        #expect(table.count == 2)
+    }
+
     @Test("an unban takes every ban of exactly that range and leaves trust, an untrust leaves bans")
     func removed() {
         var table = BanTable(capacity: 8)

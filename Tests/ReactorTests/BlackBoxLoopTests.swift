@@ -163,7 +163,11 @@ struct BlackBoxLoopTests {
         let handle = loop.makeHandle(for: diary)
         let mailbox = loop.mailbox
         diary.onPosted = { _ in loop.stop() }
-        let thread = TestThread { _ = mailbox.post(Job(kind: 7), to: handle) }
+        let sleeper = TestThread.current
+        let thread = TestThread {
+            TestThread.waitUntilAsleep(sleeper)
+            _ = mailbox.post(Job(kind: 7), to: handle)
+        }
         loop.run()
         thread.join()
         #expect(diary.entries == [.posted(7, 0)])

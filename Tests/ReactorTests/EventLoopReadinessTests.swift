@@ -1,4 +1,5 @@
 import CEpoll
+import Glibc
 import PeerMesh
 import Testing
 import Timers
@@ -65,7 +66,8 @@ struct EventLoopReadinessTests {
             pairs.append((a, b, try loop.add(a, interest: .read, source: diary, tag: UInt32(index))))
             #expect(cepoll_send(b, "x", 1) == 1)
         }
-        // Whoever is called first closes all others and opens as many again: they get the same numbers.
+        // Whoever is called first closes all others and opens each of them anew under its own number: by dup2, as the number that
+        // a close gives back may be another thread's by then.
         var survivor = -1
         var reopened: [(near: CInt, far: CInt, slot: SlotID)] = []
         diary.onReady = { _, tag in
@@ -73,18 +75,17 @@ struct EventLoopReadinessTests {
             survivor = Int(tag)
             for (index, pair) in pairs.enumerated() where index != survivor {
                 loop.remove(pair.slot)
-                _ = cepoll_close(pair.near)
-                _ = cepoll_close(pair.far)
-            }
-            for _ in 0..<count - 1 {
                 var (a, b): (CInt, CInt) = (-1, -1)
                 _ = cepoll_pair(&a, &b)
-                guard let slot = try? loop.add(a, interest: .read, source: fresh, tag: 99) else { return }
-                reopened.append((a, b, slot))
+                _ = dup2(a, pair.near)
+                _ = cepoll_close(a)
+                _ = cepoll_close(pair.far)
+                guard let slot = try? loop.add(pair.near, interest: .read, source: fresh, tag: 99) else { return }
+                reopened.append((pair.near, b, slot))
             }
         }
         loop.runOnce(.wait)
-        #expect(Set(reopened.map(\.near)).intersection(pairs.map(\.near)).isEmpty == false)
+        #expect(reopened.count == count - 1)
         #expect(diary.readyTags == [UInt32(survivor)])
         #expect(fresh.entries.isEmpty)
         #expect(loop.counters.staleEvents == UInt64(count - 1))

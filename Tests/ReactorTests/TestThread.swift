@@ -1,5 +1,5 @@
+import CTestSupport
 import Glibc
-import Synchronization
 import Testing
 
 /// A plain thread for tests: started by its init, waited for by `join`.
@@ -18,6 +18,22 @@ struct TestThread: ~Copyable {
             return nil
         }, body.toOpaque())
         precondition(result == 0)
+    }
+
+    /// The calling thread's number, as the kernel has it.
+    static var current: pid_t { ctest_thread() }
+
+    /// Returns when that thread of this process sleeps in the kernel, for whatever reason.
+    static func waitUntilAsleep(_ thread: pid_t) {
+        var text = [UInt8](repeating: 0, count: 256)
+        while true {
+            let file = open("/proc/self/task/\(thread)/stat", O_RDONLY | O_CLOEXEC)
+            let count = file < 0 ? 0 : read(file, &text, text.count)
+            if file >= 0 { close(file) }
+            // The state is the word behind the name, which ends with the last parenthesis.
+            if count > 0, let name = text[..<count].lastIndex(of: UInt8(ascii: ")")), text[name + 2] == UInt8(ascii: "S") { return }
+            sched_yield()
+        }
     }
 
     consuming func detach() {
@@ -53,11 +69,21 @@ private final class ThreadExecutor: TaskExecutor {
     }
 
     private static let width = 6
-    private let state = Mutex(State())
+    // By pthread's lock: the thread sanitizer does not know that of Synchronization.
+    private nonisolated(unsafe) let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private nonisolated(unsafe) var state = State()
+
+    private init() { pthread_mutex_init(lock, nil) }
+
+    private func withState<Result>(_ body: (inout State) -> Result) -> Result {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        return body(&state)
+    }
 
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        let isNew = state.withLock { state in
+        let isNew = withState { state in
             if state.threads == Self.width {
                 state.waiting.append(job)
                 return false
@@ -72,7 +98,7 @@ private final class ThreadExecutor: TaskExecutor {
         var next: UnownedJob? = first
         while let job = next {
             job.runSynchronously(on: asUnownedTaskExecutor())
-            next = state.withLock { state in
+            next = withState { state in
                 if state.waiting.isEmpty {
                     state.threads -= 1
                     return nil

@@ -160,7 +160,7 @@ public final class Demo: Source {
                 guard error.code == EADDRINUSE, !isFirst else {
                     failure = DaemonError(
                         .unavailable,
-                        "cannot listen on \(place.endpoint): \(error); the demo needs port \(Demo.port) at "
+                        "cannot listen on \(place.endpoint): \(SystemError.text(of: error.code)); the demo needs port \(Demo.port) at "
                             + "127.0.1.1 to 127.0.1.\(nodes.count): end what listens there, perhaps another demo"
                     )
                     return

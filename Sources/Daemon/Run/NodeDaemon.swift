@@ -169,7 +169,7 @@ public final class NodeDaemon {
                 .unavailable, "cannot listen on \(endpoint): ports below 1024 need a privilege; choose one from 1024 to 32767"
             )
         default:
-            return DaemonError(.system, "cannot listen on \(endpoint): \(error)")
+            return DaemonError(.system, "cannot listen on \(endpoint): \(SystemError.text(of: error.code))")
         }
     }
 }

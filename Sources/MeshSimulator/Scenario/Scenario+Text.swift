@@ -90,8 +90,12 @@ extension Scenario {
         if let book, !(1...1_000_000).contains(book) { return "book must be 1 to 1,000,000" }
         if !(0...100).contains(seeds) { return "seeds must be 0 to 100" }
         let settings = settings(role: .masternode, nonce: 0, seed: 0)
-        if Int(min(settings.maxPeers, settings.bookCapacity)) < masternodes - 1 {
-            return "max-peers and book must hold the \(masternodes - 1) other masternodes: a link to each of them is what is checked"
+        if Int(settings.maxPeers) < masternodes - 1 {
+            return "max-peers must hold the \(masternodes - 1) other masternodes: a link to each of them is what is checked"
+        }
+        // A registered node's own endpoint has a row, too.
+        if Int(settings.bookCapacity) < masternodes {
+            return "book must hold all \(masternodes) masternodes: a link to each other one is what is checked"
         }
         if nodes * Int(settings.maxPeers + settings.bookCapacity) > 100_000_000 {
             return "nodes × (max-peers + book) must be at most 100 million: every node has tables of that size"

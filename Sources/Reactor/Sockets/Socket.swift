@@ -50,8 +50,8 @@ public struct Socket: ~Copyable, Sendable {
             try SystemError.check(cepoll_set_v6_only(socket.descriptor, options.isV6Only ? 1 : 0), .option)
         }
         try socket.apply(options)
-        try SystemError.check(cepoll_bind(socket.descriptor, endpoint.systemAddress), .bind)
-        try SystemError.check(cepoll_listen(socket.descriptor, backlog), .listen)
+        try SystemError.check(cepoll_bind(socket.descriptor, endpoint.systemAddress), .bind, at: endpoint)
+        try SystemError.check(cepoll_listen(socket.descriptor, backlog), .listen, at: endpoint)
         return socket
     }
 

@@ -2,6 +2,7 @@
 // results, never errors.
 
 import CEpoll
+public import PeerMesh
 
 /// A system call that failed.
 public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -63,16 +64,20 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
     public var call: Call
     /// The error number, positive.
     public var code: Int32
+    /// Where: of a listener that could not take its address; nil elsewhere.
+    public var endpoint: Endpoint?
 
-    /// The error `code`, a positive errno, of `call`.
-    public init(_ call: Call, _ code: Int32) {
+    /// The error `code`, a positive errno, of `call`, at `endpoint` if that is known.
+    public init(_ call: Call, _ code: Int32, at endpoint: Endpoint? = nil) {
         self.call = call
         self.code = code
+        self.endpoint = endpoint
     }
 
-    /// The call and the system's own words, for people: `bind: Address already in use`.
+    /// The call, its address if there is one, and the system's own words, for people: `bind 127.0.0.1:7001: Address already in use`.
     public var description: String {
-        "\(call.rawValue): \(Self.text(of: code))"
+        let place = endpoint.map { " \($0)" } ?? ""
+        return "\(call.rawValue)\(place): \(Self.text(of: code))"
     }
 
     /// The system's words for an error number.
@@ -86,8 +91,8 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
 
     /// `result` if it is not negative; else throws it as the error of `call`.
     @discardableResult
-    static func check(_ result: CInt, _ call: Call) throws(SystemError) -> CInt {
-        guard result >= 0 else { throw SystemError(call, -result) }
+    static func check(_ result: CInt, _ call: Call, at endpoint: Endpoint? = nil) throws(SystemError) -> CInt {
+        guard result >= 0 else { throw SystemError(call, -result, at: endpoint) }
         return result
     }
 }

@@ -4,6 +4,9 @@
 
 #include <sys/types.h>
 
+/// gettid(2).
+pid_t ctest_thread(void);
+
 /// fork(2).
 pid_t ctest_fork(void);
 
