@@ -50,6 +50,23 @@ struct ListenerTests {
         #expect(try socket.remoteEndpoint() == dialled.localEndpoint())
     }
 
+    @Test("an owner that has only the form with the address gets it from a listener that does not ask, too")
+    func acceptsUnnamedForOthers() throws {
+        final class Named: Source {
+            var from: [Endpoint] = []
+            override func accepted(_ socket: consuming Socket, from remote: Endpoint, listenerTag: UInt32) { from.append(remote) }
+        }
+        let loop = try EventLoop()
+        let owner = Named()
+        var settings = Listener.Settings()
+        settings.asksForAddress = false
+        let listener = try Listener(loop: loop, on: .loopback(), owner: owner, settings: settings)
+        defer { listener.close() }
+        let dialled = try dial(listener.endpoint)
+        #expect(run(loop) { owner.from.count == 1 })
+        #expect(owner.from == [try dialled.localEndpoint()])
+    }
+
     @Test("a hundred connections at once are all accepted, in bursts of at most the setting")
     func bursts() throws {
         let loop = try EventLoop()

@@ -69,8 +69,12 @@ open class Source {
     open func posted(_ job: Job) {}
     /// A listener of this source took a connection. The socket is the source's own from now on.
     open func accepted(_ socket: consuming Socket, from remote: Endpoint, listenerTag: UInt32) {}
-    /// The same of a listener that does not ask for addresses (`Listener.Settings.asksForAddress`).
-    open func accepted(_ socket: consuming Socket, listenerTag: UInt32) {}
+    /// The same of a listener that does not ask for addresses (`Listener.Settings.asksForAddress`). A source that has only the
+    /// form with the address is told by that, after all; what is over before the kernel is asked whose it was, is closed.
+    open func accepted(_ socket: consuming Socket, listenerTag: UInt32) {
+        guard let remote = try? socket.remoteEndpoint() else { return }
+        accepted(socket, from: remote, listenerTag: listenerTag)
+    }
     /// A listener of this source stops accepting for a while, by itself, and says why. It will come back.
     open func listenerRests(for rest: Nanoseconds, after error: SystemError, listenerTag: UInt32) {}
     /// One of the signals that this source watches arrived.
