@@ -6,10 +6,7 @@ import Timers
 @testable import PeerMesh
 
 @Suite("Duplicates, at their boundaries")
-struct DuplicateRuleTests {
-    private func report(_ h: borrowing Harness, _ index: Int) -> PeerReport? { h.mesh.peer(at: peer(index), now: h.now) }
-    private func state(_ h: borrowing Harness, _ link: LinkID) -> LinkState? { h.mesh.link(link)?.state }
-    private static func away(_ index: Int) -> Endpoint { Endpoint(IPAddress(v4: 10, 9, 9, UInt8(index)), port: 40_000) }
+struct DuplicateRuleTests: DuplicateScenes {
     private static let home = Endpoint(peer(1).address, port: 41_000)
 
     /// We are the lower one. Our dial of peer 1 stands, and is the subject.
@@ -19,21 +16,17 @@ struct DuplicateRuleTests {
         _ = h.tell(.connected(h.subject!))
     }
 
-    private func dialling(_ configure: (inout MeshSettings) -> Void = { _ in }) -> Harness {
+    private func diallingAsLower(_ configure: (inout MeshSettings) -> Void = { _ in }) -> Harness {
         var h = Harness(own: peer(0), configure: configure)
         dial(&h)
         return h
-    }
-
-    private func answer(_ h: inout Harness, nonce: UInt64 = 1, _ verdict: Verdict = .accepted) -> [Action] {
-        h.tell(.hello(h.subject!, Hello(isNative: true, endpoint: peer(1), nonce: nonce, verdict: verdict)))
     }
 
     private func hello(_ h: inout Harness, _ link: LinkID, nonce: UInt64 = 1, states: Int? = 1) -> [Action] {
         h.tell(.hello(link, Hello(isNative: true, endpoint: states.map(peer), nonce: nonce)))
     }
 
-    private func call(_ h: inout Harness, nonce: UInt64 = 1, from remote: Endpoint = home, states: Int? = 1) -> LinkID {
+    private func called(_ h: inout Harness, nonce: UInt64 = 1, from remote: Endpoint = home, states: Int? = 1) -> LinkID {
         let link = h.accept(from: remote)!
         _ = hello(&h, link, nonce: nonce, states: states)
         return link
@@ -44,10 +37,10 @@ struct DuplicateRuleTests {
         var h = Harness(own: peer(5))
         let held = h.accept(from: Self.home)!
         #expect(held.slot == 0)
-        _ = call(&h)
+        _ = called(&h)
         _ = hello(&h, held)
         #expect(state(h, held) == .held)
-        let newer = call(&h)
+        let newer = called(&h)
         #expect(state(h, held) == .draining && state(h, newer) == .held && report(h, 1)?.held == newer)
     }
 
@@ -55,9 +48,9 @@ struct DuplicateRuleTests {
 
     @Test("a surplus link whose incumbent gives way to a louder newcomer stays in use, and is put to that one")
     func surplusOfTheReplaced() {
-        var h = dialling()
-        let other = call(&h, from: Self.away(1))
-        let claimed = call(&h)
+        var h = diallingAsLower()
+        let other = called(&h, from: Self.away(1))
+        let claimed = called(&h)
         // Another process answers there: both are nobody's.
         _ = answer(&h, nonce: 9)
         #expect(h.mesh.link(claimed)?.identity == .anonymous)
@@ -65,16 +58,16 @@ struct DuplicateRuleTests {
         dial(&h, .redial(peer(1)))
         _ = answer(&h, .duplicate)
         #expect(report(h, 1)?.established == other && h.mesh.hasSurplusUnderProbe == true)
-        let louder = call(&h)
+        let louder = called(&h)
         #expect(report(h, 1)?.established == louder && state(h, other) == .draining)
         #expect(state(h, claimed) == .established && h.mesh.hasSurplusUnderProbe == true)
     }
 
     @Test("a surplus link stays when its incumbent is evicted for a masternode")
     func surplusOfTheEvicted() {
-        var h = dialling { ($0.maxPeers, $0.reservedSlots) = (3, 0) }
-        _ = call(&h)
-        let other = call(&h, from: Self.away(1))
+        var h = diallingAsLower { ($0.maxPeers, $0.reservedSlots) = (3, 0) }
+        _ = called(&h)
+        let other = called(&h, from: Self.away(1))
         _ = answer(&h)
         #expect(h.mesh.hasSurplusUnderProbe == true)
         for index in [8, 9] {
@@ -89,8 +82,8 @@ struct DuplicateRuleTests {
     func evictedSurplus() {
         var h = Harness(own: peer(0)) { ($0.maxPeers, $0.reservedSlots) = (3, 0) }
         dial(&h, .registered(peer(1)))
-        _ = call(&h)
-        let other = call(&h, from: Self.away(1))
+        _ = called(&h)
+        let other = called(&h, from: Self.away(1))
         _ = answer(&h)
         #expect(h.mesh.hasSurplusUnderProbe == true)
         for index in [8, 9] {
@@ -104,9 +97,9 @@ struct DuplicateRuleTests {
 
     @Test("a surplus link that goes had its answer long ago")
     func surplusIsNotAnswered() {
-        var h = dialling()
-        _ = call(&h)
-        let other = call(&h, from: Self.away(1))
+        var h = diallingAsLower()
+        _ = called(&h)
+        let other = called(&h, from: Self.away(1))
         _ = answer(&h)
         let actions = h.tell(.received(h.subject!, frames: 1, partial: 0))
         #expect(actions.contains(.drain(other, .duplicate)))
@@ -115,9 +108,9 @@ struct DuplicateRuleTests {
 
     @Test("a surplus link that a disconnect ends goes as what it was told to be: nobody's")
     func surplusGoesAsNobodys() {
-        var h = dialling()
-        _ = call(&h)
-        let other = call(&h, from: Self.away(1))
+        var h = diallingAsLower()
+        _ = called(&h)
+        let other = called(&h, from: Self.away(1))
         _ = answer(&h)
         let downs = h.tell(.disconnect(peer(1))).compactMap { if case .down(other, let info, .operator) = $0 { info } else { nil } }
         #expect(downs.map(\.peer) == [nil])
@@ -131,8 +124,8 @@ struct DuplicateRuleTests {
         let third = h.accept(from: Self.home)!
         #expect(third.slot == 0)
         dial(&h)
-        _ = call(&h)
-        let other = call(&h, from: Self.away(1))
+        _ = called(&h)
+        let other = called(&h, from: Self.away(1))
         _ = answer(&h)
         _ = hello(&h, third)
         #expect(state(h, third) == .held && report(h, 1)?.held == third)
@@ -145,8 +138,8 @@ struct DuplicateRuleTests {
         let next = h.accept(from: Self.away(1))!
         #expect(next.slot == 0)
         dial(&h)
-        _ = call(&h)
-        let other = call(&h, from: Self.away(1))
+        _ = called(&h)
+        let other = called(&h, from: Self.away(1))
         _ = hello(&h, next)
         #expect(state(h, next) == .held)
         _ = answer(&h)
@@ -161,7 +154,7 @@ struct DuplicateRuleTests {
         let other = h.accept(from: Self.away(1))!
         #expect(other.slot == 0)
         dial(&h, .registered(peer(1)))
-        _ = call(&h)
+        _ = called(&h)
         _ = hello(&h, other)
         _ = answer(&h)
         #expect(h.mesh.hasSurplusUnderProbe == true)
@@ -173,28 +166,28 @@ struct DuplicateRuleTests {
 
     @Test("a louder newcomer leaves our dial in flight alone, if the order is with the dial")
     func dialBesideTheLouder() {
-        var h = dialling()
+        var h = diallingAsLower()
         _ = answer(&h)
         _ = h.tell(.ended(h.subject!, .remoteClosed))
         _ = h.tell(.redial(peer(1)))
         let dial = report(h, 1)!.dial!
-        let first = call(&h, from: Self.away(2))
-        let louder = call(&h)
+        let first = called(&h, from: Self.away(2))
+        let louder = called(&h)
         #expect(state(h, first) == .draining && report(h, 1)?.established == louder)
         #expect(state(h, dial) == .connecting && report(h, 1)?.dial == dial)
     }
 
     @Test("a louder newcomer ends our dial in the table's first place, if the order is with the newcomer")
     func dialGivesWay() {
-        var h = dialling()
+        var h = diallingAsLower()
         #expect(h.subject!.slot == 0)
         // As if an earlier dial had shown it.
         h.mesh.peers[0].provenNonce = 1
         h.mesh.nonces.insert(h.mesh.links.count, hash: mix(1))
-        _ = call(&h, from: Self.away(2))
+        _ = called(&h, from: Self.away(2))
         #expect(state(h, h.subject!) == .greeting)
         // Where it states nothing the lower nonce is the lower one: theirs.
-        let louder = call(&h, states: nil)
+        let louder = called(&h, states: nil)
         #expect(report(h, 1)?.established == louder && report(h, 1)?.dial == nil)
         #expect(state(h, h.subject!) == .draining)
     }
@@ -209,13 +202,13 @@ struct DuplicateRuleTests {
         #expect(UInt32(truncatingIfNeeded: mix(one)) == UInt32(truncatingIfNeeded: mix(other)) && one != other)
         var h = Harness(own: peer(5))
         dial(&h)
-        let first = call(&h, nonce: other, from: Self.away(1), states: nil)
-        let second = call(&h, nonce: one, from: Self.away(2), states: nil)
+        let first = called(&h, nonce: other, from: Self.away(1), states: nil)
+        let second = called(&h, nonce: one, from: Self.away(2), states: nil)
         #expect(state(h, first) == .established && state(h, second) == .established)
         _ = answer(&h, nonce: one, .duplicate)
         #expect(report(h, 1)?.established == second)
         #expect(h.mesh.link(first)?.identity == .anonymous && h.mesh.link(second)?.identity == .proven)
-        let third = call(&h, nonce: other, from: Self.away(3), states: nil)
+        let third = called(&h, nonce: other, from: Self.away(3), states: nil)
         #expect(h.mesh.link(third)?.identity == .anonymous && state(h, third) == .held)
     }
 
@@ -227,7 +220,7 @@ struct DuplicateRuleTests {
         dial(&h, .redial(peer(1)))
         _ = answer(&h, nonce: other)
         _ = h.tell(.ended(h.subject!, .remoteClosed))
-        let link = call(&h, nonce: other, from: Self.away(1), states: 2)
+        let link = called(&h, nonce: other, from: Self.away(1), states: 2)
         #expect(report(h, 1)?.established == link)
         _ = h.tell(.redial(peer(2)))
         let dial = report(h, 2)!.dial!
@@ -241,7 +234,7 @@ struct DuplicateRuleTests {
         var h = Harness(own: peer(5))
         let held = h.accept(from: Self.home)!
         #expect(held.slot == 0)
-        let first = call(&h)
+        let first = called(&h)
         _ = h.wait(.seconds(10))
         let since = report(h, 1)?.linkedSince
         _ = hello(&h, held)
@@ -255,12 +248,12 @@ struct DuplicateRuleTests {
 
     @Test("a stranger of the process that answers now is not put to the link of the one that answered before")
     func surplusOfAnother() {
-        var h = dialling()
+        var h = diallingAsLower()
         _ = answer(&h)
         _ = h.tell(.ended(h.subject!, .remoteClosed))
         dial(&h, .redial(peer(1)))
-        let incumbent = call(&h, from: Self.away(1))
-        let stranger = call(&h, nonce: 9, from: Self.away(2), states: nil)
+        let incumbent = called(&h, from: Self.away(1))
+        let stranger = called(&h, nonce: 9, from: Self.away(2), states: nil)
         _ = answer(&h, nonce: 9, .full)
         #expect(report(h, 1)?.established == incumbent)
         #expect(state(h, stranger) == .established && h.mesh.hasSurplusUnderProbe == false)
@@ -280,11 +273,11 @@ struct DuplicateRuleTests {
     @Test("a stranger's link that drains is no incumbent any more")
     func drainingStranger() {
         var h = Harness(own: peer(5))
-        let older = call(&h, nonce: 7, from: Self.away(1), states: nil)
-        let newer = call(&h, nonce: 7, from: Self.away(1), states: nil)
+        let older = called(&h, nonce: 7, from: Self.away(1), states: nil)
+        let newer = called(&h, nonce: 7, from: Self.away(1), states: nil)
         _ = h.wait(.seconds(5))
         #expect(state(h, older) == .draining && state(h, newer) == .established)
-        let third = call(&h, nonce: 7, from: Self.away(1), states: nil)
+        let third = called(&h, nonce: 7, from: Self.away(1), states: nil)
         #expect(state(h, third) == .held)
         _ = h.tell(.received(newer, frames: 1, partial: 0))
         #expect(state(h, third) == .draining && state(h, newer) == .established)

@@ -6,7 +6,7 @@ import Glibc
 import Synchronization
 
 /// One POSIX thread that runs a body once.
-final class DaemonThread: Sendable {
+package final class DaemonThread: Sendable {
     private let name: String
     private let body: @Sendable () -> Void
     private let hasEnded = Atomic<Bool>(false)
@@ -14,7 +14,7 @@ final class DaemonThread: Sendable {
     private let ended: CInt
 
     /// Starts `body` on a thread of its own, named `name` for `ps` and `top` (15 bytes at most).
-    static func start(_ name: String, _ body: @escaping @Sendable () -> Void) throws(DaemonError) -> DaemonThread {
+    package static func start(_ name: String, _ body: @escaping @Sendable () -> Void) throws(DaemonError) -> DaemonThread {
         let descriptor = cepoll_eventfd()
         guard descriptor >= 0 else { throw DaemonError.system("cannot make an eventfd", -descriptor) }
         let thread = DaemonThread(name: name, ended: descriptor, body)

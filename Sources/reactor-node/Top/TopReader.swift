@@ -47,14 +47,7 @@ final class TopReader: Sendable {
 
     /// Starts the thread; it lives as long as the program.
     func start() throws {
-        var id = pthread_t()
-        let box = unsafe Unmanaged.passRetained(self)
-        let result = unsafe pthread_create(&id, nil, { raw in
-            let reader = unsafe Unmanaged<TopReader>.fromOpaque(raw!).takeRetainedValue()
-            reader.run()
-            return nil
-        }, box.toOpaque())
-        guard result == 0 else { throw CommandFailure(71, "cannot start a thread: \(ControlClient.text(result))") }
+        _ = try DaemonThread.start("top") { self.run() }
     }
 
     /// The last answers. From here on the thread also asks why `peer` is as it is.
