@@ -71,4 +71,11 @@ struct RegistryTests {
         try write("# nobody\n")
         #expect(keeper.read().change?.removed.count == 1)
     }
+
+    @Test("a folder that is not there is refused by name, and its descriptor is closed once")
+    func noFolder() throws {
+        let path = FileManager.default.temporaryDirectory.path + "/reactor-\(UUID().uuidString)/masternodes"
+        let error = #expect(throws: DaemonError.self) { _ = try FolderWatch(path: path) }
+        #expect(error?.description.contains(path) == true, "\(String(describing: error))")
+    }
 }

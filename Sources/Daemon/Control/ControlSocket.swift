@@ -22,7 +22,7 @@ struct ControlSocket: ~Copyable {
             try ControlSocket.removeStale(path)
             socket = try ControlSocket.bind(path)
         } catch {
-            close(lock)
+            Descriptors.close(lock)
             throw error
         }
         self.path = path
@@ -32,11 +32,11 @@ struct ControlSocket: ~Copyable {
     deinit {
         if isBound {
             _ = unsafe unlink(path)
-            if socket >= 0 { close(socket) }
+            if socket >= 0 { Descriptors.close(socket) }
             // Still locked: whoever has it open by now finds that it is no longer the path's, and opens the new one.
             _ = unsafe unlink(path + ".lock")
         }
-        close(lock)
+        Descriptors.close(lock)
     }
 
     /// Gives the descriptor away, to whoever listens on it and closes it.
@@ -73,12 +73,12 @@ struct ControlSocket: ~Copyable {
         if unsafe fcntl(lock, F_SETLK, &range) == 0 {
             if isStill(lock, at: path + ".lock") { return lock }
             // A node that ended took its file along in between.
-            close(lock)
+            Descriptors.close(lock)
             return try takeLock(path)
         }
         let code = errno
         let holder = unsafe fcntl(lock, F_GETLK, &range) == 0 && range.l_type != Int16(F_UNLCK) ? range.l_pid : 0
-        close(lock)
+        Descriptors.close(lock)
         guard code == EAGAIN || code == EACCES else { throw DaemonError.system("cannot lock \(path).lock", code) }
         throw DaemonError(
             .unavailable,
@@ -96,7 +96,7 @@ struct ControlSocket: ~Copyable {
         guard pid > 0 else { return "another process" }
         let descriptor = unsafe open("/proc/\(pid)/comm", O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return "process \(pid)" }
-        defer { close(descriptor) }
+        defer { Descriptors.close(descriptor) }
         var bytes = [UInt8](repeating: 0, count: 64)
         let count = unsafe read(descriptor, &bytes, bytes.count)
         let name = String(decoding: bytes.prefix(max(count, 0)).prefix { $0 != 10 }, as: UTF8.self)
@@ -122,7 +122,7 @@ struct ControlSocket: ~Copyable {
     private static func listener(at path: String) -> pid_t? {
         let probe = Glibc.socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue), 0)
         guard probe >= 0 else { return nil }
-        defer { close(probe) }
+        defer { Descriptors.close(probe) }
         guard unsafe UnixAddress(path).with({ unsafe connect(probe, $0, $1) }) == 0 else { return nil }
         var holder = PeerCredentials()
         var length = socklen_t(MemoryLayout<PeerCredentials>.size)
@@ -136,7 +136,7 @@ struct ControlSocket: ~Copyable {
         // The mode of the socket's inode becomes the file's: no moment in which others may connect, and no umask touched.
         guard fchmod(descriptor, 0o600) == 0, unsafe UnixAddress(path).with({ unsafe Glibc.bind(descriptor, $0, $1) }) == 0 else {
             let code = errno
-            close(descriptor)
+            Descriptors.close(descriptor)
             throw DaemonError.system("cannot make the control socket \(path); --control-socket names another place, or none", code)
         }
         _ = unsafe chmod(path, 0o600)

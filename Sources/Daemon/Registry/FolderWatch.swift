@@ -1,7 +1,6 @@
 // inotify on the folder of one file. The folder, not the file: a file that is replaced by a rename is another inode, and a
 // watch on the old one would see nothing ever again.
 
-import CEpoll
 import Glibc
 
 /// What happened to a file, as far as its folder tells.
@@ -30,17 +29,18 @@ final class FolderWatch {
         let slash = path.lastIndex(of: "/")
         folder = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
         name = slash.map { String(path[path.index(after: $0)...]) } ?? path
-        descriptor = inotify_init1(CInt(IN_CLOEXEC) | CInt(IN_NONBLOCK))
+        let descriptor = inotify_init1(CInt(IN_CLOEXEC) | CInt(IN_NONBLOCK))
         guard descriptor >= 0 else { throw DaemonError.system("cannot watch files", errno) }
+        // Ours from here on: an init that throws once everything is set runs the deinit, which closes it.
+        self.descriptor = descriptor
         guard rewatch() else {
             let code = errno
-            _ = cepoll_close(descriptor)
             throw DaemonError(.configuration, "cannot watch the folder '\(folder)' of the registry '\(path)': \(systemText(code))")
         }
     }
 
     deinit {
-        _ = cepoll_close(descriptor)
+        Descriptors.close(descriptor)
     }
 
     /// Watches the folder that has the name now. False if there is none.

@@ -21,7 +21,7 @@ final class ServiceManager: Sendable {
     }
 
     deinit {
-        if descriptor >= 0 { _ = cepoll_close(descriptor) }
+        if descriptor >= 0 { Descriptors.close(descriptor) }
     }
 
     static func variable(_ name: String) -> String? {
@@ -49,7 +49,7 @@ final class ServiceManager: Sendable {
         guard descriptor >= 0 else { return -1 }
         let result = unsafe address.with { unsafe Glibc.connect(descriptor, $0, $1) }
         guard result == 0 else {
-            _ = cepoll_close(descriptor)
+            Descriptors.close(descriptor)
             return -1
         }
         return descriptor

@@ -1,7 +1,6 @@
 // One process a state directory. The lock is the kernel's: it ends with the process, however that ends, so that no stale file ever
 // keeps a node from starting.
 
-import CEpoll
 import Glibc
 
 /// The right to a state directory, held until it is let go.
@@ -12,13 +11,14 @@ final class DirectoryLock: Sendable {
     init(_ directory: String) throws(DaemonError) {
         try DirectoryLock.make(directory)
         let path = directory + "/lock"
-        descriptor = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        let descriptor = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             throw DaemonError(.configuration, "cannot use the state directory '\(directory)': \(systemText(errno)) (--state-dir)")
         }
+        // Ours from here on: an init that throws once everything is set runs the deinit, which closes it.
+        self.descriptor = descriptor
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             let holder = DirectoryLock.holder(path)
-            _ = cepoll_close(descriptor)
             throw DaemonError(
                 .unavailable,
                 "the state directory '\(directory)' is in use by \(holder): stop that node, or give this one a directory of its own (--state-dir)"
@@ -31,7 +31,7 @@ final class DirectoryLock: Sendable {
     }
 
     deinit {
-        _ = cepoll_close(descriptor)
+        Descriptors.close(descriptor)
     }
 
     private static func make(_ directory: String) throws(DaemonError) {

@@ -39,7 +39,7 @@ final class StoreLog: Sendable {
     }
 
     deinit {
-        Glibc.close(file)
+        Descriptors.close(file)
     }
 
     /// So many rows were committed.

@@ -40,7 +40,7 @@ package final class DaemonThread: Sendable {
     }
 
     deinit {
-        _ = cepoll_close(ended)
+        Descriptors.close(ended)
     }
 
     private func run() {

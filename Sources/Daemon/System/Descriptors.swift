@@ -19,6 +19,12 @@ enum Descriptors {
         return unsafe poll(&one, 1, milliseconds) > 0
     }
 
+    /// Closes what the caller alone owns. Closed twice, a number is somebody else's the second time: a debug build stops there.
+    static func close(_ descriptor: CInt) {
+        let result = cepoll_close(descriptor)
+        assert(result != -CEPOLL_EBADF, "descriptor \(descriptor) is not open: it was closed before")
+    }
+
     /// Reads an eventfd empty.
     static func drain(eventfd: CInt) {
         var value: UInt64 = 0
@@ -46,6 +52,6 @@ enum Descriptors {
         guard descriptor >= 0 else { return }
         var bytes = Array(name.utf8)
         _ = unsafe cepoll_write(descriptor, &bytes, bytes.count)
-        _ = cepoll_close(descriptor)
+        close(descriptor)
     }
 }

@@ -9,12 +9,13 @@ final class Doorbell: Sendable {
     private let isAsleep = Atomic<Bool>(false)
 
     init() throws(DaemonError) {
-        descriptor = cepoll_eventfd()
+        let descriptor = cepoll_eventfd()
         guard descriptor >= 0 else { throw DaemonError.system("cannot make an eventfd", -descriptor) }
+        self.descriptor = descriptor
     }
 
     deinit {
-        _ = cepoll_close(descriptor)
+        Descriptors.close(descriptor)
     }
 
     /// Wakes the reader if it sleeps. Any thread.

@@ -1,6 +1,5 @@
 // Small files read whole: settings and the registry. Blocking; never on the loop's thread.
 
-import CEpoll
 import Glibc
 
 public enum TextFile {
@@ -8,7 +7,7 @@ public enum TextFile {
     public static func read(_ path: String, limit: Int) -> [UInt8]? {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { return nil }
-        defer { _ = cepoll_close(descriptor) }
+        defer { Descriptors.close(descriptor) }
         return read(descriptor, limit: limit)
     }
 

@@ -26,8 +26,8 @@ final class ControlConnection {
     init(_ path: String) throws {
         descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard UnixAddress(path).with({ connect(descriptor, $0, $1) }) == 0 else {
+            // The deinit closes it: everything is set.
             let code = errno
-            close(descriptor)
             throw Child.Failure.timeout("cannot connect to \(path): \(String(cString: strerror(code)))")
         }
     }
@@ -36,8 +36,8 @@ final class ControlConnection {
     init(_ endpoint: Endpoint) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard endpoint.withSockaddr({ connect(descriptor, $0, $1) }) == 0 else {
+            // The deinit closes it: everything is set.
             let code = errno
-            close(descriptor)
             throw Child.Failure.timeout("cannot connect to \(endpoint): \(String(cString: strerror(code)))")
         }
     }
