@@ -6,7 +6,7 @@ import Timers
 
 @testable import PeerMesh
 
-/// Found by the simulator: `hello-liars`, 16 nodes, 10 masternodes, seeds 1 and 8.
+/// Found by the simulator: `hello-liars`, 16 nodes, 10 masternodes, seeds 1 and 8; 12 nodes, 11 masternodes, seed 1.
 @Suite("A copied nonce")
 struct CopiedNonceTests {
     static let victim = Endpoint(IPAddress(v4: 10, 0, 1, 1), port: 9_000)
@@ -45,7 +45,9 @@ struct CopiedNonceTests {
         var harness = harness()
         let dialled = answerDial(&harness, of: CopiedNonceTests.copier, verdict: .accepted)
         _ = harness.tell(.ended(dialled, .remoteClosed))
-        let (link, _) = call(&harness, from: CopiedNonceTests.victim.address)
+        // The victim's packets leave from an address that is not its own.
+        let (link, _) = call(&harness, from: IPAddress(v4: 10, 0, 77, 1))
+        #expect(harness.mesh.peer(at: CopiedNonceTests.copier, now: harness.now)?.established == link)
         // Our dial reaches the victim, which holds our link and says so.
         _ = answerDial(&harness, of: CopiedNonceTests.victim, verdict: .duplicate)
         #expect(harness.mesh.peer(at: CopiedNonceTests.victim, now: harness.now)?.established == link)
@@ -62,6 +64,34 @@ struct CopiedNonceTests {
         let (genuine, actions) = call(&harness, from: CopiedNonceTests.victim.address)
         #expect(actions.contains(.answer(genuine, .accepted, isNative: true)))
         #expect(harness.mesh.peer(at: CopiedNonceTests.victim, now: harness.now)?.established == genuine)
+    }
+
+    @Test("a call from the address of a wanted peer is that peer's, though a copier has shown its nonce to our dial")
+    func ownAddressBeatsCopiedProof() {
+        var harness = harness()
+        let dialled = answerDial(&harness, of: CopiedNonceTests.copier, verdict: .accepted)
+        _ = harness.tell(.ended(dialled, .remoteClosed))
+        let (copied, _) = call(&harness, from: CopiedNonceTests.copier.address)
+        #expect(harness.mesh.peer(at: CopiedNonceTests.copier, now: harness.now)?.established == copied)
+        // It was held as the copier's second link, and refused when the first one answered.
+        let (genuine, actions) = call(&harness, from: CopiedNonceTests.victim.address)
+        #expect(actions.contains(.answer(genuine, .accepted, isNative: true)))
+        #expect(harness.mesh.peer(at: CopiedNonceTests.victim, now: harness.now)?.established == genuine)
+        #expect(harness.mesh.peer(at: CopiedNonceTests.copier, now: harness.now)?.established == copied)
+    }
+
+    @Test("a copier's call does not take the place of our young dial of the victim: the victim is asked for life")
+    func copierDoesNotWinByOrder() {
+        // The victim is the lower one: a call of its own would win.
+        var harness = harness()
+        let dialled = answerDial(&harness, of: CopiedNonceTests.victim, verdict: .accepted)
+        let (copied, actions) = call(&harness, from: CopiedNonceTests.copier.address)
+        #expect(!actions.contains(.answer(copied, .accepted, isNative: true)))
+        #expect(harness.mesh.peer(at: CopiedNonceTests.victim, now: harness.now)?.established == dialled)
+        let after = harness.tell(.received(dialled, frames: 1, partial: 0))
+        #expect(after.contains(.answer(copied, .duplicate, isNative: true)))
+        let (genuine, welcome) = call(&harness, from: CopiedNonceTests.victim.address)
+        #expect(welcome.contains(.answer(genuine, .accepted, isNative: true)))
     }
 }
 

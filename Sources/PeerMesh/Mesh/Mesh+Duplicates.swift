@@ -28,6 +28,7 @@ extension Mesh {
             settleForeign(newcomer, incumbent: incumbent, row: row, at: now)
         } else if incumbent >= 0 {
             let winsYoung = isYoung(incumbent, at: now) && winsByOrder(newcomer, over: links[incumbent].direction)
+                && !speaksByNonceAlone(newcomer)
             if winsYoung || speaksLouder(newcomer, than: incumbent, at: now) {
                 replace(incumbent, by: newcomer, at: now)
             } else {
@@ -66,13 +67,17 @@ extension Mesh {
     /// would hold its victim's place by answering every probe. Both links are of one opener, or the incumbent is too old
     /// to cross a dial, so that the two ends never close different ones.
     private func speaksLouder(_ newcomer: Int, than incumbent: Int, at now: Instant) -> Bool {
-        let row = Int(links[newcomer].row)
-        let home = peers[row].endpoint.address
-        guard links[incumbent].direction == .inbound, links[incumbent].remote.address != home else { return false }
+        guard speaksByNonceAlone(incumbent) else { return false }
         switch links[newcomer].direction {
-        case .inbound: return links[newcomer].remote.address == home
+        case .inbound: return !speaksByNonceAlone(newcomer)
         case .outbound: return !isYoung(incumbent, at: now)
         }
+    }
+
+    /// A link that a peer's process opened from elsewhere than the peer's address, as far as its nonce tells.
+    func speaksByNonceAlone(_ slot: Int) -> Bool {
+        let link = links[slot]
+        return link.direction == .inbound && link.remote.address != peers[Int(link.row)].endpoint.address
     }
 
     /// Rule 4's age: a correct peer cannot open a newcomer later while the incumbent lives at its end.
