@@ -109,6 +109,8 @@ extension Mesh {
         links[slot].identity = .anonymous
         relist(slot)
         refresh(row, at: now)
+        // It may show the nonce of another peer, beside that one's own link.
+        nextSurplus(after: slot, at: now)
     }
 
     /// Anonymous links of the process that a dialled link has shown are that peer's (model finding F5). The first takes
@@ -155,6 +157,7 @@ extension Mesh {
         peers[row].established = Int32(slot)
         if peers[row].linkedSince == .never { peers[row].linkedSince = links[slot].establishedAt }
         peers[row].lastSuccess = now
+        if isDoubtful(slot) { setSlowCadence(row, .weakLink, at: now) }
         relist(slot)
         refresh(row, at: now)
     }

@@ -45,11 +45,11 @@ extension Mesh {
         return (.ready, .never)
     }
 
-    /// A link that holds the schedule: established or held, and not of weak identity.
+    /// A link that holds the schedule: held, or established without a doubt.
     func hasLiveLink(_ row: Int) -> Bool {
-        let peer = peers[row]
-        if peer.held >= 0 { return true }
-        return peer.established >= 0 && links[Int(peer.established)].identity != .weak
+        if peers[row].held >= 0 { return true }
+        let established = Int(peers[row].established)
+        return established >= 0 && !isDoubtful(established)
     }
 
     private func unwanted(_ peer: Peer) -> OffReason? {
@@ -122,6 +122,9 @@ extension Mesh {
         if !wasEstablished, reason.effect.schedule == .counts, showsLife(at: now) { peers[row].failures += 1 }
         beginWait(row, at: now)
         switch reason.effect.schedule {
+        // Beside a doubtful link the dial was only to make sure.
+        case .counts where peers[row].established >= 0, .neutral where peers[row].established >= 0:
+            setSlowCadence(row, .weakLink, at: now)
         case .counts, .neutral: setBackoff(row, at: now)
         case .slow: setSlowCadence(row, .full, at: now)
         case .nothing: break
