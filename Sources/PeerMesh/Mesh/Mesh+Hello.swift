@@ -7,6 +7,7 @@ extension Mesh {
     /// A complete hello came.
     mutating func greeted(_ slot: Int, _ hello: Hello, at now: Instant) {
         guard links[slot].state == .greeting else { return }
+        lastLife = now
         links[slot].isNative = hello.isNative && settings.isNativeDialect
         setStated(byLink: slot, hello.endpoint)
         if hello.nonce == settings.nonce {
@@ -209,7 +210,7 @@ extension Mesh {
         if let nonce = link.nonce {
             let row = provenRow(nonce, stated: stated(byLink: slot))
             if row >= 0, !isWantedBeside(row, home) {
-                welcome(row)
+                welcome(row, at: now)
                 return (.proven, row)
             }
         }

@@ -142,24 +142,26 @@ extension Mesh {
         assert(began != .never, "an established link's row is linked since some time")
         if link.lastByte - began >= settings.stableAfter {
             peers[row].failures = 0
-        } else if reason.effect.schedule == .counts, showsLife(at: now) {
+        } else if reason.effect.schedule == .counts, showsLife(at: now, besides: 1) {
             peers[row].failures += 1
         }
     }
 
-    /// Failures count only while our own network shows life: an outage of ours is not theirs (model finding F19).
-    func showsLife(at now: Instant) -> Bool {
+    /// Failures count only while our own network shows life: an outage of ours is not theirs (model finding F19). The link that is
+    /// ending is on its list still, and no sign of life.
+    func showsLife(at now: Instant, besides ending: Int = 0) -> Bool {
         #if MESH_CANARIES
             if has(.ownOutageCounts) { return true }
         #endif
-        if linkLists.count(LinkList.regular) + linkLists.count(LinkList.masternode) > 0 { return true }
+        if establishedCount > ending { return true }
         guard let lastLife else { return false }
         return now - lastLife <= settings.lifeWindow
     }
 
     // Rows.
 
-    /// A row for `endpoint` with this desire added; -1 if the book is full.
+    /// A row for `endpoint` with this desire added; -1 if the book is full of peers that are wanted or linked, which is reported
+    /// unless the peer is merely learnt.
     mutating func makeRow(_ endpoint: Endpoint, _ desire: Desire, at now: Instant) -> Int {
         let known = row(of: endpoint)
         if known >= 0 {
@@ -172,7 +174,10 @@ extension Mesh {
             rowLimit += 1
         }
         if slot < 0, makeRoomInBook(at: now) { slot = peerLists.first(PeerList.free) }
-        guard slot >= 0 else { return -1 }
+        guard slot >= 0 else {
+            if !desire.isDisjoint(with: [.registry, .operator]) { actions.append(.bookFull(endpoint, desire)) }
+            return -1
+        }
         let generation = peers[slot].generation &+ 1
         peers[slot] = Peer(endpoint: endpoint)
         peers[slot].generation = generation
