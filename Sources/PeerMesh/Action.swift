@@ -28,6 +28,9 @@ public enum Action: Hashable, Sendable, BitwiseCopyable {
     case drain(LinkID, CloseReason)
     /// Close the descriptor now. The link's id is over.
     case close(LinkID, CloseReason)
+    /// Say that this peer, wanted by the registry or the operator, found no place in the book, which is full of others that are wanted
+    /// or linked. The wish is not kept: tell it again when there is room.
+    case bookFull(Endpoint, Desire)
 }
 
 /// Who is at the other end of a link.

@@ -51,6 +51,17 @@ private final class Pipe {
 
 @Suite("The log")
 struct LogTests {
+    @Test("a wanted peer that the book has no room for is an error, and says what to raise")
+    func bookFull() {
+        let record = NodeRecord.bookFull(at: Instant(nanoseconds: 5_000_000_000), peer: peer, desire: .registry)
+        let buffer = LineBuffer(capacity: 4_096)
+        LogFormatter(format: .text, names: [], epoch: 1_709_210_091_789_000_000).append(record, to: buffer)
+        #expect(LogFormatter.level(of: record) == .error)
+        #expect(buffer.text.contains("error"))
+        #expect(buffer.text.contains("book-full peer=127.0.0.1:24201 by=registry"))
+        #expect(buffer.text.contains("--book-capacity"))
+    }
+
     private func line(_ transition: Transition, _ format: LogFormat) -> String {
         let buffer = LineBuffer(capacity: 4_096)
         // 2024-02-29T12:34:56.789Z is 5 s after the epoch given here.

@@ -271,6 +271,35 @@ struct BookRuleTests {
         }
     }
 
+    @Test("a peer that the registry or the operator wants and the book has no room for is told of; a learnt one is not")
+    func wishWithoutRoom() {
+        var h = Harness { $0.bookCapacity = 2 }
+        for index in 1...2 { _ = h.tell(.registered(peer(index))) }
+        #expect(h.tell(.registered(peer(3))).contains(.bookFull(peer(3), .registry)))
+        #expect(h.tell(.connect(peer(4))).contains(.bookFull(peer(4), .operator)))
+        // Whom the book knows already needs no room.
+        #expect(!h.tell(.connect(peer(2))).contains { if case .bookFull = $0 { true } else { false } })
+        let (_, verdict) = h.inbound(peer: peer(6))
+        #expect(verdict == .accepted)
+        #expect(report(h, 3) == nil && report(h, 6) == nil)
+        // With room again the same wish is kept.
+        _ = h.tell(.dialFailed(report(h, 1)!.dial!, .refused))
+        _ = h.tell(.unregistered(peer(1)))
+        #expect(!h.tell(.registered(peer(3))).contains { if case .bookFull = $0 { true } else { false } })
+        #expect(report(h, 3)?.desire == .registry)
+    }
+
+    @Test("a forgotten peer's hello lifts its tombstone at once, also if the call is then refused")
+    func tombstoneLiftedByRefusedCall() {
+        var h = Harness { ($0.maxPeers, $0.reservedSlots) = (1, 1) }
+        _ = h.tell(.recalled(peer(1), .forgotten(until: h.now + .seconds(3_600))))
+        #expect(report(h, 1)?.schedule == .off(.forgotten))
+        // No slot for a regular peer.
+        #expect(h.inbound(peer: peer(1)).1 == .full)
+        #expect(report(h, 1)?.desire == .learnt)
+        #expect(report(h, 1)?.schedule == .off(.notChosen))
+    }
+
     @Test("of those for whom nothing speaks the first from a random place makes room", arguments: 1...8 as ClosedRange<UInt64>)
     func randomMakesRoom(seed: UInt64) {
         var h = Harness(started: false) { ($0.bookCapacity, $0.seed) = (3, seed) }

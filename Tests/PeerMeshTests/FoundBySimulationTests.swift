@@ -6,7 +6,7 @@ import Timers
 
 @testable import PeerMesh
 
-/// Found by the simulator: `hello-liars`, 16 nodes, 10 masternodes, seeds 1 and 8.
+/// Found by the simulator: `hello-liars`, 16 nodes, 10 masternodes, seeds 1 and 8; 12 nodes, 11 masternodes, seed 1.
 @Suite("A copied nonce")
 struct CopiedNonceTests {
     static let victim = Endpoint(IPAddress(v4: 10, 0, 1, 1), port: 9_000)
@@ -45,7 +45,9 @@ struct CopiedNonceTests {
         var harness = harness()
         let dialled = answerDial(&harness, of: CopiedNonceTests.copier, verdict: .accepted)
         _ = harness.tell(.ended(dialled, .remoteClosed))
-        let (link, _) = call(&harness, from: CopiedNonceTests.victim.address)
+        // The victim's packets leave from an address that is not its own.
+        let (link, _) = call(&harness, from: IPAddress(v4: 10, 0, 77, 1))
+        #expect(harness.mesh.peer(at: CopiedNonceTests.copier, now: harness.now)?.established == link)
         // Our dial reaches the victim, which holds our link and says so.
         _ = answerDial(&harness, of: CopiedNonceTests.victim, verdict: .duplicate)
         #expect(harness.mesh.peer(at: CopiedNonceTests.victim, now: harness.now)?.established == link)
@@ -62,6 +64,128 @@ struct CopiedNonceTests {
         let (genuine, actions) = call(&harness, from: CopiedNonceTests.victim.address)
         #expect(actions.contains(.answer(genuine, .accepted, isNative: true)))
         #expect(harness.mesh.peer(at: CopiedNonceTests.victim, now: harness.now)?.established == genuine)
+    }
+
+    @Test("a call from the address of a wanted peer is that peer's, though a copier has shown its nonce to our dial")
+    func ownAddressBeatsCopiedProof() {
+        var harness = harness()
+        let dialled = answerDial(&harness, of: CopiedNonceTests.copier, verdict: .accepted)
+        _ = harness.tell(.ended(dialled, .remoteClosed))
+        let (copied, _) = call(&harness, from: CopiedNonceTests.copier.address)
+        #expect(harness.mesh.peer(at: CopiedNonceTests.copier, now: harness.now)?.established == copied)
+        // It was held as the copier's second link, and refused when the first one answered.
+        let (genuine, actions) = call(&harness, from: CopiedNonceTests.victim.address)
+        #expect(actions.contains(.answer(genuine, .accepted, isNative: true)))
+        #expect(harness.mesh.peer(at: CopiedNonceTests.victim, now: harness.now)?.established == genuine)
+        #expect(harness.mesh.peer(at: CopiedNonceTests.copier, now: harness.now)?.established == copied)
+    }
+
+    @Test("a copier's call does not take the place of our young dial of the victim: the victim is asked for life")
+    func copierDoesNotWinByOrder() {
+        // The victim is the lower one: a call of its own would win.
+        var harness = harness()
+        let dialled = answerDial(&harness, of: CopiedNonceTests.victim, verdict: .accepted)
+        let (copied, actions) = call(&harness, from: CopiedNonceTests.copier.address)
+        #expect(!actions.contains(.answer(copied, .accepted, isNative: true)))
+        #expect(harness.mesh.peer(at: CopiedNonceTests.victim, now: harness.now)?.established == dialled)
+        let after = harness.tell(.received(dialled, frames: 1, partial: 0))
+        #expect(after.contains(.answer(copied, .duplicate, isNative: true)))
+        let (genuine, welcome) = call(&harness, from: CopiedNonceTests.victim.address)
+        #expect(welcome.contains(.answer(genuine, .accepted, isNative: true)))
+    }
+
+    /// A link for which only the victim's nonce speaks, kept alive for `span`. Returns the dials that were made meanwhile.
+    private func keep(_ harness: inout Harness, _ link: LinkID, for span: Nanoseconds) -> [Action] {
+        var actions: [Action] = []
+        let end = harness.now + span
+        while harness.now < end {
+            actions += harness.wait(min(.seconds(10), end - harness.now))
+            actions += harness.tell(.received(link, frames: 1, partial: 0))
+        }
+        return actions.filter { if case .dial = $0 { true } else { false } }
+    }
+
+    @Test("a masternode for whose link only its nonce speaks is dialled beside it: who answers at its address takes the link's place")
+    func copierIsFoundOut() {
+        var harness = harness()
+        _ = harness.tell(.unregistered(CopiedNonceTests.copier))
+        let dialled = answerDial(&harness, of: CopiedNonceTests.victim, verdict: .accepted)
+        _ = harness.tell(.ended(dialled, .remoteClosed))
+        let (copied, _) = call(&harness, from: CopiedNonceTests.copier.address)
+        #expect(harness.mesh.peer(at: CopiedNonceTests.victim, now: harness.now)?.established == copied)
+        #expect(harness.mesh.peer(at: CopiedNonceTests.victim, now: harness.now)?.schedule == .wait(until: harness.now + .seconds(300), .weakLink))
+        // The victim does not call: at its end the copier holds our place.
+        #expect(keep(&harness, copied, for: .milliseconds(299_999)).isEmpty)
+        let dials = keep(&harness, copied, for: .milliseconds(1))
+        let genuine = harness.dialled(CopiedNonceTests.victim, in: dials, nonce: CopiedNonceTests.nonce)
+        #expect(genuine != nil)
+        #expect(harness.mesh.peer(at: CopiedNonceTests.victim, now: harness.now)?.established == genuine)
+        #expect(harness.mesh.peer(at: CopiedNonceTests.victim, now: harness.now)?.schedule == Schedule.none)
+    }
+
+    @Test("a masternode that calls from another address and refuses our dial as a duplicate keeps its link, and is asked again 300 s later")
+    func multihomedKeepsItsLink() {
+        var harness = harness()
+        let dialled = answerDial(&harness, of: CopiedNonceTests.victim, verdict: .accepted)
+        _ = harness.tell(.ended(dialled, .remoteClosed))
+        let (link, _) = call(&harness, from: IPAddress(v4: 10, 0, 77, 1))
+        _ = answerDial(&harness, of: CopiedNonceTests.victim, verdict: .duplicate)
+        let report = harness.mesh.peer(at: CopiedNonceTests.victim, now: harness.now)
+        #expect(report?.established == link && report?.failures == 0)
+        #expect(report?.schedule == .wait(until: harness.now + .seconds(300), .weakLink))
+    }
+
+    @Test("a second call of such a masternode is held like any other, and its schedule waits for the answer")
+    func heldBesideDoubt() {
+        var harness = harness()
+        let dialled = answerDial(&harness, of: CopiedNonceTests.victim, verdict: .accepted)
+        _ = harness.tell(.ended(dialled, .remoteClosed))
+        let (first, _) = call(&harness, from: IPAddress(v4: 10, 0, 77, 1))
+        let (second, _) = call(&harness, from: IPAddress(v4: 10, 0, 77, 2))
+        #expect(harness.mesh.link(second)?.state == .held)
+        #expect(harness.mesh.peer(at: CopiedNonceTests.victim, now: harness.now)?.schedule == Schedule.none)
+        #expect(harness.tell(.received(first, frames: 1, partial: 0)).contains(.answer(second, .duplicate, isNative: true)))
+        #expect(harness.mesh.peer(at: CopiedNonceTests.victim, now: harness.now)?.schedule == .wait(until: harness.now + .seconds(300), .weakLink))
+    }
+
+    @Test("a link that is taken from a copier is put to the rule beside the link of the peer whose nonce it shows")
+    func disownedIsSurplus() {
+        var harness = harness()
+        let genuine = answerDial(&harness, of: CopiedNonceTests.victim, verdict: .accepted)
+        let copier = CopiedNonceTests.copier
+        // The copier calls from its own address as itself, but with the victim's nonce; then a rival claims its place.
+        let (copied, _) = harness.inbound(peer: copier, nonce: CopiedNonceTests.nonce)
+        #expect(harness.mesh.peer(at: copier, now: harness.now)?.established == copied)
+        _ = harness.inbound(peer: copier, nonce: 0x2222)
+        let verifying = harness.tell(.received(copied!, frames: 1, partial: 0))
+        guard case .dial(let dial, _)? = verifying.first(where: { if case .dial = $0 { true } else { false } }) else {
+            Issue.record("two nonces at one endpoint are settled by a dial")
+            return
+        }
+        _ = harness.tell(.connected(dial))
+        // `tell` checks that the link, which is nobody's now, waits for the victim's sign of life.
+        let hello = Hello(isNative: true, endpoint: copier, nonce: 0x2222, verdict: .duplicate)
+        let actions = harness.tell(.hello(dial, hello))
+        #expect(harness.mesh.link(copied!)?.identity == .anonymous)
+        #expect(actions.contains { if case .ping(genuine, _) = $0 { true } else { false } })
+        #expect(harness.tell(.received(genuine, frames: 1, partial: 0)).contains(.drain(copied!, .duplicate)))
+    }
+
+    @Test("an endpoint that has just ceased to be ourselves is no broken promise before its timer has run")
+    func oneMomentAfterOurselves() {
+        var harness = harness()
+        var link = LinkID(slot: 0, generation: 0)
+        for action in harness.tell(.redial(CopiedNonceTests.copier)) { if case .dial(let dialled, _) = action { link = dialled } }
+        _ = harness.tell(.connected(link))
+        _ = harness.tell(.hello(link, Hello(isNative: true, endpoint: CopiedNonceTests.copier, nonce: Harness.nonce, verdict: .accepted)))
+        _ = harness.tell(.unregistered(CopiedNonceTests.victim))
+        _ = harness.wait(.seconds(3_599))
+        #expect(harness.mesh.peer(at: CopiedNonceTests.copier, now: harness.now)?.schedule == .off(.ourselves))
+        harness.now = harness.now + .seconds(1)
+        // An event of the same moment comes before the timer.
+        _ = harness.tell(.unregistered(CopiedNonceTests.victim))
+        _ = harness.wait(.milliseconds(1))
+        #expect(harness.mesh.peer(at: CopiedNonceTests.copier, now: harness.now)?.dial != nil)
     }
 }
 

@@ -141,6 +141,18 @@ struct PolicyTests {
         #expect(dials >= 99)
     }
 
+    @Test("a short session that ends in an outage of ours is no failure: the link that ends is no sign of life, another one is", arguments: [false, true])
+    func ownOutageEndsSession(hasAnother: Bool) {
+        var h = Harness()
+        let dials = h.tell(.registered(peer(1)))
+        let link = h.dialled(peer(1), in: dials)!
+        if hasAnother { _ = h.inbound(peer: peer(2)) }
+        // The machine slept: nothing has been heard for ten minutes, and the kernel gives the connection up.
+        h.now = h.now + .seconds(600)
+        _ = h.tell(.ended(link, .io(110)))
+        #expect(h.failures(peer(1)) == (hasAnother ? 1 : 0))
+    }
+
     @Test("a learnt peer leaves the book after ten failures with a tombstone that a valid hello lifts; the last ones stay")
     func forgetting() {
         var h = Harness { $0.bookFloor = 3 }

@@ -234,14 +234,14 @@ struct RegistryTests {
         #expect(schedule(h, 1) == wait)
     }
 
-    @Test("a book full of wanted peers takes no further one, and says so by doing nothing")
+    @Test("a book full of wanted peers takes no further one, and says so")
     func fullBook() {
         var h = Harness { ($0.bookCapacity, $0.dialLimit) = (2, 2) }
         for index in 1...2 { _ = h.tell(.connect(peer(index))) }
-        #expect(h.tell(.connect(peer(3))) == [])
-        #expect(h.tell(.registered(peer(3))) == [])
+        #expect(h.tell(.connect(peer(3))) == [.bookFull(peer(3), .operator)])
+        #expect(h.tell(.registered(peer(3))) == [.bookFull(peer(3), .registry)])
         _ = h.tell(.dialFailed(report(h, 1)!.dial!, .refused))
-        #expect(h.tell(.moved(from: peer(1), to: peer(3))) == [])
+        #expect(h.tell(.moved(from: peer(1), to: peer(3))) == [.bookFull(peer(3), .operator)])
         #expect(report(h, 1)?.desire == .operator)
         #expect(h.tell(.redial(peer(3))) == [])
         #expect(h.tell(.disconnect(peer(3))) == [])

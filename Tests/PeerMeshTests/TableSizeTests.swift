@@ -17,6 +17,17 @@ struct TableSizeTests {
         #expect(MemoryLayout<Endpoint>.stride == 24 && MemoryLayout<Action>.stride <= 64)
     }
 
+    #if compiler(>=6.2)
+    @Test("a mesh without a place to drain is the caller's error and stops the process")
+    func noPlaceToDrain() async {
+        await #expect(processExitsWith: .failure) {
+            var settings = MeshSettings(nonce: 1, seed: 1)
+            settings.drainingLimit = 0
+            _ = Mesh(settings, now: .zero)
+        }
+    }
+    #endif
+
     /// A mesh with an established link that is in the middle of a frame, is probed for a newcomer, whose full queue has bought it
     /// grace, and whose sender listens elsewhere.
     private func extraordinary() throws -> Harness {

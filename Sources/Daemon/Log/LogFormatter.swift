@@ -59,6 +59,7 @@ struct LogFormatter {
         switch record {
         case .transition(let transition): level(of: transition)
         case .wireError, .listenerRests, .memoryShort: .warning
+        case .bookFull: .error
         }
     }
 
@@ -78,6 +79,12 @@ struct LogFormatter {
             line.field("generation", UInt64(link.generation))
             line.field("slot", UInt64(link.slot))
             line.field("bytes", inUse)
+            line.end()
+        case .bookFull(let at, let peer, let desire):
+            let line = LogLine(buffer, format, time: epoch &+ at.nanoseconds, level: .error, event: "book-full")
+            line.field("peer", peer)
+            line.field("by", word: desire.contains(.registry) ? "registry" : "operator")
+            line.field("message", text: "no room for a wanted peer: raise --book-capacity")
             line.end()
         }
     }

@@ -101,7 +101,7 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
         case .dormant: "failed {failures} in a row, so it is dialled slowly now: again in {in}; the last dial ended as {reason}"
         case .fullThere: "it has no slot for us; asked again in {in}"
         case .bannedThere: "it bans us; dialled again in {in}"
-        case .weakLink: "linked from its address by a peer that cannot prove who it is; it is dialled itself in {in}"
+        case .weakLink: "linked by a peer that cannot prove who it is; it is dialled itself in {in}"
         case .notStarted: "the node has not begun to dial yet"
         case .stopping: "the node is ending and dials nobody any more"
         case .notWanted: "nobody wants a link to it"

@@ -43,6 +43,8 @@ extension World {
         case .down(let link, let info, let reason): linkDown(node, link, info, reason)
         case .drain(let link, let reason): drain(node, link, reason)
         case .close(let link, let reason): close(node, link, reason)
+        // A scenario with such a book is refused; what it would cost shows as a pair without a link.
+        case .bookFull: break
         }
     }
 

@@ -116,7 +116,7 @@ extension Mesh {
     mutating func rowForHello(_ endpoint: Endpoint, at now: Instant) -> Int {
         let known = row(of: endpoint)
         if known >= 0 {
-            welcome(known)
+            welcome(known, at: now)
             return known
         }
         let row = makeRow(endpoint, .learnt, at: now)
@@ -125,9 +125,12 @@ extension Mesh {
     }
 
     /// A valid inbound hello of a peer that is known lifts its tombstone: it is in the book again.
-    mutating func welcome(_ row: Int) {
+    mutating func welcome(_ row: Int, at now: Instant) {
+        guard peers[row].tombstoneUntil != .zero || peers[row].desire.isEmpty else { return }
         peers[row].tombstoneUntil = .zero
         if peers[row].desire.isEmpty { peers[row].desire = .learnt }
+        // The call may be refused, and then nothing else would look at the row until the tombstone's old end.
+        refresh(row, at: now)
     }
 
     /// A full book gives up a learnt peer that nothing speaks for.

@@ -28,6 +28,7 @@ extension Mesh {
             settleForeign(newcomer, incumbent: incumbent, row: row, at: now)
         } else if incumbent >= 0 {
             let winsYoung = isYoung(incumbent, at: now) && winsByOrder(newcomer, over: links[incumbent].direction)
+                && !speaksByNonceAlone(newcomer)
             if winsYoung || speaksLouder(newcomer, than: incumbent, at: now) {
                 replace(incumbent, by: newcomer, at: now)
             } else {
@@ -66,13 +67,25 @@ extension Mesh {
     /// would hold its victim's place by answering every probe. Both links are of one opener, or the incumbent is too old
     /// to cross a dial, so that the two ends never close different ones.
     private func speaksLouder(_ newcomer: Int, than incumbent: Int, at now: Instant) -> Bool {
-        let row = Int(links[newcomer].row)
-        let home = peers[row].endpoint.address
-        guard links[incumbent].direction == .inbound, links[incumbent].remote.address != home else { return false }
+        guard speaksByNonceAlone(incumbent) else { return false }
         switch links[newcomer].direction {
-        case .inbound: return links[newcomer].remote.address == home
+        case .inbound: return !speaksByNonceAlone(newcomer)
         case .outbound: return !isYoung(incumbent, at: now)
         }
+    }
+
+    /// A link that a peer's process opened from elsewhere than the peer's address, as far as its nonce tells.
+    func speaksByNonceAlone(_ slot: Int) -> Bool {
+        let link = links[slot]
+        return link.direction == .inbound && link.remote.address != peers[Int(link.row)].endpoint.address
+    }
+
+    /// Whether a peer's link leaves open whose it is, so that the peer is dialled beside it at the slow cadence: a weak one; a
+    /// masternode's for which only its nonce speaks. Two masternodes at which a copier holds the other one's place
+    /// would otherwise both be content for ever.
+    func isDoubtful(_ slot: Int) -> Bool {
+        if links[slot].identity == .weak { return true }
+        return peers[Int(links[slot].row)].role == .masternode && speaksByNonceAlone(slot)
     }
 
     /// Rule 4's age: a correct peer cannot open a newcomer later while the incumbent lives at its end.
@@ -108,6 +121,8 @@ extension Mesh {
                 peers[row].held = Int32(newcomer)
             }
             move(newcomer, to: .held, reason: nil, at: now)
+            // A doubtful incumbent has left the schedule open until now.
+            if row >= 0 { refresh(row, at: now) }
         }
         // A probe under way is not prolonged: a stream of newcomers must not keep a dead incumbent.
         if !links[incumbent][.isProbed] { beginProbe(ofLink: incumbent, until: now + settings.probeTimeout) }
@@ -225,8 +240,9 @@ extension Mesh {
         if surplus >= 0, links[surplus].rival < 0 { hold(surplus, against: incumbent, at: now) }
     }
 
-    /// A probe in which `slot` took part is over: the next surplus link of its peer has its turn.
-    private mutating func nextSurplus(after slot: Int, at now: Instant) {
+    /// A probe in which `slot` took part is over, or the link was taken from a peer: the next surplus link of its peer, or of
+    /// the one whose nonce it shows, has its turn.
+    mutating func nextSurplus(after slot: Int, at now: Instant) {
         guard !isStopping, let nonce = links[slot].nonce else { return }
         let row = links[slot].row >= 0 ? Int(links[slot].row) : provenRow(nonce, stated: stated(byLink: slot))
         if row >= 0 { settleSurplus(row, at: now) }

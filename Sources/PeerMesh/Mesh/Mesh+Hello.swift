@@ -7,6 +7,7 @@ extension Mesh {
     /// A complete hello came.
     mutating func greeted(_ slot: Int, _ hello: Hello, at now: Instant) {
         guard links[slot].state == .greeting else { return }
+        lastLife = now
         links[slot].isNative = hello.isNative && settings.isNativeDialect
         setStated(byLink: slot, hello.endpoint)
         if hello.nonce == settings.nonce {
@@ -109,6 +110,8 @@ extension Mesh {
         links[slot].identity = .anonymous
         relist(slot)
         refresh(row, at: now)
+        // It may show the nonce of another peer, beside that one's own link.
+        nextSurplus(after: slot, at: now)
     }
 
     /// Anonymous links of the process that a dialled link has shown are that peer's (model finding F5). The first takes
@@ -155,6 +158,7 @@ extension Mesh {
         peers[row].established = Int32(slot)
         if peers[row].linkedSince == .never { peers[row].linkedSince = links[slot].establishedAt }
         peers[row].lastSuccess = now
+        if isDoubtful(slot) { setSlowCadence(row, .weakLink, at: now) }
         relist(slot)
         refresh(row, at: now)
     }
@@ -198,18 +202,20 @@ extension Mesh {
     }
 
     /// The design's order: proven nonce, stated endpoint at the source address, for foreign links the only registered
-    /// masternode there that has no link, else nobody.
+    /// masternode there that has no link, else nobody. Before it: an endpoint that has shown a copied nonce must not receive
+    /// the calls of the nonce's owner, so that a call from an address which is wanted for itself is that peer's.
     private mutating func identify(_ slot: Int, at now: Instant) -> (LinkIdentity, Int) {
         let link = links[slot]
+        let home = homeEndpoint(ofLink: slot)
         if let nonce = link.nonce {
             let row = provenRow(nonce, stated: stated(byLink: slot))
-            if row >= 0 {
-                welcome(row)
+            if row >= 0, !isWantedBeside(row, home) {
+                welcome(row, at: now)
                 return (.proven, row)
             }
         }
-        if let stated = stated(byLink: slot), stated.address == link.remote.address, stated.isDialable, stated != ownEndpoint {
-            let row = rowForHello(stated, at: now)
+        if let home {
+            let row = rowForHello(home, at: now)
             if row >= 0 { return (.claimed, row) }
         }
         if !link.isNative {
@@ -217,6 +223,19 @@ extension Mesh {
             if row >= 0 { return (.weak, row) }
         }
         return (.anonymous, -1)
+    }
+
+    /// The endpoint that the hello states, if the packets come from its address and it can be a peer's.
+    private func homeEndpoint(ofLink slot: Int) -> Endpoint? {
+        guard let stated = stated(byLink: slot), stated.address == links[slot].remote.address else { return nil }
+        return stated.isDialable && stated != ownEndpoint ? stated : nil
+    }
+
+    /// Whether `home` is another peer than the one in `row`, and named by the registry or the operator.
+    private func isWantedBeside(_ row: Int, _ home: Endpoint?) -> Bool {
+        guard let home, peers[row].endpoint != home else { return false }
+        let other = self.row(of: home)
+        return other >= 0 && !peers[other].desire.isDisjoint(with: [.registry, .operator])
     }
 
     /// The row whose endpoint has shown `nonce` to a dial of ours; of several the one that the hello states.

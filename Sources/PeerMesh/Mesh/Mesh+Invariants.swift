@@ -80,7 +80,9 @@ extension Mesh {
                 if deadline > until { return "\(row) waits beyond its time" }
             }
             if isStarted, !isStopping, peer.desire.contains(.registry), !peer.isBeyondTable, !isOurselves(peer, at: now) {
-                if case .off(let why) = peer.schedule, why != .banned { return "wanted masternode \(row) is off: \(why)" }
+                // One that has just ceased to be ourselves is off until its timer, which is due, is handed out.
+                let isDue = wheel.isArmed(rowTimer(row))
+                if case .off(let why) = peer.schedule, why != .banned, !isDue { return "wanted masternode \(row) is off: \(why)" }
             }
         }
         return nil

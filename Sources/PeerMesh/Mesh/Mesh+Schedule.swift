@@ -45,11 +45,11 @@ extension Mesh {
         return (.ready, .never)
     }
 
-    /// A link that holds the schedule: established or held, and not of weak identity.
+    /// A link that holds the schedule: held, or established without a doubt.
     func hasLiveLink(_ row: Int) -> Bool {
-        let peer = peers[row]
-        if peer.held >= 0 { return true }
-        return peer.established >= 0 && links[Int(peer.established)].identity != .weak
+        if peers[row].held >= 0 { return true }
+        let established = Int(peers[row].established)
+        return established >= 0 && !isDoubtful(established)
     }
 
     private func unwanted(_ peer: Peer) -> OffReason? {
@@ -122,6 +122,9 @@ extension Mesh {
         if !wasEstablished, reason.effect.schedule == .counts, showsLife(at: now) { peers[row].failures += 1 }
         beginWait(row, at: now)
         switch reason.effect.schedule {
+        // Beside a doubtful link the dial was only to make sure.
+        case .counts where peers[row].established >= 0, .neutral where peers[row].established >= 0:
+            setSlowCadence(row, .weakLink, at: now)
         case .counts, .neutral: setBackoff(row, at: now)
         case .slow: setSlowCadence(row, .full, at: now)
         case .nothing: break
@@ -139,24 +142,26 @@ extension Mesh {
         assert(began != .never, "an established link's row is linked since some time")
         if link.lastByte - began >= settings.stableAfter {
             peers[row].failures = 0
-        } else if reason.effect.schedule == .counts, showsLife(at: now) {
+        } else if reason.effect.schedule == .counts, showsLife(at: now, besides: 1) {
             peers[row].failures += 1
         }
     }
 
-    /// Failures count only while our own network shows life: an outage of ours is not theirs (model finding F19).
-    func showsLife(at now: Instant) -> Bool {
+    /// Failures count only while our own network shows life: an outage of ours is not theirs (model finding F19). The link that is
+    /// ending is on its list still, and no sign of life.
+    func showsLife(at now: Instant, besides ending: Int = 0) -> Bool {
         #if MESH_CANARIES
             if has(.ownOutageCounts) { return true }
         #endif
-        if linkLists.count(LinkList.regular) + linkLists.count(LinkList.masternode) > 0 { return true }
+        if establishedCount > ending { return true }
         guard let lastLife else { return false }
         return now - lastLife <= settings.lifeWindow
     }
 
     // Rows.
 
-    /// A row for `endpoint` with this desire added; -1 if the book is full.
+    /// A row for `endpoint` with this desire added; -1 if the book is full of peers that are wanted or linked, which is reported
+    /// unless the peer is merely learnt.
     mutating func makeRow(_ endpoint: Endpoint, _ desire: Desire, at now: Instant) -> Int {
         let known = row(of: endpoint)
         if known >= 0 {
@@ -169,7 +174,10 @@ extension Mesh {
             rowLimit += 1
         }
         if slot < 0, makeRoomInBook(at: now) { slot = peerLists.first(PeerList.free) }
-        guard slot >= 0 else { return -1 }
+        guard slot >= 0 else {
+            if !desire.isDisjoint(with: [.registry, .operator]) { actions.append(.bookFull(endpoint, desire)) }
+            return -1
+        }
         let generation = peers[slot].generation &+ 1
         peers[slot] = Peer(endpoint: endpoint)
         peers[slot].generation = generation

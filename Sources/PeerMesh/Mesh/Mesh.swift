@@ -73,6 +73,7 @@ public struct Mesh: ~Copyable {
     public init(_ settings: MeshSettings, now: Instant) {
         precondition(settings.greetingTimeout >= settings.probeTimeout * 2, "greeting must outlast two probes")
         precondition(settings.maxPeers > 0 && settings.bookCapacity > 0 && settings.dialLimit > 0)
+        precondition(settings.drainingLimit > 0, "a link that ends gracefully needs a place to drain")
         precondition(settings.dialRate > 0 && settings.dialBurst > 0 && settings.jitterPercent <= 50)
         self.settings = settings
         let linkCount = Int(settings.linkCapacity)

@@ -13,6 +13,8 @@ public enum NodeRecord: Hashable, Sendable {
     case listenerRests(at: Instant, listener: Endpoint, span: Nanoseconds, error: SystemError)
     /// The buffers' bound was reached: the link, the one with the most incoming bytes, is not read for a while.
     case memoryShort(at: Instant, link: LinkID, remote: Endpoint, inUse: UInt64)
+    /// A peer that the registry or the operator wants found no place in the book, and is not dialled.
+    case bookFull(at: Instant, peer: Endpoint, desire: Desire)
 }
 
 /// Bytes that broke the rules: what, where, and how they begin.

@@ -43,6 +43,7 @@ extension PeerNode {
         case .down(let id, let info, let reason): down(id, info, reason)
         case .drain(let id, _): drain(id)
         case .close(let id, _): close(id)
+        case .bookFull(let endpoint, let desire): record(.bookFull(at: now, peer: endpoint, desire: desire))
         }
     }
 
