@@ -17,10 +17,6 @@ int cepoll_accept(int fd, cepoll_address *remote) {
     return accepted;
 }
 
-int cepoll_accept_unnamed(int fd) {
-    return (int)CEPOLL_ASK(CEPOLL_CALL_ACCEPT, fd, accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
-}
-
 int cepoll_reserve(void) {
     return (int)CEPOLL_ASK(CEPOLL_CALL_RESERVE, -1, open("/dev/null", O_RDONLY | O_CLOEXEC));
 }

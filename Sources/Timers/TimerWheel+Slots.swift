@@ -1,6 +1,18 @@
 // How timers move between the wheel's lists, and the bitmaps that say which of them hold something.
 
 extension TimerWheel {
+    /// Puts an unlinked timer where its deadline belongs.
+    @inline(__always)
+    mutating func place(_ node: UnsafeMutablePointer<Node>, _ index: Int, _ deadline: Instant) {
+        let unit = WheelMemory.unit(ofTimer: index)
+        if deadline <= now {
+            occupiedLevels |= Wheel.dueBit
+            unsafe append(node, unit, to: Wheel.due)
+        } else {
+            unsafe file(node, unit, deadline)
+        }
+    }
+
     /// Puts an unlinked timer, whose tick is ahead, into its slot.
     @inline(__always)
     mutating func file(_ node: UnsafeMutablePointer<Node>, _ unit: UInt32, _ deadline: Instant) {
@@ -18,14 +30,14 @@ extension TimerWheel {
     /// Puts an unlinked timer at the end of a list; the list's bit is the caller's to set.
     @inline(__always)
     func append(_ node: UnsafeMutablePointer<Node>, _ unit: UInt32, to list: UInt32) {
-        let head = WheelMemory.unit(ofList: list)
-        let last = unsafe memory.links(head).pointee.previous
+        let last = unsafe memory.links(list).pointee.previous
         unsafe node.pointee.list = list
-        unsafe node.pointee.links = WheelLinks(next: head, previous: last)
+        unsafe node.pointee.links = WheelLinks(next: list, previous: last)
         unsafe memory.links(last).pointee.next = unit
-        unsafe memory.links(head).pointee.previous = unit
+        unsafe memory.links(list).pointee.previous = unit
     }
 
+    /// Takes a timer out of its list. Calls nobody, so that cancelling and moving save no registers.
     @inlinable @inline(__always)
     mutating func unlink(_ node: UnsafeMutablePointer<Node>, from list: UInt32) {
         let links = unsafe node.pointee.links
@@ -37,7 +49,7 @@ extension TimerWheel {
         if links.next == links.previous { noteEmpty(list) }
     }
 
-    @usableFromInline @inline(never)
+    @inlinable @inline(__always)
     mutating func noteEmpty(_ list: UInt32) {
         let level = list &>> Wheel.digitBits
         let bitmap = unsafe memory.occupied(level)
@@ -50,29 +62,31 @@ extension TimerWheel {
     @inline(never)
     mutating func collectDue() {
         occupiedLevels &= ~Wheel.dueBit
-        _ = distribute(Wheel.due, firing: now)
+        let now = now
+        _ = distribute(Wheel.due) { deadline in deadline <= now }
     }
 
     /// Empties the slot that begins at `current`: what is due has fired, the rest goes to where its deadline is. Returns whether
     /// any has fired.
     @inline(__always)
-    mutating func spread(_ list: UInt32, at instant: Instant) -> Bool {
-        noteEmptied(list)
-        return distribute(list, firing: instant)
+    mutating func spread(_ slot: Slot) -> Bool {
+        noteEmptied(slot)
+        let current = current
+        // Ticks, as the rest is filed by them: the instant of the last tick is out of range.
+        return distribute(slot.list) { deadline in Wheel.tick(of: deadline) <= current }
     }
 
     /// Takes the whole list apart: it is empty before the first of its timers goes elsewhere, so no node is unlinked by itself.
     @inline(__always)
-    private mutating func distribute(_ list: UInt32, firing instant: Instant) -> Bool {
-        let head = WheelMemory.unit(ofList: list)
-        var unit = unsafe memory.links(head).pointee.next
-        unsafe memory.links(head).pointee = WheelLinks(next: head, previous: head)
+    private mutating func distribute(_ list: UInt32, firing isDue: (Instant) -> Bool) -> Bool {
+        var unit = unsafe memory.links(list).pointee.next
+        unsafe memory.links(list).pointee = WheelLinks(next: list, previous: list)
         var hasFired = false
-        while unit != head {
+        while unit != list {
             let node = unsafe memory.node(ofUnit: unit)
             let next = unsafe node.pointee.links.next
             let deadline = unsafe node.pointee.deadline
-            if deadline <= instant {
+            if isDue(deadline) {
                 unsafe append(node, unit, to: Wheel.fired)
                 unsafe node.pointee.extendableAfter = .never
                 hasFired = true
@@ -86,9 +100,8 @@ extension TimerWheel {
     }
 
     @inline(__always)
-    private mutating func noteEmptied(_ list: UInt32) {
-        let level = list &>> Wheel.digitBits
-        let bitmap = unsafe memory.occupied(level)
+    private mutating func noteEmptied(_ slot: Slot) {
+        let bitmap = unsafe memory.occupied(slot.level)
         // Its bit is the lowest of its level's.
         unsafe bitmap.pointee &= bitmap.pointee &- 1
         if unsafe bitmap.pointee == 0 { occupiedLevels &= occupiedLevels &- 1 }
@@ -96,17 +109,25 @@ extension TimerWheel {
 
     /// The slot that begins first: the lowest bit of the lowest level. There must be one.
     @inline(__always)
-    var firstOccupied: UInt32 {
+    var firstOccupied: Slot {
         let level = UInt32(truncatingIfNeeded: occupiedLevels.trailingZeroBitCount)
         let bits = unsafe memory.occupied(level).pointee
-        return level &<< Wheel.digitBits | UInt32(truncatingIfNeeded: bits.trailingZeroBitCount)
+        return Slot(level: level, digit: UInt32(truncatingIfNeeded: bits.trailingZeroBitCount))
     }
 
     /// The tick at which a slot begins: the digits of `current` above its level, its own digit, zeros below.
     @inline(__always)
-    func start(of list: UInt32) -> UInt64 {
-        let shift = UInt64((list &>> Wheel.digitBits) &* Wheel.digitBits)
+    func start(of slot: Slot) -> UInt64 {
+        let shift = UInt64(slot.level &* Wheel.digitBits)
         let above = current &>> shift & ~UInt64(Wheel.digitMask)
-        return (above | UInt64(list & Wheel.digitMask)) &<< shift
+        return (above | UInt64(slot.digit)) &<< shift
     }
+}
+
+/// One of a level's 64 slots.
+struct Slot {
+    let level: UInt32
+    let digit: UInt32
+
+    var list: UInt32 { level &<< Wheel.digitBits | digit }
 }

@@ -85,7 +85,7 @@ public struct TimerWheel: ~Copyable {
         if unsafe deadline <= node.pointee.extendableAfter { refile(index, deadline) }
     }
 
-    // On its own, so that the common case saves no registers.
+    // On its own, so that the common case saves no registers; and calling nobody, so that it saves none either.
     @usableFromInline @inline(never)
     mutating func refile(_ index: Int, _ deadline: Instant) {
         let node = unsafe memory.node(index)
@@ -97,13 +97,7 @@ public struct TimerWheel: ~Copyable {
         } else {
             unsafe unlink(node, from: list)
         }
-        let unit = WheelMemory.unit(ofTimer: index)
-        if deadline <= now {
-            occupiedLevels |= Wheel.dueBit
-            unsafe append(node, unit, to: Wheel.due)
-        } else {
-            unsafe file(node, unit, deadline)
-        }
+        unsafe place(node, index, deadline)
     }
 
     /// Disarms the timer, whether it waits or has fired and was not popped yet. O(1).
@@ -135,13 +129,13 @@ public struct TimerWheel: ~Copyable {
     /// The timer that the next `advance` begins with, or -1. Changes nothing: a driver of many wheels reads ahead with it.
     package var nextUp: Int {
         guard occupiedLevels & Wheel.slotBits != 0 else { return -1 }
-        return unsafe WheelMemory.timer(ofUnit: memory.links(WheelMemory.unit(ofList: firstOccupied)).pointee.next)
+        return unsafe WheelMemory.timer(ofUnit: memory.links(firstOccupied.list).pointee.next)
     }
 
     /// Where the head of the list lies that the next `advance` begins with; 0 if there is none.
     package var nextUpAddress: UInt {
         guard occupiedLevels & Wheel.slotBits != 0 else { return 0 }
-        return UInt(bitPattern: unsafe memory.links(WheelMemory.unit(ofList: firstOccupied)))
+        return UInt(bitPattern: unsafe memory.links(firstOccupied.list))
     }
 
     /// Whether the timer fires at an `advance(to: now)`; false if it would only move.
@@ -168,25 +162,26 @@ public struct TimerWheel: ~Copyable {
         guard now > self.now else { return nil }
         self.now = now
         let target = Wheel.elapsedTicks(now)
-        var due: Instant?
-        while occupiedLevels & Wheel.slotBits != 0 {
-            let list = firstOccupied
-            let begin = start(of: list)
+        // The tick at which the first of them was due; none begins at zero.
+        var due: UInt64 = 0
+        // Every occupied slot begins after `current`: once that is the target, no slot need be looked at.
+        while current < target, occupiedLevels & Wheel.slotBits != 0 {
+            let slot = firstOccupied
+            let begin = start(of: slot)
             guard begin <= target else { break }
             current = begin
-            let instant = Wheel.instant(ofTick: begin)
-            if spread(list, at: instant), due == nil { due = instant }
+            if spread(slot), due == 0 { due = begin }
         }
         assert(target >= current)
         current = target
-        return due
+        return due == 0 ? nil : Wheel.instant(ofTick: due)
     }
 
     /// Phase 2: the next timer that fired, disarmed; nil when all were handed out. O(1).
     @inlinable
     public mutating func popFired() -> Int? {
         guard hasFired else { return nil }
-        let head = WheelMemory.unit(ofList: Wheel.fired)
+        let head = Wheel.fired
         let first = unsafe memory.links(head).pointee.next
         let node = unsafe memory.node(ofUnit: first)
         let next = unsafe node.pointee.links.next

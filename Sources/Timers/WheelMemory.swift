@@ -38,22 +38,23 @@ struct Node: BitwiseCopyable {
 /// The block. Whoever holds it frees it. Indices are the caller's to check.
 @usableFromInline @frozen @safe
 struct WheelMemory {
-    /// Bitmaps, one a level; then the heads; then the nodes. Each part begins at a cache line.
+    /// The heads; then the bitmaps, one a level; then the nodes. The bitmaps and the nodes begin at cache lines.
     @usableFromInline let base: UnsafeMutableRawPointer
 
-    @usableFromInline static var headsOffset: Int { @inlinable get { 128 } }
-    @usableFromInline static var nodesOffset: Int { @inlinable get { 128 + 4_672 } }
-    /// Where the links lie in a node: units point so far before them, for heads too.
+    /// Where the links lie in a node: units point so far before them, for heads too. The heads begin there, so that a list's
+    /// number is the unit of its head.
     @usableFromInline static var linksOffset: Int { @inlinable get { 16 } }
+    @usableFromInline static var bitmapsOffset: Int { @inlinable get { 4_672 } }
+    @usableFromInline static var nodesOffset: Int { @inlinable get { 4_672 + 128 } }
 
     init(capacity: Int) {
         unsafe base = Self.lines(Self.size(capacity))
         for level in 0..<Wheel.levels { unsafe occupied(level).initialize(to: 0) }
         for list in 0..<Wheel.lists {
-            let head = Self.unit(ofList: list)
-            unsafe links(head).initialize(to: WheelLinks(next: head, previous: head))
+            unsafe links(list).initialize(to: WheelLinks(next: list, previous: list))
         }
         unsafe node(0).initialize(repeating: Node(), count: capacity)
+        assert(Self.linksOffset + Int(Wheel.lists) * 8 <= Self.bitmapsOffset)
         assert(MemoryLayout<Node>.offset(of: \.links) == Self.linksOffset && MemoryLayout<Node>.stride == 32)
     }
 
@@ -89,19 +90,14 @@ struct WheelMemory {
         unsafe (base + (Int(unit) &* 8 &+ Self.linksOffset)).assumingMemoryBound(to: WheelLinks.self)
     }
 
-    @inline(__always)
+    @inlinable @inline(__always)
     func occupied(_ level: UInt32) -> UnsafeMutablePointer<UInt64> {
-        unsafe (base + Int(level) &* 8).assumingMemoryBound(to: UInt64.self)
+        unsafe (base + (Self.bitmapsOffset &+ Int(level) &* 8)).assumingMemoryBound(to: UInt64.self)
     }
 
     @inlinable @inline(__always)
     static func unit(ofTimer index: Int) -> UInt32 {
         UInt32(truncatingIfNeeded: index &* 4 &+ nodesOffset / 8)
-    }
-
-    @inlinable @inline(__always)
-    static func unit(ofList list: UInt32) -> UInt32 {
-        list &+ UInt32(truncatingIfNeeded: (headsOffset - linksOffset) / 8)
     }
 
     @inlinable @inline(__always)
@@ -113,12 +109,12 @@ struct WheelMemory {
 /// The wheel's geometry, and how time becomes ticks.
 @usableFromInline
 enum Wheel {
-    static var digitBits: UInt32 { 6 }
-    static var digitMask: UInt32 { 63 }
+    @usableFromInline static var digitBits: UInt32 { @inlinable get { 6 } }
+    @usableFromInline static var digitMask: UInt32 { @inlinable get { 63 } }
     /// Eight of slots, and one each for the two lists below.
     static var levels: UInt32 { 10 }
     static var slotBits: UInt32 { 0xff }
-    // Lists are `level << 6 | slot`.
+    // Lists are `level << 6 | slot`, which is the unit of the list's head, too.
     /// Armed for the past: fires at the next advance.
     static var due: UInt32 { 8 << 6 }
     static var dueBit: UInt32 { 1 << 8 }
@@ -134,7 +130,7 @@ enum Wheel {
     /// The level of a timer whose tick differs from the current one in these bits: its highest bit's, by six.
     @inline(__always)
     static func level(of difference: UInt64) -> UInt32 {
-        let bit = UInt32(truncatingIfNeeded: 63 &- difference.leadingZeroBitCount)
+        let bit = UInt32(truncatingIfNeeded: difference.leadingZeroBitCount) ^ 63
         // 43/256 is a sixth for all of 0 ... 63: a division would be three instructions more.
         return (bit &* 43) &>> 8
     }

@@ -241,11 +241,16 @@ static inline int cepoll_connect(int fd, cepoll_address address) {
     return (int)CEPOLL_ASK(CEPOLL_CALL_CONNECT, fd, connect(fd, (struct sockaddr *)&raw, length));
 }
 
+/// accept4(2), which only _GNU_SOURCE declares, by a name of our own.
+int cepoll_accept4(int fd, void *address, socklen_t *length, int flags) __asm__("accept4");
+
 /// accept4(2) with CLOEXEC and NONBLOCK; `remote` is filled in on success. Returns the descriptor or -errno.
 int cepoll_accept(int fd, cepoll_address *remote);
 
 /// The same, without asking for the address.
-int cepoll_accept_unnamed(int fd);
+static inline int cepoll_accept_unnamed(int fd) {
+    return (int)CEPOLL_ASK(CEPOLL_CALL_ACCEPT, fd, cepoll_accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+}
 
 /// The socket's own address. Returns 0 or -errno.
 static inline int cepoll_local(int fd, cepoll_address *address) {

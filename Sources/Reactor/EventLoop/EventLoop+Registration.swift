@@ -39,7 +39,7 @@ extension EventLoop {
         guard let id = state.slots.open(descriptor, interest: interest, source: source, tag: tag, kind: kind) else {
             throw SystemError(.slotTable, CEPOLL_ENOSPC)
         }
-        let result = control(Int(id.index), CEPOLL_ADD, interest)
+        let result = control(id, descriptor, CEPOLL_ADD, interest)
         guard result == 0 else { throw takeBack(id, result) }
         return id
     }
@@ -81,15 +81,20 @@ extension EventLoop {
             return
         }
         let index = Int(id.index)
-        if staysOpen { takeOut(index) }
-        state.slots.remove(index)
-        if !state.isInIteration { recycle() }
+        staysOpen ? takeOut(index) : end(index)
     }
 
+    // On its own, with the end in it, so that the common case calls nobody and saves no registers.
     @inline(never)
     private func takeOut(_ index: Int) {
-        guard state.slots[index].isRegistered, control(index, CEPOLL_DEL, []) != 0 else { return }
-        state.counts.failedControls &+= 1
+        if state.slots[index].isRegistered, control(index, CEPOLL_DEL, []) != 0 { state.counts.failedControls &+= 1 }
+        end(index)
+    }
+
+    @inline(__always)
+    private func end(_ index: Int) {
+        state.slots.remove(index)
+        if !state.isInIteration { recycle() }
     }
 
     /// Whether an iteration is under way: what is over is then let go in its close phase only.
@@ -156,14 +161,16 @@ extension EventLoop {
         state.slots[index].armed = []
     }
 
+    private func control(_ index: Int, _ operation: CInt, _ interest: Interest) -> CInt {
+        let id = SlotID(index: UInt32(truncatingIfNeeded: index), generation: state.slots[index].generation)
+        return control(id, state.slots[index].descriptor, operation, interest)
+    }
+
     // Inlined by force: each connection comes through here once.
     @inline(__always)
-    private func control(_ index: Int, _ operation: CInt, _ interest: Interest) -> CInt {
+    private func control(_ id: SlotID, _ descriptor: CInt, _ operation: CInt, _ interest: Interest) -> CInt {
         checkNotForked()
         state.counts.controls &+= 1
-        return cepoll_control(
-            epoll, operation, state.slots[index].descriptor, interest.mask, UInt32(truncatingIfNeeded: index),
-            state.slots[index].generation
-        )
+        return cepoll_control(epoll, operation, descriptor, interest.mask, id.index, id.generation)
     }
 }
