@@ -1,5 +1,5 @@
 // The model checker by itself, without the daemon around it: builds in the core-only package.
-// mesh-checker [--limit STATES] [--space two|three|asynchronous] [--name CONFIGURATION]
+// mesh-checker [--limit STATES] [--space two|three|three-regular|asynchronous] [--name CONFIGURATION]
 
 import Glibc
 import MeshChecker

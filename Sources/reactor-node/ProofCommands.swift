@@ -42,7 +42,10 @@ struct CheckCommand: ParsableCommand {
     ) var limit = 50_000_000
 
     @Option(
-        help: ArgumentHelp("Which space: two, three (nodes), or asynchronous (deadlines in the midst of deliveries)", valueName: "space"),
+        help: ArgumentHelp(
+            "Which space: two (nodes), three (masternodes), three-regular (peers; not whole), or asynchronous (deadlines in the midst of deliveries)",
+            valueName: "space"
+        ),
         transform: { text in
             guard let space = CheckSpace(rawValue: text) else {
                 throw OptionError(value: text, accepted: CheckSpace.allCases.map(\.rawValue).joined(separator: ", "))
