@@ -142,6 +142,15 @@ struct SettingsTests {
         }
     }
 
+    @Test("a limit of none is refused where a node could not work with it", arguments: ["max-peers", "pending-limit", "draining-limit", "dial-limit"])
+    func noLimitOfNone(name: String) throws {
+        let setting = try #require(Setting.all.first { $0.name == name })
+        #expect(throws: OptionError(value: "0", accepted: setting.acceptedForm)) {
+            var settings = NodeConfiguration.blank
+            try setting.read(["0"], into: &settings)
+        }
+    }
+
     @Test(
         "a mistyped key is answered with the one that was meant",
         arguments: [

@@ -28,7 +28,7 @@ extension Mesh {
             settleForeign(newcomer, incumbent: incumbent, row: row, at: now)
         } else if incumbent >= 0 {
             let winsYoung = isYoung(incumbent, at: now) && winsByOrder(newcomer, over: links[incumbent].direction)
-                && !speaksByNonceAlone(newcomer)
+                && !speaksByNonceAlone(newcomer, of: row)
             if winsYoung || speaksLouder(newcomer, than: incumbent, at: now) {
                 replace(incumbent, by: newcomer, at: now)
             } else {
@@ -67,25 +67,25 @@ extension Mesh {
     /// would hold its victim's place by answering every probe. Both links are of one opener, or the incumbent is too old
     /// to cross a dial, so that the two ends never close different ones.
     private func speaksLouder(_ newcomer: Int, than incumbent: Int, at now: Instant) -> Bool {
-        guard speaksByNonceAlone(incumbent) else { return false }
+        let row = Int(links[newcomer].row)
+        guard speaksByNonceAlone(incumbent, of: row) else { return false }
         switch links[newcomer].direction {
-        case .inbound: return !speaksByNonceAlone(newcomer)
+        case .inbound: return !speaksByNonceAlone(newcomer, of: row)
         case .outbound: return !isYoung(incumbent, at: now)
         }
     }
 
     /// A link that a peer's process opened from elsewhere than the peer's address, as far as its nonce tells.
-    func speaksByNonceAlone(_ slot: Int) -> Bool {
-        let link = links[slot]
-        return link.direction == .inbound && link.remote.address != peers[Int(link.row)].endpoint.address
+    func speaksByNonceAlone(_ slot: Int, of row: Int) -> Bool {
+        links[slot].direction == .inbound && links[slot].remote.address != peers[row].endpoint.address
     }
 
     /// Whether a peer's link leaves open whose it is, so that the peer is dialled beside it at the slow cadence: a weak one; a
     /// masternode's for which only its nonce speaks. Two masternodes at which a copier holds the other one's place
     /// would otherwise both be content for ever.
-    func isDoubtful(_ slot: Int) -> Bool {
+    func isDoubtful(_ slot: Int, of row: Int) -> Bool {
         if links[slot].identity == .weak { return true }
-        return peers[Int(links[slot].row)].role == .masternode && speaksByNonceAlone(slot)
+        return peers[row].role == .masternode && speaksByNonceAlone(slot, of: row)
     }
 
     /// Rule 4's age: a correct peer cannot open a newcomer later while the incumbent lives at its end.

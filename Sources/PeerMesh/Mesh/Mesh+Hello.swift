@@ -158,7 +158,7 @@ extension Mesh {
         peers[row].established = Int32(slot)
         if peers[row].linkedSince == .never { peers[row].linkedSince = links[slot].establishedAt }
         peers[row].lastSuccess = now
-        if isDoubtful(slot) { setSlowCadence(row, .weakLink, at: now) }
+        if isDoubtful(slot, of: row) { setSlowCadence(row, .weakLink, at: now) }
         relist(slot)
         refresh(row, at: now)
     }

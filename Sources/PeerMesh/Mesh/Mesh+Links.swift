@@ -149,7 +149,7 @@ extension Mesh {
         if peers[row].linkedSince == .never { peers[row].linkedSince = now }
         peers[row].lastSuccess = now
         peers[row].isForeign = !links[slot].isNative
-        if isDoubtful(slot) { setSlowCadence(row, .weakLink, at: now) }
+        if isDoubtful(slot, of: row) { setSlowCadence(row, .weakLink, at: now) }
         refresh(row, at: now)
     }
 

@@ -49,7 +49,7 @@ extension Mesh {
     func hasLiveLink(_ row: Int) -> Bool {
         if peers[row].held >= 0 { return true }
         let established = Int(peers[row].established)
-        return established >= 0 && !isDoubtful(established)
+        return established >= 0 && !isDoubtful(established, of: row)
     }
 
     private func unwanted(_ peer: Peer) -> OffReason? {
