@@ -89,6 +89,10 @@ def churn(data):
     return text, chart
 
 
+def headline(title):
+    return title[0].upper() + title[1:]
+
+
 def echo(data):
     text, chart = [], []
     titles = {
@@ -105,7 +109,7 @@ def echo(data):
         text.append(spread_table(f"{title}, {unit}", data[key]))
     for key, name in (("cpu_ns", "echo-cpu"), ("latency_us", "echo-latency"), ("mib_per_second_64KiB", "echo-64k")):
         title, unit = titles[key]
-        chart.append((name, spread_chart(title.split(": ")[1].capitalize(), title.split(": ")[0], unit, data[key])))
+        chart.append((name, spread_chart(headline(title.split(": ")[1]), title.split(": ")[0], unit, data[key])))
     return text, chart
 
 
