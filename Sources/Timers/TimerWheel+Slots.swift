@@ -7,34 +7,10 @@ extension TimerWheel {
         let unit = WheelMemory.unit(ofTimer: index)
         if deadline <= now {
             occupiedLevels |= Wheel.dueBit
-            unsafe append(node, unit, to: Wheel.due)
+            unsafe memory.append(node, unit, to: Wheel.due)
         } else {
-            unsafe file(node, unit, deadline)
+            unsafe memory.file(node, unit, Wheel.tick(of: deadline), after: current, &occupiedLevels)
         }
-    }
-
-    /// Puts an unlinked timer, whose tick is ahead, into its slot.
-    @inline(__always)
-    mutating func file(_ node: UnsafeMutablePointer<Node>, _ unit: UInt32, _ deadline: Instant) {
-        let tick = Wheel.tick(of: deadline)
-        assert(tick > current, "what is due does not go into a slot")
-        let level = Wheel.level(of: tick ^ current)
-        let shift = UInt64(level &* Wheel.digitBits)
-        let digit = tick &>> shift
-        unsafe memory.occupied(level).pointee |= 1 &<< digit
-        occupiedLevels |= 1 &<< level
-        unsafe append(node, unit, to: level &<< Wheel.digitBits | UInt32(truncatingIfNeeded: digit) & Wheel.digitMask)
-        unsafe node.pointee.extendableAfter = Instant(nanoseconds: Wheel.instant(ofTick: digit &<< shift).nanoseconds &- 1)
-    }
-
-    /// Puts an unlinked timer at the end of a list; the list's bit is the caller's to set.
-    @inline(__always)
-    func append(_ node: UnsafeMutablePointer<Node>, _ unit: UInt32, to list: UInt32) {
-        let last = unsafe memory.links(list).pointee.previous
-        unsafe node.pointee.list = list
-        unsafe node.pointee.links = WheelLinks(next: list, previous: last)
-        unsafe memory.links(last).pointee.next = unit
-        unsafe memory.links(list).pointee.previous = unit
     }
 
     /// Takes a timer out of its list. Calls nobody, so that cancelling and moving save no registers.
@@ -62,72 +38,115 @@ extension TimerWheel {
     @inline(never)
     mutating func collectDue() {
         occupiedLevels &= ~Wheel.dueBit
-        let now = now
-        _ = distribute(Wheel.due) { deadline in deadline <= now }
+        var due = Instant.zero
+        distribute(Wheel.due, at: current, now, &due)
     }
 
-    /// Empties the slot that begins at `current`: what is due has fired, the rest goes to where its deadline is. Returns whether
-    /// any has fired.
+    /// Empties the first slot, which begins at the tick `begin`, that is at `instant`: what is due has fired, the rest goes to where its deadline is.
     @inline(__always)
-    mutating func spread(_ slot: Slot) -> Bool {
-        noteEmptied(slot)
-        let current = current
-        // Ticks, as the rest is filed by them: the instant of the last tick is out of range.
-        return distribute(slot.list) { deadline in Wheel.tick(of: deadline) <= current }
+    mutating func spread(_ slot: WheelSlot, at begin: UInt64, _ instant: Instant, _ due: inout Instant) {
+        let bitmap = unsafe memory.occupied(slot.level)
+        // Its bit is the lowest of its level's, and that the lowest of all.
+        unsafe bitmap.pointee &= bitmap.pointee &- 1
+        if unsafe bitmap.pointee == 0 { occupiedLevels &= occupiedLevels &- 1 }
+        distribute(slot.list, at: begin, instant, &due)
     }
 
     /// Takes the whole list apart: it is empty before the first of its timers goes elsewhere, so no node is unlinked by itself.
+    /// The first call that fires any leaves `now`, its own time, in `due`.
     @inline(__always)
-    private mutating func distribute(_ list: UInt32, firing isDue: (Instant) -> Bool) -> Bool {
+    mutating func distribute(_ list: UInt32, at current: UInt64, _ now: Instant, _ due: inout Instant) {
+        let memory = memory
+        var levels = occupiedLevels
         var unit = unsafe memory.links(list).pointee.next
         unsafe memory.links(list).pointee = WheelLinks(next: list, previous: list)
-        var hasFired = false
         while unit != list {
             let node = unsafe memory.node(ofUnit: unit)
             let next = unsafe node.pointee.links.next
             let deadline = unsafe node.pointee.deadline
-            if isDue(deadline) {
-                unsafe append(node, unit, to: Wheel.fired)
+            if deadline <= now {
+                unsafe memory.append(node, unit, to: Wheel.fired)
                 unsafe node.pointee.extendableAfter = .never
-                hasFired = true
+                levels |= Wheel.firedBit
+                if due == .zero { due = now }
             } else {
-                unsafe file(node, unit, deadline)
+                let tick = Wheel.tick(of: deadline)
+                // Each timer comes down to the lowest level once: a quarter less to do than by `file`.
+                if tick ^ current <= UInt64(Wheel.digitMask) {
+                    unsafe memory.fileLowest(node, unit, tick, &levels)
+                } else {
+                    unsafe memory.file(node, unit, tick, after: current, &levels)
+                }
             }
             unit = next
         }
-        if hasFired { occupiedLevels |= Wheel.firedBit }
-        return hasFired
+        occupiedLevels = levels
     }
 
-    @inline(__always)
-    private mutating func noteEmptied(_ slot: Slot) {
-        let bitmap = unsafe memory.occupied(slot.level)
-        // Its bit is the lowest of its level's.
-        unsafe bitmap.pointee &= bitmap.pointee &- 1
-        if unsafe bitmap.pointee == 0 { occupiedLevels &= occupiedLevels &- 1 }
-    }
-
-    /// The slot that begins first: the lowest bit of the lowest level. There must be one.
-    @inline(__always)
-    var firstOccupied: Slot {
-        let level = UInt32(truncatingIfNeeded: occupiedLevels.trailingZeroBitCount)
-        let bits = unsafe memory.occupied(level).pointee
-        return Slot(level: level, digit: UInt32(truncatingIfNeeded: bits.trailingZeroBitCount))
-    }
-
-    /// The tick at which a slot begins: the digits of `current` above its level, its own digit, zeros below.
-    @inline(__always)
-    func start(of slot: Slot) -> UInt64 {
+    /// The tick at which a slot begins that is the first after `tick`: the digits of `tick` above its level, its own digit,
+    /// zeros below.
+    @inlinable @inline(__always)
+    func start(of slot: WheelSlot, after tick: UInt64) -> UInt64 {
         let shift = UInt64(slot.level &* Wheel.digitBits)
-        let above = current &>> shift & ~UInt64(Wheel.digitMask)
+        let above = tick &>> shift & ~UInt64(Wheel.digitMask)
         return (above | UInt64(slot.digit)) &<< shift
     }
 }
 
+// What moves timers by the block alone. Which levels are occupied is its caller's, who may have it in a register.
+extension WheelMemory {
+    /// The slot that begins first: the lowest bit of the lowest level. There must be one.
+    @inlinable @inline(__always)
+    func firstOccupied(_ levels: UInt32) -> WheelSlot {
+        let level = UInt32(truncatingIfNeeded: levels.trailingZeroBitCount)
+        let bits = unsafe occupied(level).pointee
+        return WheelSlot(level: level, digit: UInt32(truncatingIfNeeded: bits.trailingZeroBitCount))
+    }
+
+    /// Puts an unlinked timer, whose tick is ahead of `current`, into its slot.
+    @inline(__always)
+    func file(_ node: UnsafeMutablePointer<Node>, _ unit: UInt32, _ tick: UInt64, after current: UInt64, _ levels: inout UInt32) {
+        assert(tick > current, "what is due does not go into a slot")
+        let level = Wheel.level(of: tick ^ current)
+        let shift = UInt64(level &* Wheel.digitBits)
+        let digit = tick &>> shift
+        unsafe occupied(level).pointee |= 1 &<< digit
+        levels |= 1 &<< level
+        unsafe append(node, unit, to: level &<< Wheel.digitBits | UInt32(truncatingIfNeeded: digit) & Wheel.digitMask)
+        unsafe node.pointee.extendableAfter = Instant(nanoseconds: Wheel.instant(ofTick: digit &<< shift).nanoseconds &- 1)
+    }
+
+    /// The same for one whose tick differs from the current one in its lowest digit only.
+    @inline(__always)
+    func fileLowest(_ node: UnsafeMutablePointer<Node>, _ unit: UInt32, _ tick: UInt64, _ levels: inout UInt32) {
+        unsafe occupied(0).pointee |= 1 &<< tick
+        levels |= 1
+        unsafe append(node, unit, to: UInt32(truncatingIfNeeded: tick) & Wheel.digitMask)
+        unsafe node.pointee.extendableAfter = Instant(nanoseconds: Wheel.instant(ofTick: tick).nanoseconds &- 1)
+    }
+
+    /// Puts an unlinked timer at the end of a list; the list's bit is the caller's to set.
+    @inline(__always)
+    func append(_ node: UnsafeMutablePointer<Node>, _ unit: UInt32, to list: UInt32) {
+        let last = unsafe links(list).pointee.previous
+        unsafe node.pointee.list = list
+        unsafe node.pointee.links = WheelLinks(next: list, previous: last)
+        unsafe links(last).pointee.next = unit
+        unsafe links(list).pointee.previous = unit
+    }
+}
+
 /// One of a level's 64 slots.
-struct Slot {
-    let level: UInt32
-    let digit: UInt32
+@usableFromInline @frozen
+struct WheelSlot {
+    @usableFromInline let level: UInt32
+    @usableFromInline let digit: UInt32
+
+    @inlinable
+    init(level: UInt32, digit: UInt32) {
+        self.level = level
+        self.digit = digit
+    }
 
     var list: UInt32 { level &<< Wheel.digitBits | digit }
 }

@@ -30,8 +30,10 @@ public struct TimerWheel: ~Copyable {
 
     @usableFromInline let memory: WheelMemory
     /// The tick of `now`: every occupied slot begins later.
-    var current: UInt64
-    var now: Instant
+    @usableFromInline var current: UInt64
+    @usableFromInline var now: Instant
+    /// When the tick after `current` begins. Until then nothing can come up, which is known without a division.
+    private var nextTick: Instant
     /// Bit k: some slot of level k is occupied, or the list of what is due, or of what has fired. Asked at every wake.
     @usableFromInline var occupiedLevels: UInt32 = 0
 
@@ -41,6 +43,7 @@ public struct TimerWheel: ~Copyable {
         self.capacity = capacity
         self.now = now
         self.current = Wheel.elapsedTicks(now)
+        self.nextTick = Wheel.instant(ofTick: current &+ 1)
         self.memory = WheelMemory(capacity: capacity)
     }
 
@@ -50,6 +53,7 @@ public struct TimerWheel: ~Copyable {
         self.occupiedLevels = other.occupiedLevels
         self.current = other.current
         self.now = other.now
+        self.nextTick = other.nextTick
         self.memory = WheelMemory(copying: other.memory, capacity: other.capacity)
     }
 
@@ -120,22 +124,23 @@ public struct TimerWheel: ~Copyable {
 
     /// When `advance(to:)` has work to do: never later than the first deadline rounded up to a tick, sometimes earlier (a
     /// slot to spread out, a deadline that was extended). Nil if nothing is armed. O(1).
+    @inlinable
     public var nextWake: Instant? {
         if occupiedLevels >= Wheel.dueBit { return now }
         guard occupiedLevels != 0 else { return nil }
-        return Wheel.instant(ofTick: start(of: firstOccupied))
+        return Wheel.instant(ofTick: start(of: memory.firstOccupied(occupiedLevels), after: current))
     }
 
     /// The timer that the next `advance` begins with, or -1. Changes nothing: a driver of many wheels reads ahead with it.
     package var nextUp: Int {
         guard occupiedLevels & Wheel.slotBits != 0 else { return -1 }
-        return unsafe WheelMemory.timer(ofUnit: memory.links(firstOccupied.list).pointee.next)
+        return unsafe WheelMemory.timer(ofUnit: memory.links(memory.firstOccupied(occupiedLevels).list).pointee.next)
     }
 
     /// Where the head of the list lies that the next `advance` begins with; 0 if there is none.
     package var nextUpAddress: UInt {
         guard occupiedLevels & Wheel.slotBits != 0 else { return 0 }
-        return UInt(bitPattern: unsafe memory.links(firstOccupied.list))
+        return UInt(bitPattern: unsafe memory.links(memory.firstOccupied(occupiedLevels).list))
     }
 
     /// Whether the timer fires at an `advance(to: now)`; false if it would only move.
@@ -161,20 +166,26 @@ public struct TimerWheel: ~Copyable {
         if occupiedLevels & Wheel.dueBit != 0 { collectDue() }
         guard now > self.now else { return nil }
         self.now = now
-        let target = Wheel.elapsedTicks(now)
-        // The tick at which the first of them was due; none begins at zero.
-        var due: UInt64 = 0
-        // Every occupied slot begins after `current`: once that is the target, no slot need be looked at.
-        while current < target, occupiedLevels & Wheel.slotBits != 0 {
-            let slot = firstOccupied
-            let begin = start(of: slot)
-            guard begin <= target else { break }
+        var due = Instant.zero
+        // Every occupied slot begins after `current`.
+        while now >= nextTick, occupiedLevels & Wheel.slotBits != 0 {
+            let slot = memory.firstOccupied(occupiedLevels)
+            let begin = start(of: slot, after: current)
+            let instant = Wheel.instant(ofTick: begin)
+            guard instant <= now else { break }
             current = begin
-            if spread(slot), due == 0 { due = begin }
+            nextTick = instant + Self.tick
+            spread(slot, at: begin, instant, &due)
         }
-        assert(target >= current)
-        current = target
-        return due == 0 ? nil : Wheel.instant(ofTick: due)
+        if now >= nextTick { turn(to: Wheel.elapsedTicks(now)) }
+        // None begins at zero.
+        return due == .zero ? nil : due
+    }
+
+    private mutating func turn(to tick: UInt64) {
+        assert(tick >= current)
+        current = tick
+        nextTick = Wheel.instant(ofTick: tick &+ 1)
     }
 
     /// Phase 2: the next timer that fired, disarmed; nil when all were handed out. O(1).

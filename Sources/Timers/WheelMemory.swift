@@ -26,12 +26,15 @@ struct Node: BitwiseCopyable {
     @usableFromInline var links: WheelLinks
     /// The list that the node is in.
     @usableFromInline var list: UInt32
+    /// Which use of the index is under way: see `beginUse`. 0 before the first.
+    @usableFromInline var generation: UInt32
 
     init() {
         deadline = .never
         extendableAfter = .never
         links = WheelLinks(next: 0, previous: 0)
         list = Wheel.none
+        generation = 0
     }
 }
 
@@ -117,7 +120,7 @@ enum Wheel {
     // Lists are `level << 6 | slot`, which is the unit of the list's head, too.
     /// Armed for the past: fires at the next advance.
     static var due: UInt32 { 8 << 6 }
-    static var dueBit: UInt32 { 1 << 8 }
+    @usableFromInline static var dueBit: UInt32 { @inlinable get { 1 << 8 } }
     /// Fired, not popped yet.
     @usableFromInline static var fired: UInt32 { @inlinable get { 9 << 6 } }
     @usableFromInline static var firedBit: UInt32 { @inlinable get { 1 << 9 } }
@@ -125,7 +128,7 @@ enum Wheel {
     /// Not armed.
     @usableFromInline static var none: UInt32 { @inlinable get { .max } }
     static var maxCapacity: Int { (1 << 30) - 2_048 }
-    private static var tickLength: UInt64 { 1_000_000 }
+    @usableFromInline static var tickLength: UInt64 { @inlinable get { 1_000_000 } }
 
     /// The level of a timer whose tick differs from the current one in these bits: its highest bit's, by six.
     @inline(__always)
@@ -147,7 +150,7 @@ enum Wheel {
         now == .never ? tick(of: now) : now.nanoseconds / tickLength
     }
 
-    @inline(__always)
+    @inlinable @inline(__always)
     static func instant(ofTick tick: UInt64) -> Instant {
         let (product, overflow) = tick.multipliedReportingOverflow(by: tickLength)
         return Instant(nanoseconds: overflow ? .max : product)
