@@ -41,7 +41,7 @@ extension EventLoop {
         while state.reapList.pop() != nil {}
         for index in state.slots.liveIndices where index > 0 { state.slots.remove(index) }
         for index in state.timers.liveIndices {
-            state.wheel.cancel(index)
+            state.wheel.endUse(of: index)
             state.timers.remove(index)
         }
         // Whoever ends here may withdraw or remove what is gone already, which is counted and ignored.
@@ -55,12 +55,12 @@ extension EventLoop {
 
     /// A load and a compare. At each entrance that makes a system call for the loop: the others change the child's own memory
     /// only, and the next iteration traps.
-    @inline(__always)
+    @inlinable @inline(__always)
     func checkNotForked() {
         if unsafe forkMark.pointee == 0 { Self.refuseForked() }
     }
 
-    @inline(never)
+    @usableFromInline @inline(never)
     static func refuseForked() -> Never {
         fatalError("this event loop belongs to the parent process: call reinitializeAfterFork() in the child, or make a new loop")
     }

@@ -1,7 +1,7 @@
 // Descriptors come, change what they want, and go; and sources ask for a phase or a handle. The kernel is told of changed
 // interest once, right before the wait: what was asked for and taken back between two waits costs no call.
 
-import CEpoll
+public import CEpoll
 
 extension EventLoop {
     /// Registers a descriptor, which stays its owner's: it must be non-blocking, and open until `remove`. Connect or
@@ -9,6 +9,7 @@ extension EventLoop {
     ///
     /// Throws if the loop's table is full (`slotTable`), or what the kernel says: EPERM of a regular file, EEXIST of a descriptor that is
     /// there already, EBADF.
+    @inlinable @inline(__always)
     public func add(
         _ descriptor: CInt, interest: Interest, source: Source, tag: UInt32
     ) throws(SystemError) -> SlotID {
@@ -20,7 +21,7 @@ extension EventLoop {
         let nobody = Source()
         let descriptor = mailbox.eventDescriptor
         let id = state.slots.open(descriptor, interest: .read, source: nobody, tag: 0, kind: .mailbox)
-        guard let id else { throw SystemError(.slotTable, CEPOLL_ENOSPC) }
+        guard let id else { throw Self.slotTableFull }
         try registerMailbox(id)
     }
 
@@ -30,22 +31,24 @@ extension EventLoop {
         try SystemError.check(result, .control)
     }
 
-    @inline(__always)
+    @inlinable @inline(__always)
     func add(
         _ descriptor: CInt, interest: Interest, source: Source, tag: UInt32, kind: SlotKind
     ) throws(SystemError) -> SlotID {
         assertOnThread()
         assert(descriptor >= 0)
-        guard let id = state.slots.open(descriptor, interest: interest, source: source, tag: tag, kind: kind) else {
-            throw SystemError(.slotTable, CEPOLL_ENOSPC)
-        }
+        let id = unsafe storage.pointee.slots.open(descriptor, interest: interest, source: source, tag: tag, kind: kind)
+        guard let id else { throw Self.slotTableFull }
         let result = control(id, descriptor, CEPOLL_ADD, interest)
         guard result == 0 else { throw takeBack(id, result) }
         return id
     }
 
-    @inline(never)
-    private func takeBack(_ id: SlotID, _ result: CInt) -> SystemError {
+    @usableFromInline
+    static var slotTableFull: SystemError { SystemError(.slotTable, CEPOLL_ENOSPC) }
+
+    @usableFromInline @inline(never)
+    func takeBack(_ id: SlotID, _ result: CInt) -> SystemError {
         state.slots.remove(Int(id.index))
         unsafe state.slots.recycle()?.endRegistration()
         return SystemError(.control, -result)
@@ -74,33 +77,32 @@ extension EventLoop {
     /// Ends the registration: no event of this descriptor is delivered any more, not even one that is already taken.
     /// The owner closes the descriptor next, which takes it out of epoll; one that lives on, here or in another process
     /// (trap 2), says so with `staysOpen`.
+    @inlinable @inline(__always)
     public func remove(_ id: SlotID, staysOpen: Bool = false) {
         assertOnThread()
-        guard state.slots.holds(id) else {
-            state.counts.staleIDs &+= 1
-            return
-        }
+        guard unsafe storage.pointee.slots.holds(id) else { return noteStaleID() }
         let index = Int(id.index)
         staysOpen ? takeOut(index) : end(index)
     }
 
     // On its own, with the end in it, so that the common case calls nobody and saves no registers.
-    @inline(never)
-    private func takeOut(_ index: Int) {
+    @usableFromInline @inline(never)
+    func takeOut(_ index: Int) {
         if state.slots[index].isRegistered, control(index, CEPOLL_DEL, []) != 0 { state.counts.failedControls &+= 1 }
         end(index)
     }
 
-    @inline(__always)
-    private func end(_ index: Int) {
-        state.slots.remove(index)
-        if !state.isInIteration { recycle() }
+    @inlinable @inline(__always)
+    func end(_ index: Int) {
+        unsafe storage.pointee.slots.remove(index)
+        if unsafe !storage.pointee.isInIteration { recycle() }
     }
 
     /// Whether an iteration is under way: what is over is then let go in its close phase only.
     var isInIteration: Bool { state.isInIteration }
 
     /// Frees the slots and timers that are over, and lets their sources go.
+    @usableFromInline @inline(never)
     func recycle() {
         while let source = unsafe state.slots.recycle() {
             unsafe source.endRegistration()
@@ -167,10 +169,10 @@ extension EventLoop {
     }
 
     // Inlined by force: each connection comes through here once.
-    @inline(__always)
-    private func control(_ id: SlotID, _ descriptor: CInt, _ operation: CInt, _ interest: Interest) -> CInt {
+    @inlinable @inline(__always)
+    func control(_ id: SlotID, _ descriptor: CInt, _ operation: CInt, _ interest: Interest) -> CInt {
         checkNotForked()
-        state.counts.controls &+= 1
+        unsafe storage.pointee.counts.controls &+= 1
         return cepoll_control(epoll, operation, descriptor, interest.mask, id.index, id.generation)
     }
 }

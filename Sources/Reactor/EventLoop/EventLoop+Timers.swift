@@ -18,8 +18,7 @@ extension EventLoop {
         assertOnThread()
         guard let index = state.timers.open(for: source) else { return nil }
         state.timers[index].tag = tag
-        assert(!state.wheel.isArmed(index))
-        return TimerID(index: UInt32(truncatingIfNeeded: index), generation: state.timers[index].generation)
+        return TimerID(index: UInt32(truncatingIfNeeded: index), generation: state.wheel.beginUse(of: index))
     }
 
     /// Has `timerFired` called at `deadline` or within a tick after, never before. Moves the deadline if one is set.
@@ -50,32 +49,33 @@ extension EventLoop {
     }
 
     /// Takes the deadline back, even one that is due already in this iteration.
+    @inlinable @inline(__always)
     public func cancel(_ id: TimerID) {
         assertOnThread()
         guard isCurrent(id) else { return }
         #if REACTOR_FAULTS
             if isLeftOut(23) { return }
         #endif
-        state.wheel.cancel(Int(id.index))
+        unsafe storage.pointee.wheel.cancel(Int(id.index))
     }
 
     /// Ends the timer: it fires no more, and its id means nothing any more.
     public func destroy(_ id: TimerID) {
         assertOnThread()
         guard isCurrent(id) else { return }
-        state.wheel.cancel(Int(id.index))
+        state.wheel.endUse(of: Int(id.index))
         state.timers.remove(Int(id.index))
         if !state.isInIteration { recycle() }
     }
 
     /// Whether the timer waits for a deadline.
     public func isArmed(_ id: TimerID) -> Bool {
-        state.timers.holds(id) && state.wheel.isArmed(Int(id.index))
+        state.wheel.isInUse(Int(id.index), id.generation) && state.wheel.isArmed(Int(id.index))
     }
 
     @inlinable @inline(__always)
     func isCurrent(_ id: TimerID) -> Bool {
-        if unsafe storage.pointee.timers.holds(id) { return true }
+        if unsafe storage.pointee.wheel.isInUse(Int(id.index), id.generation) { return true }
         noteStaleID()
         return false
     }

@@ -17,9 +17,9 @@ public final class EventLoop {
     /// As given.
     public let configuration: Configuration
 
-    let epoll: CInt
+    @usableFromInline let epoll: CInt
     /// Reads 0 in a forked child. The mailbox owns it.
-    let forkMark: UnsafeMutablePointer<UInt32>
+    @usableFromInline let forkMark: UnsafeMutablePointer<UInt32>
     /// The kernel can wait with a resolution of nanoseconds.
     let waitsFinely: Bool
     let events: UnsafeMutablePointer<cepoll_event>

@@ -5,6 +5,7 @@
     import CEpoll
 
     /// Whether the guard against trap `number` is left out on this thread.
+    @usableFromInline
     func isLeftOut(_ number: CInt) -> Bool {
         cepoll_faults_is_left_out(number) != 0
     }

@@ -10,12 +10,12 @@ public import Timers
 /// The loop's tables, lists and numbers. One thread touches them.
 @safe @usableFromInline
 struct LoopState: ~Copyable {
-    var slots: SlotTable
-    @usableFromInline var timers: TimerTable
+    @usableFromInline var slots: SlotTable
+    var timers: TimerTable
     @usableFromInline var wheel: TimerWheel
     /// When this iteration's wait ended.
     @usableFromInline var clock: Instant
-    var counts = LoopCounters()
+    @usableFromInline var counts = LoopCounters()
     /// Events `nextEvent ..< eventCount` of the batch are still to be delivered.
     var nextEvent = 0
     var eventCount = 0
@@ -37,7 +37,7 @@ struct LoopState: ~Copyable {
     /// When `run(until:)` is to end, while it runs.
     var runLimit: Instant?
     var isStopping = false
-    var isInIteration = false
+    @usableFromInline var isInIteration = false
     /// The thread that runs the loop; 0 before the first run.
     var thread: UInt = 0
 

@@ -1,6 +1,6 @@
 // What an owner wants to hear of a descriptor, and what the kernel said.
 
-import CEpoll
+public import CEpoll
 
 /// What a source wants to be told of a descriptor.
 public struct Interest: OptionSet, Hashable, Sendable, BitwiseCopyable {
@@ -22,9 +22,11 @@ public struct Interest: OptionSet, Hashable, Sendable, BitwiseCopyable {
 
     /// Told once for each change instead of as long as it lasts, and of the peer's end, too: for the tasks' own slots,
     /// where nobody may be waiting when something comes.
+    @inlinable
     static var edge: Interest { Interest(rawValue: 4) }
 
     /// The kernel's mask. ERR and HUP need no asking, and cannot be declined.
+    @inlinable
     var mask: UInt32 {
         #if REACTOR_FAULTS
             if isLeftOut(7) { return plainMask | CEPOLL_RDHUP }
@@ -33,7 +35,8 @@ public struct Interest: OptionSet, Hashable, Sendable, BitwiseCopyable {
         return plainMask
     }
 
-    private var plainMask: UInt32 {
+    @inlinable
+    var plainMask: UInt32 {
         let bits = UInt32(rawValue)
         let mask = bits & CEPOLL_IN | bits &<< 1 & CEPOLL_OUT
         return contains(.edge) ? mask | CEPOLL_ET | CEPOLL_RDHUP : mask

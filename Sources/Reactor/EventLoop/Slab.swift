@@ -1,6 +1,8 @@
-// The fixed table behind the loop's ids: entries with generations, for descriptors and for timers. A removed entry is over and
-// free at once: its generation moves on, so that nothing is taken for another's. The last entry of a source alone waits for the
-// close phase, as it keeps the source alive. Reserved whole at init; pages are touched as entries are used.
+// The fixed table behind the loop's ids: entries for descriptors and for timers. A removed entry is over and free at once: its
+// generation moves on, so that nothing is taken for another's. The last entry of a source alone waits for the close phase, as
+// it keeps the source alive. Reserved whole at init; pages are touched as entries are used.
+//
+// Opening and removing are inlinable: each connection does both, and with calls they would cost half as much again.
 
 /// What a slab needs of its entries.
 @safe @usableFromInline
@@ -9,24 +11,24 @@ protocol SlabEntry {
     init()
     /// Whom the entry is registered for; nil in a free one.
     var source: Unmanaged<Source>? { get set }
-    /// Which use of the entry this is.
-    var generation: UInt32 { get set }
     /// The next entry of the free or the removed list; -1 ends it.
     var next: Int32 { get set }
     var isLive: Bool { get set }
+    /// Makes ids of the use that ends mean nothing.
+    mutating func endUse()
 }
 
-/// A slab of entries. Indices are checked once, by `holds`.
+/// A slab of entries. Indices are their users' to check, once.
 @safe @usableFromInline
 struct Slab<Entry: SlabEntry>: ~Copyable {
     @usableFromInline let base: UnsafeMutablePointer<Entry>
-    let capacity: Int
+    @usableFromInline let capacity: Int
     /// Entries 0 ..< used were used once and are initialised.
     @usableFromInline private(set) var used = 0
-    private var free: Int32 = -1
-    private var removed: Int32 = -1
+    @usableFromInline private(set) var free: Int32 = -1
+    @usableFromInline private(set) var removed: Int32 = -1
     /// Entries in use.
-    private(set) var live = 0
+    @usableFromInline private(set) var live = 0
 
     init(capacity: Int) {
         precondition(capacity > 0 && capacity < Int(Int32.max), "a loop needs room for descriptors and for timers")
@@ -55,15 +57,8 @@ struct Slab<Entry: SlabEntry>: ~Copyable {
         }
     }
 
-    /// Whether the entry lives and is in that use. Every access by an id from outside, the kernel's included, is checked here
-    /// first. Removal moves the generation on, so the generation alone tells a live entry from a free one.
-    @inlinable
-    func holds(_ index: UInt32, _ generation: UInt32) -> Bool {
-        let index = Int(index)
-        return unsafe index < used && base[index].generation == generation
-    }
-
     /// The same by its address, for whoever fills an entry in: good until the slab ends.
+    @inlinable @inline(__always)
     func entry(_ index: Int) -> UnsafeMutablePointer<Entry> {
         assert(index >= 0 && index < used)
         return unsafe base + index
@@ -75,38 +70,35 @@ struct Slab<Entry: SlabEntry>: ~Copyable {
     var liveIndices: [Int] { (0..<used).filter { self[$0].isLive } }
 
     /// The index of a live entry, to be filled in, registered for `source`; nil if the table is full.
-    // Inlined by force: the call was measured to cost 37 of 980 instructions of a churned connection.
-    @inline(__always)
+    @inlinable @inline(__always)
     mutating func open(for source: Source) -> Int? {
-        guard let index = take() else { return nil }
+        let index = free >= 0 ? Int(free) : touch()
+        guard index >= 0 else { return nil }
         let entry = unsafe base + index
         assert(unsafe !entry.pointee.isLive && entry.pointee.source == nil)
+        unsafe free = entry.pointee.next
         unsafe entry.pointee.source = source.registered()
         unsafe entry.pointee.isLive = true
         live &+= 1
         return index
     }
 
-    @inline(__always)
-    private mutating func take() -> Int? {
-        if free >= 0 {
-            let index = Int(free)
-            free = self[index].next
-            return index
-        }
-        guard used < capacity else { return nil }
+    /// Puts an entry that was never used into the empty free list, and returns its index; -1 if the table is full.
+    @usableFromInline @inline(never)
+    mutating func touch() -> Int {
+        guard used < capacity else { return -1 }
         unsafe (base + used).initialize(to: Entry())
         used += 1
         return used - 1
     }
 
     /// Ends the entry's use. The last of its source keeps it alive until `recycle`.
-    @inline(__always)
+    @inlinable @inline(__always)
     mutating func remove(_ index: Int) {
         let entry = unsafe base + index
         assert(unsafe entry.pointee.isLive)
         unsafe entry.pointee.isLive = false
-        unsafe entry.pointee.generation &+= 1
+        unsafe entry.pointee.endUse()
         live &-= 1
         if unsafe entry.pointee.source.unsafelyUnwrapped._withUnsafeGuaranteedRef({ $0.unregisteredBesideOthers() }) {
             unsafe entry.pointee.source = nil

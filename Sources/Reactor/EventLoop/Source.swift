@@ -17,18 +17,20 @@ open class Source {
 
     // How many descriptors and timers the loop has of this source. It is retained for the first and released after the
     // last: a count of the loop's own costs a tenth of an atomic retain and release for each connection.
-    @exclusivity(unchecked) private var registrations = 0
+    @usableFromInline @exclusivity(unchecked) final var registrations = 0
 
     /// A source that nobody calls yet: it is given to a loop with a descriptor, a timer, a handle or a listener.
     public init() {}
 
     /// One more descriptor or timer. The reference is good until the matching `unregistered`.
+    @inlinable @inline(__always)
     final func registered() -> Unmanaged<Source> {
         unsafe registrations &+= 1
         return unsafe registrations == 1 ? Unmanaged.passRetained(self) : Unmanaged.passUnretained(self)
     }
 
     /// One less, unless it is the last, which is left: then false.
+    @inlinable @inline(__always)
     final func unregisteredBesideOthers() -> Bool {
         guard unsafe registrations > 1 else { return false }
         unsafe registrations &-= 1

@@ -1,4 +1,5 @@
-// Who owns the wheel's indices: for each timer its source, tag and generation. The wheel itself knows numbers only.
+// Who owns the wheel's indices: for each timer its source and tag. The wheel itself knows numbers only,
+// and which use of each is under way.
 
 /// One timer of a loop, and the generation of its use.
 public struct TimerID: Hashable, Sendable, BitwiseCopyable {
@@ -9,23 +10,18 @@ public struct TimerID: Hashable, Sendable, BitwiseCopyable {
     public static var none: TimerID { TimerID(index: .max, generation: 0) }
 }
 
-/// The owner's side of a timer.
+/// The owner's side of a timer. Its generation is with the wheel: an id is checked there.
 @safe @usableFromInline
 struct TimerEntry: SlabEntry {
     @usableFromInline var source: Unmanaged<Source>?
-    @usableFromInline var generation: UInt32 = 1
     var tag: UInt32 = 0
     @usableFromInline var next: Int32 = -1
     @usableFromInline var isLive = false
 
     @usableFromInline init() {}
+
+    @usableFromInline
+    mutating func endUse() {}
 }
 
-@usableFromInline
 typealias TimerTable = Slab<TimerEntry>
-
-extension Slab<TimerEntry> {
-    /// Whether `id` is a live timer.
-    @inlinable
-    func holds(_ id: TimerID) -> Bool { holds(id.index, id.generation) }
-}
