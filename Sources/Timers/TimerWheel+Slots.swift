@@ -35,7 +35,7 @@ extension TimerWheel {
     }
 
     /// Fires what was armed for the past, but for those that were moved ahead since.
-    @inline(never)
+    @usableFromInline @inline(never)
     mutating func collectDue() {
         occupiedLevels &= ~Wheel.dueBit
         var due = Instant.zero

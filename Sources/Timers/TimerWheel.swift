@@ -33,7 +33,7 @@ public struct TimerWheel: ~Copyable {
     @usableFromInline var current: UInt64
     @usableFromInline var now: Instant
     /// When the tick after `current` begins. Until then nothing can come up, which is known without a division.
-    private var nextTick: Instant
+    @usableFromInline var nextTick: Instant
     /// Bit k: some slot of level k is occupied, or the list of what is due, or of what has fired. Asked at every wake.
     @usableFromInline var occupiedLevels: UInt32 = 0
 
@@ -86,22 +86,7 @@ public struct TimerWheel: ~Copyable {
         let node = unsafe node(checked: index)
         unsafe node.pointee.deadline = deadline
         // What waits in a slot that begins later than now is not due: no second look at the clock.
-        if unsafe deadline <= node.pointee.extendableAfter { refile(index, deadline) }
-    }
-
-    // On its own, so that the common case saves no registers; and calling nobody, so that it saves none either.
-    @usableFromInline @inline(never)
-    mutating func refile(_ index: Int, _ deadline: Instant) {
-        let node = unsafe memory.node(index)
-        let list = unsafe node.pointee.list
-        if list == Wheel.none {
-            armed &+= 1
-        } else if list == Wheel.due {
-            return
-        } else {
-            unsafe unlink(node, from: list)
-        }
-        unsafe place(node, index, deadline)
+        if unsafe deadline <= node.pointee.extendableAfter { refile(in: &self, index, deadline) }
     }
 
     /// Disarms the timer, whether it waits or has fired and was not popped yet. O(1).
@@ -161,11 +146,18 @@ public struct TimerWheel: ~Copyable {
     /// within one tick in the order in which they came to its slot. A `now` before the last one counts as the last one.
     /// Returns when the first of them was due, in whole ticks: how late this call is. Nil if none was, or only such as were armed
     /// for the past.
-    @discardableResult
+    @inlinable @discardableResult
     public mutating func advance(to now: Instant) -> Instant? {
         if occupiedLevels & Wheel.dueBit != 0 { collectDue() }
         guard now > self.now else { return nil }
         self.now = now
+        return now >= nextTick ? turn() : nil
+    }
+
+    /// What `advance` does when a tick has begun.
+    @usableFromInline @inline(never)
+    mutating func turn() -> Instant? {
+        let now = now
         var due = Instant.zero
         // Every occupied slot begins after `current`.
         while now >= nextTick, occupiedLevels & Wheel.slotBits != 0 {
@@ -177,15 +169,12 @@ public struct TimerWheel: ~Copyable {
             nextTick = instant + Self.tick
             spread(slot, at: begin, instant, &due)
         }
-        if now >= nextTick { turn(to: Wheel.elapsedTicks(now)) }
+        if now >= nextTick {
+            current = Wheel.elapsedTicks(now)
+            nextTick = Wheel.instant(ofTick: current &+ 1)
+        }
         // None begins at zero.
         return due == .zero ? nil : due
-    }
-
-    private mutating func turn(to tick: UInt64) {
-        assert(tick >= current)
-        current = tick
-        nextTick = Wheel.instant(ofTick: tick &+ 1)
     }
 
     /// Phase 2: the next timer that fired, disarmed; nil when all were handed out. O(1).
@@ -207,3 +196,18 @@ public struct TimerWheel: ~Copyable {
 
 // One owner, no shared state: it may move to another thread with the value that holds it.
 extension TimerWheel: @unchecked Sendable {}
+
+/// Files a timer that cannot stay where it is, whose deadline is stored already. On its own, so that the common case of `arm` saves
+/// no registers; calling nobody, so that it saves none either; and no method, as a `self` would take one from the caller.
+@usableFromInline @inline(never)
+func refile(in wheel: inout TimerWheel, _ index: Int, _ deadline: Instant) {
+    let node = unsafe wheel.memory.node(index)
+    let list = unsafe node.pointee.list
+    if list == Wheel.none {
+        wheel.armed &+= 1
+    } else {
+        if list == Wheel.due { return }
+        unsafe wheel.unlink(node, from: list)
+    }
+    unsafe wheel.place(node, index, deadline)
+}

@@ -5,15 +5,11 @@
 import Reactor
 import Timers
 
-/// The numbers that change, at a constant address: a class's own variables are checked for exclusive access at each use,
-/// and that would be measured instead of the loop.
-struct ServerCounts {
-    /// Places that are free.
-    var free: Int
-    /// Messages answered and connections ended.
-    var handled = 0
-    var finished = 0
-    var failed = 0
+/// One connection. Its place is its descriptor's number, as in the floor that it is compared with.
+struct Connection: ~Copyable {
+    let socket: Socket
+    let slot: SlotID
+    let timer: TimerID
 }
 
 final class ChurnServer: Source {
@@ -21,85 +17,79 @@ final class ChurnServer: Source {
 
     private let loop: EventLoop
     private let target: Int
-    // One place for each connection. A place's socket is initialised while a connection has the place.
-    private let sockets: UnsafeMutablePointer<Socket>
-    private let slots: UnsafeMutablePointer<SlotID>
+    private let capacity: Int
+    // By place. A place is initialised while it has a connection; the place's timer is kept for the next.
+    private let connections: UnsafeMutablePointer<Connection>
     private let timers: UnsafeMutablePointer<TimerID>
-    /// The free places, as a stack of `counts.free`.
-    private let free: UnsafeMutablePointer<UInt32>
-    private let counts = UnsafeMutablePointer<ServerCounts>.allocate(capacity: 1)
     private let buffer = UnsafeMutableRawPointer.allocate(byteCount: 4_096, alignment: 16)
+
+    // Unchecked, or their checks for exclusive access would be measured instead of the loop: nobody is called while they change.
+    /// Messages answered and connections ended.
+    @exclusivity(unchecked) private(set) var handled = 0
+    @exclusivity(unchecked) private(set) var failed = 0
+    @exclusivity(unchecked) private(set) var finished = 0
 
     /// Ends the loop after `cycles` connections.
     init(loop: EventLoop, cycles: Int, capacity: Int = 1_024) {
         self.loop = loop
+        self.capacity = capacity
         target = cycles
-        sockets = .allocate(capacity: capacity)
-        slots = .allocate(capacity: capacity)
+        connections = .allocate(capacity: capacity)
         timers = .allocate(capacity: capacity)
-        free = .allocate(capacity: capacity)
-        counts.initialize(to: ServerCounts(free: capacity))
         super.init()
         for place in 0..<capacity {
             (timers + place).initialize(to: loop.makeTimer(source: self, tag: UInt32(place)))
-            (slots + place).initialize(to: .none)
-            (free + place).initialize(to: UInt32(capacity - 1 - place))
         }
     }
 
-    var handled: Int { counts.pointee.handled }
-    var finished: Int { counts.pointee.finished }
-    var failed: Int { counts.pointee.failed }
-
     override func accepted(_ socket: consuming Socket, listenerTag: UInt32) {
-        guard counts.pointee.free > 0 else { return counts.pointee.failed &+= 1 }
-        let tag = free[counts.pointee.free &- 1]
+        let place = Int(socket.descriptor)
+        guard place < capacity else { return failed &+= 1 }
         do throws(SystemError) {
-            slots[Int(tag)] = try loop.add(socket.descriptor, interest: .read, source: self, tag: tag)
-            (sockets + Int(tag)).initialize(to: socket)
-            counts.pointee.free &-= 1
-            loop.arm(timers[Int(tag)], afterNow: Self.idle)
+            let slot = try loop.add(socket.descriptor, interest: .read, source: self, tag: UInt32(truncatingIfNeeded: place))
+            let timer = timers[place]
+            (connections + place).initialize(to: Connection(socket: socket, slot: slot, timer: timer))
+            loop.arm(timer, afterNow: Self.idle)
         } catch {
-            counts.pointee.failed &+= 1
+            failed &+= 1
         }
     }
 
     override func ready(_ readiness: Readiness, tag: UInt32) {
-        let socket = sockets + Int(tag)
-        switch socket.pointee.receive(into: UnsafeMutableRawBufferPointer(start: buffer, count: 4_096)) {
-        case .bytes(let count):
-            loop.arm(timers[Int(tag)], afterNow: Self.idle)
-            let bytes = UnsafeRawBufferPointer(start: buffer, count: count)
-            guard case .bytes(count) = socket.pointee.send(RawSpan(_unsafeBytes: bytes)) else { return fail(tag) }
-            counts.pointee.handled &+= 1
-        case .wouldBlock:
-            break
-        case .ended:
-            close(tag)
-        case .failed:
-            fail(tag)
+        let connection = connections + Int(tag)
+        switch connection.pointee.socket.receive(into: UnsafeMutableRawBufferPointer(start: buffer, count: 4_096)) {
+        case .bytes(let count): answer(count, connection)
+        case .wouldBlock: break
+        case .ended: close(connection)
+        case .failed: fail(connection)
         }
     }
 
+    @inline(__always)
+    private func answer(_ count: Int, _ connection: UnsafeMutablePointer<Connection>) {
+        loop.arm(connection.pointee.timer, afterNow: Self.idle)
+        let bytes = UnsafeRawBufferPointer(start: buffer, count: count)
+        guard case .bytes(count) = connection.pointee.socket.send(RawSpan(_unsafeBytes: bytes)) else { return fail(connection) }
+        handled &+= 1
+    }
+
     override func timerFired(tag: UInt32) {
-        fail(tag)
+        fail(connections + Int(tag))
     }
 
     @inline(never)
-    private func fail(_ place: UInt32) {
-        counts.pointee.failed &+= 1
-        close(place)
+    private func fail(_ connection: UnsafeMutablePointer<Connection>) {
+        failed &+= 1
+        close(connection)
     }
 
     @inline(__always)
-    private func close(_ place: UInt32) {
-        loop.cancel(timers[Int(place)])
-        loop.remove(slots[Int(place)])
-        (sockets + Int(place)).deinitialize(count: 1)
-        free[counts.pointee.free] = place
-        counts.pointee.free &+= 1
-        counts.pointee.handled &+= 1
-        counts.pointee.finished &+= 1
-        if counts.pointee.finished == target { loop.stop() }
+    private func close(_ connection: UnsafeMutablePointer<Connection>) {
+        loop.cancel(connection.pointee.timer)
+        loop.remove(connection.pointee.slot)
+        connection.deinitialize(count: 1)
+        handled &+= 1
+        finished &+= 1
+        if finished == target { loop.stop() }
     }
 }

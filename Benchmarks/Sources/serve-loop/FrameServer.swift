@@ -5,10 +5,10 @@
 import Reactor
 import Timers
 
-/// One connection. Lives in a place of its own, which the next connection takes over, with its timer.
+/// One connection. Its place is its descriptor's number; the next connection of that number takes it over, with its timer.
 struct Connection: ~Copyable {
-    var socket: Socket
-    var slot = SlotID.none
+    let socket: Socket
+    let slot: SlotID
     var isGreeted = false
     /// One of the two below is there: asked first at each readiness.
     var isBusy = false
@@ -24,71 +24,55 @@ final class FrameServer: Source {
 
     private let loop: EventLoop
     private let idle: Nanoseconds
-    // By place. A place below `state.used` was used once and has a timer.
+    // By place.
     private let connections = UnsafeMutablePointer<Connection>.allocate(capacity: capacity)
     private let timers = UnsafeMutablePointer<TimerID>.allocate(capacity: capacity)
-    private let free = UnsafeMutablePointer<UInt32>.allocate(capacity: capacity)
-    private let state = UnsafeMutablePointer<State>.allocate(capacity: 1)
     private let scratch = UnsafeMutableRawPointer.allocate(byteCount: scratchSize, alignment: 64)
-
-    // Behind a constant address, as a class's own variables are checked for exclusive access at each use.
-    private struct State {
-        var used = 0
-        var freeCount = 0
-    }
+    /// Places below have a timer. Unchecked: nobody is called while it changes.
+    @exclusivity(unchecked) private var used = 0
 
     init(loop: EventLoop, idle: Nanoseconds) {
         self.loop = loop
         self.idle = idle
-        state.initialize(to: State())
         super.init()
     }
 
     // MARK: Coming and going
 
     override func accepted(_ socket: consuming Socket, listenerTag: UInt32) {
-        guard let place = takePlace() else { return }
-        let descriptor = socket.descriptor
-        let connection = connections + place
-        connection.initialize(to: Connection(socket: socket))
-        do throws(SystemError) {
-            connection.pointee.slot = try loop.add(descriptor, interest: .read, source: self, tag: UInt32(truncatingIfNeeded: place))
-            loop.arm(timers[place], afterNow: idle)
-        } catch {
-            givePlace(place)
+        let place = Int(socket.descriptor)
+        if place >= used { guard openPlaces(through: place) else { return } }
+        // Without a slot the socket closes by itself.
+        let added = try? loop.add(socket.descriptor, interest: .read, source: self, tag: UInt32(truncatingIfNeeded: place))
+        guard let slot = added else { return }
+        (connections + place).initialize(to: Connection(socket: socket, slot: slot))
+        loop.arm(timers[place], afterNow: idle)
+    }
+
+    /// The kernel gives out the lowest number that is free, so few places are made that none comes to.
+    @inline(never)
+    private func openPlaces(through last: Int) -> Bool {
+        guard last < Self.capacity else { return false }
+        while used <= last {
+            (timers + used).initialize(to: loop.makeTimer(source: self, tag: UInt32(used)))
+            used += 1
         }
+        return true
+    }
+
+    /// For all but the common end.
+    @inline(never)
+    private func close(_ place: Int) {
+        end(place)
     }
 
     @inline(__always)
-    private func takePlace() -> Int? {
-        guard state.pointee.freeCount == 0 else {
-            state.pointee.freeCount &-= 1
-            return Int(free[state.pointee.freeCount])
-        }
-        return openPlace()
-    }
-
-    @inline(never)
-    private func openPlace() -> Int? {
-        guard state.pointee.used < Self.capacity else { return nil }
-        let place = state.pointee.used
-        state.pointee.used += 1
-        (timers + place).initialize(to: loop.makeTimer(source: self, tag: UInt32(place)))
-        return place
-    }
-
-    private func givePlace(_ place: Int) {
-        (connections + place).deinitialize(count: 1)
-        free[state.pointee.freeCount] = UInt32(truncatingIfNeeded: place)
-        state.pointee.freeCount &+= 1
-    }
-
-    private func close(_ place: Int) {
+    private func end(_ place: Int) {
         let connection = connections + place
         loop.cancel(timers[place])
         loop.remove(connection.pointee.slot)
         if connection.pointee.isBusy { freeBytes(connection) }
-        givePlace(place)
+        connection.deinitialize(count: 1)
     }
 
     @inline(never)
@@ -111,7 +95,8 @@ final class FrameServer: Source {
         switch connection.pointee.socket.receive(into: buffer) {
         case .bytes(let count): received(count, place)
         case .wouldBlock: break
-        case .ended, .failed: close(place)
+        case .ended: end(place)
+        case .failed: close(place)
         }
     }
 

@@ -21,7 +21,8 @@ enum Frames {
             let frame = bytes + done
             let length = UInt32(bigEndian: frame.loadUnaligned(as: UInt32.self))
             let whole = header &+ Int(length)
-            guard length > 0, length <= limit, isGreeted || length == helloLength else { return nil }
+            // A length of zero becomes the largest of all.
+            guard isGreeted ? length &- 1 < limit : length == helloLength else { return nil }
             if count &- done > header {
                 let kind = frame.load(fromByteOffset: header, as: UInt8.self)
                 guard isGreeted ? kind == 2 || kind == 3 : kind == 1 else { return nil }

@@ -45,7 +45,7 @@ extension EventLoop {
             state.timers.remove(index)
         }
         // Whoever ends here may withdraw or remove what is gone already, which is counted and ignored.
-        recycle()
+        recycle(on: self)
         for index in state.handles.indices {
             let source = state.handles[index].source
             state.handles[index].source = nil
@@ -57,11 +57,6 @@ extension EventLoop {
     /// only, and the next iteration traps.
     @inlinable @inline(__always)
     func checkNotForked() {
-        if unsafe forkMark.pointee == 0 { Self.refuseForked() }
-    }
-
-    @usableFromInline @inline(never)
-    static func refuseForked() -> Never {
-        fatalError("this event loop belongs to the parent process: call reinitializeAfterFork() in the child, or make a new loop")
+        if unsafe forkMark.pointee == 0 { refuseForked() }
     }
 }

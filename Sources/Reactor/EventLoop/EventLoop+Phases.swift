@@ -23,6 +23,7 @@ extension EventLoop {
     private var hasEvents: Bool { state.nextEvent < state.eventCount }
 
     /// How long the coming wait may be, in nanoseconds; -1 is for ever. `reading` is the time, if somebody has just read the clock.
+    @inline(__always)
     private func timeout(_ mode: WaitMode, _ reading: Instant?) -> Int64 {
         if hasCarriedWork {
             state.counts.carriedOver &+= 1
@@ -39,6 +40,7 @@ extension EventLoop {
     }
 
     /// Waits for the next batch of events, unless some of the last one are left.
+    @inline(__always)
     func wait(_ mode: WaitMode, _ reading: Instant?) {
         let timeout = timeout(mode, reading)
         guard !hasEvents else { return }
@@ -101,9 +103,15 @@ extension EventLoop {
             return
         }
         let slot = unsafe state.slots.entry(Int(event.slot))
-        guard unsafe slot.pointee.kind == .source, unsafe !slot.pointee.wanted.isEmpty else { return deliverRare(event) }
+        // Nearly all are this one: see `Interest.apart`.
+        guard unsafe slot.pointee.wanted == .read, event.events == CEPOLL_IN else { return deliverRare(event) }
+        assert(unsafe slot.pointee.kind == .source)
+        unsafe tell(slot, .readable)
+    }
+
+    @inline(__always)
+    private func tell(_ slot: UnsafeMutablePointer<Slot>, _ readiness: Readiness) {
         assert(unsafe slot.pointee.source != nil, "a live slot has a source")
-        let readiness = unsafe Readiness(events: event.events, wanted: slot.pointee.wanted)
         let tag = unsafe slot.pointee.tag
         unsafe slot.pointee.source.unsafelyUnwrapped._withUnsafeGuaranteedRef { $0.ready(readiness, tag: tag) }
     }
@@ -122,7 +130,7 @@ extension EventLoop {
         let tag = state.slots[index].tag
         let source = unsafe state.slots[index].source.unsafelyUnwrapped
         switch state.slots[index].kind {
-        case .source: assertionFailure("its readiness is delivered without a detour")
+        case .source: unsafe tell(state.slots.entry(index), Readiness(events: event.events, wanted: state.slots[index].wanted))
         case .mailbox: acknowledgeWake()
         case .tasks: unsafe deliverEdge(event.events, tag: tag, to: source)
         case .signals: unsafe deliverSignals(state.slots[index].descriptor, to: source)
@@ -143,6 +151,11 @@ extension EventLoop {
     }
 
     func deliverJobs() {
+        if mailbox.hasJobs { deliverWaiting() }
+    }
+
+    @inline(never)
+    private func deliverWaiting() {
         var done = 0
         while mailbox.hasJobs {
             guard done < configuration.jobsPerIteration else { return state.counts.exhausted.jobs &+= 1 }
@@ -170,8 +183,12 @@ extension EventLoop {
     func fireTimers() {
         let isBehind = state.wheel.hasFired
         let due = state.wheel.advance(to: state.clock)
-        guard state.wheel.hasFired else { return }
-        state.dueSince = isBehind ? state.dueSince ?? due : due
+        if state.wheel.hasFired { fire(since: isBehind ? state.dueSince ?? due : due) }
+    }
+
+    @inline(never)
+    private func fire(since first: Instant?) {
+        state.dueSince = first
         if let due = state.dueSince { state.counts.lag.add(Instant(nanoseconds: cepoll_monotonic()) - due) }
         var done = 0
         while state.wheel.hasFired {
@@ -198,7 +215,11 @@ extension EventLoop {
 
     /// Those who ask again meanwhile are called in the next iteration.
     func flushWritten() {
-        guard !state.flushList.isEmpty else { return }
+        if !state.flushList.isEmpty { flushListed() }
+    }
+
+    @inline(never)
+    private func flushListed() {
         var due = state.flushList.takeAll()
         while let source = due.pop() {
             source.flush()
@@ -207,12 +228,15 @@ extension EventLoop {
 
     /// Those who ask again meanwhile are called in the next iteration.
     func closeCondemned() {
-        if !state.reapList.isEmpty {
-            var due = state.reapList.takeAll()
-            while let source = due.pop() {
-                source.reap()
-            }
+        if !state.reapList.isEmpty { reapListed() }
+        if state.slots.hasRemoved || state.timers.hasRemoved { recycle(on: self) }
+    }
+
+    @inline(never)
+    private func reapListed() {
+        var due = state.reapList.takeAll()
+        while let source = due.pop() {
+            source.reap()
         }
-        recycle()
     }
 }

@@ -20,8 +20,8 @@ extension EventLoop {
     func addMailbox() throws(SystemError) {
         let nobody = Source()
         let descriptor = mailbox.eventDescriptor
-        let id = state.slots.open(descriptor, interest: .read, source: nobody, tag: 0, kind: .mailbox)
-        guard let id else { throw Self.slotTableFull }
+        let id = state.slots.open(descriptor, interest: [.read, .apart], source: nobody, tag: 0, kind: .mailbox)
+        guard let id else { throw slotTableFull() }
         try registerMailbox(id)
     }
 
@@ -38,20 +38,10 @@ extension EventLoop {
         assertOnThread()
         assert(descriptor >= 0)
         let id = unsafe storage.pointee.slots.open(descriptor, interest: interest, source: source, tag: tag, kind: kind)
-        guard let id else { throw Self.slotTableFull }
+        guard let id else { throw slotTableFull() }
         let result = control(id, descriptor, CEPOLL_ADD, interest)
-        guard result == 0 else { throw takeBack(id, result) }
+        guard result >= 0 else { throw takeBack(id, result, on: self) }
         return id
-    }
-
-    @usableFromInline
-    static var slotTableFull: SystemError { SystemError(.slotTable, CEPOLL_ENOSPC) }
-
-    @usableFromInline @inline(never)
-    func takeBack(_ id: SlotID, _ result: CInt) -> SystemError {
-        state.slots.remove(Int(id.index))
-        unsafe state.slots.recycle()?.endRegistration()
-        return SystemError(.control, -result)
     }
 
     /// Says what to hear of from the next wait on. Nothing at all is allowed: then a hangup is kept until somebody asks.
@@ -63,8 +53,8 @@ extension EventLoop {
         }
         let index = Int(id.index)
         state.slots[index].wanted = interest
-        guard interest != state.slots[index].armed || !state.slots[index].isRegistered, !state.slots[index].isChanged else { return }
-        state.slots[index].isChanged = true
+        guard interest != state.slots[index].armed || state.slots[index].stage != .registered else { return }
+        guard state.slots[index].nextChanged == Slot.unlisted else { return }
         state.slots[index].nextChanged = state.firstChanged
         state.firstChanged = Int32(truncatingIfNeeded: index)
     }
@@ -80,7 +70,7 @@ extension EventLoop {
     @inlinable @inline(__always)
     public func remove(_ id: SlotID, staysOpen: Bool = false) {
         assertOnThread()
-        guard unsafe storage.pointee.slots.holds(id) else { return noteStaleID() }
+        guard unsafe storage.pointee.slots.holds(id) else { return noteStaleID(on: self) }
         let index = Int(id.index)
         staysOpen ? takeOut(index) : end(index)
     }
@@ -88,29 +78,18 @@ extension EventLoop {
     // On its own, with the end in it, so that the common case calls nobody and saves no registers.
     @usableFromInline @inline(never)
     func takeOut(_ index: Int) {
-        if state.slots[index].isRegistered, control(index, CEPOLL_DEL, []) != 0 { state.counts.failedControls &+= 1 }
+        if state.slots[index].stage == .registered, control(index, CEPOLL_DEL, []) != 0 { state.counts.failedControls &+= 1 }
         end(index)
     }
 
     @inlinable @inline(__always)
     func end(_ index: Int) {
         unsafe storage.pointee.slots.remove(index)
-        if unsafe !storage.pointee.isInIteration { recycle() }
+        if unsafe !storage.pointee.isInIteration { recycle(on: self) }
     }
 
     /// Whether an iteration is under way: what is over is then let go in its close phase only.
     var isInIteration: Bool { state.isInIteration }
-
-    /// Frees the slots and timers that are over, and lets their sources go.
-    @usableFromInline @inline(never)
-    func recycle() {
-        while let source = unsafe state.slots.recycle() {
-            unsafe source.endRegistration()
-        }
-        while let source = unsafe state.timers.recycle() {
-            unsafe source.endRegistration()
-        }
-    }
 
     /// Has `source.flush()` called in this iteration's flush phase, or the next one's if that is over. Once, however
     /// often it is asked for.
@@ -127,16 +106,20 @@ extension EventLoop {
 
     /// Tells the kernel what changed since the last wait, and only what is different now.
     func applyInterests() {
+        if state.firstChanged >= 0 { applyChanged() }
+    }
+
+    @inline(never)
+    private func applyChanged() {
         while state.firstChanged >= 0 {
             let index = Int(state.firstChanged)
             state.firstChanged = state.slots[index].nextChanged
-            state.slots[index].isChanged = false
-            guard state.slots[index].isLive else { continue }
+            state.slots[index].nextChanged = Slot.unlisted
             let wanted = state.slots[index].wanted
-            if !state.slots[index].isRegistered {
-                if !wanted.isEmpty { apply(wanted, to: index, CEPOLL_ADD) }
-            } else if wanted != state.slots[index].armed {
-                apply(wanted, to: index, CEPOLL_MOD)
+            switch state.slots[index].stage {
+            case .over: break
+            case .apart: if !wanted.isEmpty { apply(wanted, to: index, CEPOLL_ADD) }
+            case .registered: if wanted != state.slots[index].armed { apply(wanted, to: index, CEPOLL_MOD) }
             }
         }
     }
@@ -145,7 +128,7 @@ extension EventLoop {
         let result = control(index, operation, wanted)
         if result == 0 {
             state.slots[index].armed = wanted
-            state.slots[index].isRegistered = true
+            state.slots[index].stage = .registered
         } else {
             state.counts.failedControls &+= 1
             assertionFailure("a descriptor was closed before its slot was removed: \(SystemError(.control, -result))")
@@ -156,10 +139,10 @@ extension EventLoop {
     /// taken out; being asked for again puts it back, and the kernel then tells the hangup anew.
     @inline(never)
     func latchHangup(_ index: Int) {
-        assert(state.slots[index].wanted.isEmpty && state.slots[index].isRegistered)
+        assert(state.slots[index].wanted.isEmpty && state.slots[index].stage == .registered)
         state.counts.latchedHangups &+= 1
         if control(index, CEPOLL_DEL, []) != 0 { state.counts.failedControls &+= 1 }
-        state.slots[index].isRegistered = false
+        state.slots[index].stage = .apart
         state.slots[index].armed = []
     }
 

@@ -12,7 +12,7 @@ extension EventLoop {
         let result = unsafe signals.withUnsafeBufferPointer { unsafe cepoll_signalfd($0.baseAddress, CInt($0.count)) }
         let descriptor = try SystemError.check(result, .signalfd)
         do throws(SystemError) {
-            _ = try add(descriptor, interest: .read, source: source, tag: 0, kind: .signals)
+            _ = try add(descriptor, interest: [.read, .apart], source: source, tag: 0, kind: .signals)
         } catch {
             _ = cepoll_close(descriptor)
             throw error

@@ -16,15 +16,14 @@ extension EventLoop {
     /// The same for those who cannot know how many timers there are: nil if the table is full.
     public func makeTimerIfRoom(source: Source, tag: UInt32) -> TimerID? {
         assertOnThread()
-        guard let index = state.timers.open(for: source) else { return nil }
-        state.timers[index].tag = tag
+        guard let index = state.timers.open(for: source, tag: tag) else { return nil }
         return TimerID(index: UInt32(truncatingIfNeeded: index), generation: state.wheel.beginUse(of: index))
     }
 
     /// Has `timerFired` called at `deadline` or within a tick after, never before. Moves the deadline if one is set.
     /// One that is past already (by a tick: `now` itself may round up) is due in the next iteration, or in this one if
     /// its timers have not had their turn.
-    @inlinable
+    @inlinable @inline(__always)
     public func arm(_ id: TimerID, at deadline: Instant) {
         assertOnThread()
         guard isCurrent(id) else { return }
@@ -65,7 +64,7 @@ extension EventLoop {
         guard isCurrent(id) else { return }
         state.wheel.endUse(of: Int(id.index))
         state.timers.remove(Int(id.index))
-        if !state.isInIteration { recycle() }
+        if !state.isInIteration { recycle(on: self) }
     }
 
     /// Whether the timer waits for a deadline.
@@ -76,12 +75,7 @@ extension EventLoop {
     @inlinable @inline(__always)
     func isCurrent(_ id: TimerID) -> Bool {
         if unsafe storage.pointee.wheel.isInUse(Int(id.index), id.generation) { return true }
-        noteStaleID()
+        noteStaleID(on: self)
         return false
-    }
-
-    @usableFromInline
-    func noteStaleID() {
-        state.counts.staleIDs &+= 1
     }
 }

@@ -103,7 +103,7 @@ public final class Mailbox: @unchecked Sendable {
     func wake() {
         if !isSignalled.exchange(true, ordering: .sequentiallyConsistent) {
             // In a child the eventfd is the parent's, too: a write would wake the parent.
-            if unsafe forkMark.pointee == 0 { EventLoop.refuseForked() }
+            if unsafe forkMark.pointee == 0 { refuseForked() }
             _ = cepoll_eventfd_add(eventDescriptor)
         }
     }

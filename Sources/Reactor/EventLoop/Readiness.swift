@@ -25,6 +25,10 @@ public struct Interest: OptionSet, Hashable, Sendable, BitwiseCopyable {
     @inlinable
     static var edge: Interest { Interest(rawValue: 4) }
 
+    /// The loop's own: in what a slot of another kind than a source wants, unless it has `edge`. So what wants `read` and nothing
+    /// else is a source's, and one comparison at each event tells.
+    static var apart: Interest { Interest(rawValue: 8) }
+
     /// The kernel's mask. ERR and HUP need no asking, and cannot be declined.
     @inlinable
     var mask: UInt32 {

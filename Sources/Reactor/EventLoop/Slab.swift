@@ -13,8 +13,8 @@ protocol SlabEntry {
     var source: Unmanaged<Source>? { get set }
     /// The next entry of the free or the removed list; -1 ends it.
     var next: Int32 { get set }
-    var isLive: Bool { get set }
-    /// Makes ids of the use that ends mean nothing.
+    var isLive: Bool { get }
+    /// Is live no longer, and ids of the use that ends mean nothing.
     mutating func endUse()
 }
 
@@ -69,27 +69,25 @@ struct Slab<Entry: SlabEntry>: ~Copyable {
     /// The entries in use. For rare occasions: it looks at all that ever were.
     var liveIndices: [Int] { (0..<used).filter { self[$0].isLive } }
 
-    /// The index of a live entry, to be filled in, registered for `source`; nil if the table is full.
+    /// The index of a free entry, which its caller makes a live one of a registered source; nil if the table is full.
     @inlinable @inline(__always)
-    mutating func open(for source: Source) -> Int? {
-        let index = free >= 0 ? Int(free) : touch()
+    mutating func open() -> Int? {
+        let index = free >= 0 ? Int(free) : Self.touch(&self)
         guard index >= 0 else { return nil }
-        let entry = unsafe base + index
-        assert(unsafe !entry.pointee.isLive && entry.pointee.source == nil)
-        unsafe free = entry.pointee.next
-        unsafe entry.pointee.source = source.registered()
-        unsafe entry.pointee.isLive = true
+        assert(unsafe !base[index].isLive && base[index].source == nil)
+        unsafe free = base[index].next
         live &+= 1
         return index
     }
 
     /// Puts an entry that was never used into the empty free list, and returns its index; -1 if the table is full.
+    // Static for the reason that is given in SeldomCalled.swift.
     @usableFromInline @inline(never)
-    mutating func touch() -> Int {
-        guard used < capacity else { return -1 }
-        unsafe (base + used).initialize(to: Entry())
-        used += 1
-        return used - 1
+    static func touch(_ slab: inout Slab) -> Int {
+        guard slab.used < slab.capacity else { return -1 }
+        unsafe (slab.base + slab.used).initialize(to: Entry())
+        slab.used += 1
+        return slab.used - 1
     }
 
     /// Ends the entry's use. The last of its source keeps it alive until `recycle`.
@@ -97,7 +95,6 @@ struct Slab<Entry: SlabEntry>: ~Copyable {
     mutating func remove(_ index: Int) {
         let entry = unsafe base + index
         assert(unsafe entry.pointee.isLive)
-        unsafe entry.pointee.isLive = false
         unsafe entry.pointee.endUse()
         live &-= 1
         if unsafe entry.pointee.source.unsafelyUnwrapped._withUnsafeGuaranteedRef({ $0.unregisteredBesideOthers() }) {

@@ -28,8 +28,19 @@ enum SlotKind: UInt8, BitwiseCopyable {
     case mailbox
 }
 
+/// How far a slot's registration has come.
+@usableFromInline @frozen
+enum SlotStage: UInt8, BitwiseCopyable {
+    /// Free, or removed.
+    case over
+    /// Live, and the kernel does not know it: after a hangup that nobody wanted to hear of.
+    case apart
+    /// Live, and the kernel was told `armed`.
+    case registered
+}
+
 /// A slot. `wanted` is what the owner asked for, `armed` what the kernel was told. 32 bytes, so that none straddles two cache
-/// lines, and an index becomes an address by a shift.
+/// lines, and an index becomes an address by a shift; the last four are filled in by one store.
 @safe @usableFromInline
 struct Slot: SlabEntry {
     @usableFromInline var source: Unmanaged<Source>?
@@ -37,39 +48,25 @@ struct Slot: SlabEntry {
     @usableFromInline var generation: UInt32 = 1
     @usableFromInline var tag: UInt32 = 0
     @usableFromInline var next: Int32 = -1
-    /// The next slot whose interest changed; -1 ends it.
-    var nextChanged: Int32 = -1
+    /// The next slot whose interest changed; -1 ends the list. Survives removal, because the list does.
+    var nextChanged = Slot.unlisted
     @usableFromInline var kind = SlotKind.source
     @usableFromInline var wanted: Interest = []
     @usableFromInline var armed: Interest = []
-    @usableFromInline var flags: UInt8 = 0
+    @usableFromInline var stage = SlotStage.over
+
+    /// In `nextChanged`: not in the list.
+    static var unlisted: Int32 { -2 }
 
     @usableFromInline init() {}
 
     @usableFromInline var isLive: Bool {
-        @inlinable get { flags & 1 != 0 }
-        @inlinable set { set(1, newValue) }
-    }
-
-    /// The kernel knows it. False too after a hangup that nobody wanted to hear of.
-    @usableFromInline var isRegistered: Bool {
-        @inlinable get { flags & 2 != 0 }
-        @inlinable set { set(2, newValue) }
-    }
-
-    /// In the list of changed slots; survives removal, because the list does.
-    var isChanged: Bool {
-        get { flags & 4 != 0 }
-        set { set(4, newValue) }
-    }
-
-    @inlinable @inline(__always)
-    mutating func set(_ flag: UInt8, _ isOn: Bool) {
-        flags = isOn ? flags | flag : flags & ~flag
+        @inlinable get { stage != .over }
     }
 
     @inlinable @inline(__always)
     mutating func endUse() {
+        stage = .over
         generation &+= 1
     }
 }
@@ -90,14 +87,15 @@ extension Slab<Slot> {
     mutating func open(
         _ descriptor: CInt, interest: Interest, source: Source, tag: UInt32, kind: SlotKind
     ) -> SlotID? {
-        guard let index = open(for: source) else { return nil }
+        guard let index = open() else { return nil }
         let slot = unsafe entry(index)
+        unsafe slot.pointee.source = source.registered()
         unsafe slot.pointee.descriptor = descriptor
         unsafe slot.pointee.tag = tag
         unsafe slot.pointee.kind = kind
         unsafe slot.pointee.wanted = interest
         unsafe slot.pointee.armed = interest
-        unsafe slot.pointee.isRegistered = true
+        unsafe slot.pointee.stage = .registered
         return unsafe SlotID(index: UInt32(truncatingIfNeeded: index), generation: slot.pointee.generation)
     }
 }

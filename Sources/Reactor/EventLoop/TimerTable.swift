@@ -21,7 +21,20 @@ struct TimerEntry: SlabEntry {
     @usableFromInline init() {}
 
     @usableFromInline
-    mutating func endUse() {}
+    mutating func endUse() {
+        isLive = false
+    }
 }
 
 typealias TimerTable = Slab<TimerEntry>
+
+extension Slab<TimerEntry> {
+    /// A live entry for `source`; nil if the table is full.
+    mutating func open(for source: Source, tag: UInt32) -> Int? {
+        guard let index = open() else { return nil }
+        unsafe self[index].source = source.registered()
+        self[index].tag = tag
+        self[index].isLive = true
+        return index
+    }
+}

@@ -192,10 +192,11 @@ public final class Listener: Source {
     }
 
     private func acceptBurst() {
+        let expected = state.expected
         var taken = 0
         var failures = 0
         // A connection that failed before it was ours is off the queue: the next one may be asked for.
-        while taken < state.expected, failures < settings.burst {
+        burst: while taken < expected {
             let result = settings.asksForAddress ? acceptNamed() : acceptUnnamed()
             if result >= 0 {
                 taken &+= 1
@@ -212,6 +213,7 @@ public final class Listener: Source {
                 state.counters.retries &+= 1
                 loop.state.counts.accepts.retried &+= 1
                 failures &+= 1
+                if failures == settings.burst { break burst }
             case .pause:
                 loop.state.counts.accepts.paused &+= 1
                 shed()
@@ -222,7 +224,7 @@ public final class Listener: Source {
                 return
             }
         }
-        if state.expected == settings.burst { loop.state.counts.exhausted.accepts &+= 1 }
+        if expected == settings.burst { loop.state.counts.exhausted.accepts &+= 1 }
         // A burst of nothing but errors must not become a spin.
         taken == 0 ? rest(after: CEPOLL_ECONNABORTED) : grow()
     }

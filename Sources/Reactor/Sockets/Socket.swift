@@ -27,6 +27,7 @@ public struct Socket: ~Copyable, Sendable {
         self.init(taking: descriptor)
     }
 
+    @inlinable @inline(__always)
     deinit {
         let result = cepoll_close(descriptor)
         assert(result != -CEPOLL_EBADF, "a socket's descriptor was closed behind its back")
@@ -96,15 +97,18 @@ public enum Transfer: Hashable, Sendable, BitwiseCopyable {
     /// Of a count or a negative error number, as the shim gives it.
     @inlinable @inline(__always)
     init(result: Int) {
-        if result > 0 {
-            self = .bytes(result)
-        } else if result == 0 {
-            self = .ended
-        } else if result == -Int(CEPOLL_EAGAIN) || result == -Int(CEPOLL_EINTR) {
-            self = .wouldBlock
+        // First what the shim has compared already.
+        if result >= 0 {
+            self = result == 0 ? .ended : .bytes(result)
         } else {
-            self = .failed(Int32(-result))
+            self.init(failure: result)
         }
+    }
+
+    /// Of a negative error number.
+    @inlinable @inline(__always)
+    init(failure: Int) {
+        self = failure == -Int(CEPOLL_EAGAIN) || failure == -Int(CEPOLL_EINTR) ? .wouldBlock : .failed(Int32(-failure))
     }
 }
 
@@ -121,6 +125,6 @@ extension Socket {
     @inlinable @inline(__always)
     public func send(_ bytes: RawSpan) -> Transfer {
         let result = unsafe bytes.withUnsafeBytes { unsafe cepoll_send(descriptor, $0.baseAddress, $0.count) }
-        return result == 0 ? .bytes(0) : Transfer(result: result)
+        return result >= 0 ? .bytes(result) : Transfer(failure: result)
     }
 }

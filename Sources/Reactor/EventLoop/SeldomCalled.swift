@@ -1,0 +1,40 @@
+// What the inlinable parts of the loop call on their rare ways. Functions and not methods: a method has its `self` in the register
+// in which the caller, a source's own method, has its own, and would make it save that for what never happens.
+
+import CEpoll
+
+/// Counts the use of an id that is over.
+@usableFromInline @inline(never)
+func noteStaleID(on loop: EventLoop) {
+    loop.state.counts.staleIDs &+= 1
+}
+
+@usableFromInline @inline(never)
+func slotTableFull() -> SystemError {
+    SystemError(.slotTable, CEPOLL_ENOSPC)
+}
+
+/// Ends a slot that the kernel did not take, and says why not.
+@usableFromInline @inline(never)
+func takeBack(_ id: SlotID, _ result: CInt, on loop: EventLoop) -> SystemError {
+    loop.state.slots.remove(Int(id.index))
+    unsafe loop.state.slots.recycle()?.endRegistration()
+    return SystemError(.control, -result)
+}
+
+/// Frees the slots and timers that are over, and lets their sources go.
+@usableFromInline @inline(never)
+func recycle(on loop: EventLoop) {
+    while let source = unsafe loop.state.slots.recycle() {
+        unsafe source.endRegistration()
+    }
+    while let source = unsafe loop.state.timers.recycle() {
+        unsafe source.endRegistration()
+    }
+}
+
+/// The loop was inherited by a fork: see `EventLoop.checkNotForked`.
+@usableFromInline @inline(never)
+func refuseForked() -> Never {
+    fatalError("this event loop belongs to the parent process: call reinitializeAfterFork() in the child, or make a new loop")
+}
