@@ -25,6 +25,7 @@ extension EventLoop {
     private var isStopDue: Bool { state.isStopping || mailbox.isStopRequested }
 
     /// When the next wait must end: the wheel's next deadline, or the end of `run(until:)`.
+    @inline(__always)
     var nextWake: Instant? {
         guard let limit = state.runLimit else { return state.wheel.nextWake }
         return min(state.wheel.nextWake ?? limit, limit)

@@ -14,6 +14,7 @@ extension EventLoop {
     private static let longestWait: Int64 = 86_400 * 1_000_000_000
 
     /// Whether the next iteration has something to do already.
+    @inline(__always)
     var hasCarriedWork: Bool {
         state.wheel.hasFired || mailbox.hasJobs || !state.flushList.isEmpty || !state.reapList.isEmpty || state.slots.hasRemoved
             || state.timers.hasRemoved || hasEvents || hasTaskJobs
@@ -180,6 +181,7 @@ extension EventLoop {
 
     /// Two steps (trap 16): all that is due moves to the fired list, then it is taken one by one. A timer that is
     /// armed for now meanwhile is due in the next iteration.
+    @inline(__always)
     func fireTimers() {
         let isBehind = state.wheel.hasFired
         let due = state.wheel.advance(to: state.clock)
