@@ -90,7 +90,7 @@ extension EventLoop {
         while next < state.eventCount {
             state.sliceEnd = min(state.eventCount, next &+ Self.callsPerSlice)
             repeat {
-                deliver(unsafe events[next])
+                deliver(next)
                 next &+= 1
             } while next < state.sliceEnd
             if next < state.eventCount, isTimeUp() { break }
@@ -98,14 +98,16 @@ extension EventLoop {
         state.nextEvent = next
     }
 
-    private func deliver(_ event: cepoll_event) {
+    @inline(__always)
+    private func deliver(_ next: Int) {
+        let event = unsafe events[next]
         guard isMeant(event) else {
             state.counts.staleEvents &+= 1
             return
         }
         let slot = unsafe state.slots.entry(Int(event.slot))
         // Nearly all are this one: see `Interest.apart`.
-        guard unsafe slot.pointee.wanted == .read, event.events == CEPOLL_IN else { return deliverRare(event) }
+        guard unsafe slot.pointee.wanted == .read, event.events == CEPOLL_IN else { return deliverRare(next) }
         assert(unsafe slot.pointee.kind == .source)
         unsafe tell(slot, .readable)
     }
@@ -117,9 +119,11 @@ extension EventLoop {
         unsafe slot.pointee.source.unsafelyUnwrapped._withUnsafeGuaranteedRef { $0.ready(readiness, tag: tag) }
     }
 
-    // On its own, as it would take registers from the loop over the events.
+    // On its own, as it would take registers from the loop over the events; and given the event's place, as the event itself
+    // would take more.
     @inline(never)
-    private func deliverRare(_ event: cepoll_event) {
+    private func deliverRare(_ next: Int) {
+        let event = unsafe events[next]
         let index = Int(event.slot)
         guard !state.slots[index].wanted.isEmpty else {
             #if REACTOR_FAULTS
