@@ -215,6 +215,37 @@ struct TimerWheelTests {
         #expect(fire(&wheel, at: at(5_000)) == [0, 1])
     }
 
+    @Test("a use of an index ends with its timer cancelled, and is not taken for the next one")
+    func uses() {
+        var wheel = TimerWheel(capacity: 2, now: .zero)
+        let isBegun = wheel.isInUse(0, 1)
+        #expect(!isBegun, "before its first use an index has a generation that no use has")
+        let first = wheel.beginUse(of: 0)
+        #expect(first != 0 && wheel.isInUse(0, first))
+        wheel.arm(0, at: at(10))
+        wheel.endUse(of: 0)
+        #expect(!wheel.isArmed(0) && !wheel.isInUse(0, first))
+        let second = wheel.beginUse(of: 0)
+        #expect(second != first && wheel.isInUse(0, second) && !wheel.isInUse(0, first))
+        #expect(!wheel.isInUse(2, second) && !wheel.isInUse(-1, second) && !wheel.isInUse(.max, second))
+    }
+
+    @Test("within a tick nothing comes up, and what is armed meanwhile for the tick's end does when it ends")
+    func withinATick() {
+        var wheel = TimerWheel(capacity: 2, now: at(1))
+        let half = Instant(nanoseconds: ms + ms / 2)
+        let none = wheel.advance(to: half)
+        #expect(none == nil)
+        wheel.arm(0, at: at(2))
+        wheel.arm(1, at: half)
+        #expect(wheel.nextWake == half)
+        #expect(fire(&wheel, at: half) == [1])
+        #expect(fire(&wheel, at: Instant(nanoseconds: 2 * ms - 1)).isEmpty)
+        #expect(wheel.nextWake == at(2))
+        let due = wheel.advance(to: at(2))
+        #expect(due == at(2) && wheel.hasFired)
+    }
+
     #if compiler(>=6.2)
     @Test("an index that does not exist is the caller's error and stops the process")
     func outOfRange() async {

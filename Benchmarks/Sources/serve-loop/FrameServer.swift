@@ -104,11 +104,16 @@ final class FrameServer: Source {
     private func received(_ count: Int, _ place: Int) {
         let connection = connections + place
         guard let answered = Frames.answer(scratch, count, isGreeted: &connection.pointee.isGreeted) else { return close(place) }
-        if answered.length < count { keepHalf(count, answered, place) }
-        if answered.length > 0 { answer(scratch, answered.length, place) }
+        guard answered.length == count else { return receivedPart(count, answered, place) }
+        answer(scratch, count, place)
     }
 
     @inline(never)
+    private func receivedPart(_ count: Int, _ answered: Frames.Answered, _ place: Int) {
+        keepHalf(count, answered, place)
+        if answered.length > 0 { answer(scratch, answered.length, place) }
+    }
+
     private func keepHalf(_ count: Int, _ answered: Frames.Answered, _ place: Int) {
         let rest = count - answered.length
         connections[place].half = Bytes(copying: scratch + answered.length, rest, room: Bytes.room(rest, of: answered.needed))

