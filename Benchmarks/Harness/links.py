@@ -10,6 +10,7 @@ import struct
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import measure
@@ -116,17 +117,19 @@ def links(options):
         with contextlib.ExitStack() as stack:
             worlds = {name: world(name, size, stack, options) for name in runs}
             for _ in range(count):
-                for name, (port, pid, steps, cycles) in worlds.items():
-                    runs[name].append(calm(lambda: cycle(port, pid, steps, cycles)))
-            # The largest size longest: what a node uses in user mode then is a few ticks of the kernel's accounting.
-            span = options.size(3.0, 100.0 if size == sizes[-1] else 20.0)
-            quiet = quiet_cores({name: pid for name, (_, pid, _, _) in worlds.items()}, span)
-            for name, (port, pid, steps, cycles) in worlds.items():
+                for name, one in worlds.items():
+                    runs[name].append(calm(lambda: cycle(one.port, one.pid, one.steps, one.cycles)))
+            # At the largest size for some rounds of pings.
+            is_last = size == sizes[-1]
+            quiet = quiet_cores(worlds, options.size(27.0 if is_last else 1.0, 90.0 if is_last else 30.0))
+            talking = talking_cores(worlds, 60.0) if is_last and not options.quick else {}
+            for name, one in worlds.items():
                 row = {
                     "idle": size, "cpu_us": spread([run["cpu"] / run["cycles"] * 1e6 for run in runs[name]]),
-                    "foreign": spread([run["foreign"] for run in runs[name]]), "resident_bytes": measure.resident_bytes(pid),
+                    "foreign": spread([run["foreign"] for run in runs[name]]),
+                    "resident_bytes": measure.resident_bytes(one.pid),
                 }
-                data["subjects"][name].append(row | quiet[name])
+                data["subjects"][name].append(row | quiet[name] | talking.get(name, {}))
         options.log(f"  {size} idle peers")
     for rows in data["subjects"].values():
         for row in rows[1:]:
@@ -135,18 +138,30 @@ def links(options):
     return data
 
 
-def world(name, size, stack, options):
+@dataclass
+class World:
     """A server with its idle peers, which stay until the stack ends."""
+
+    port: int
+    pid: int
+    steps: list
+    cycles: int
+    idle: object
+
+
+def world(name, size, stack, options):
     serve, steps = SUBJECTS[name]
     port, pid = stack.enter_context(serve(size + 256))
+    idle = None
     if size > 0:
-        idle = Load(["idle", port, size, 64, *steps()], pinned=False)
+        # One after the other within an interval of pings, so that these are spread over it as in the long run.
+        idle = Load(["idle", port, f"{size}/{max(370, size // 27)}", 64, *steps()], pinned=False)
         stack.callback(idle.process.kill)
         idle.say()
     cycles = options.size(1_500, 8_000)
     if name == "litecoind":
         cycles = max(100, cycles // (10 + size // 40))
-    return port, pid, steps(), cycles
+    return World(port, pid, steps(), cycles, idle)
 
 
 def cycle(port, pid, steps, cycles):
@@ -163,17 +178,29 @@ def cycle(port, pid, steps, cycles):
     return result
 
 
-def quiet_cores(pids, span):
-    """What each server uses while its peers are silent but for pings: all cores' worth, and of that in user mode."""
-    before = {name: (measure.cpu_seconds(pid), measure.user_seconds(pid)) for name, pid in pids.items()}
+def cores(worlds, span, key):
+    """What each server uses for so long: all cores' worth, and of that in user mode."""
+    before = {name: measure.cpu_seconds(one.pid) for name, one in worlds.items()}
     time.sleep(span)
+    used = {name: (measure.cpu_seconds(one.pid) - before[name]) / span for name, one in worlds.items()}
+    # Afterwards, as samples cost time of their own.
+    shares = measure.user_shares([one.pid for one in worlds.values()], span)
     return {
-        name: {
-            "quiet_cores": (measure.cpu_seconds(pid) - before[name][0]) / span,
-            "quiet_user_cores": (measure.user_seconds(pid) - before[name][1]) / span,
-        }
-        for name, pid in pids.items()
+        name: {f"{key}_cores": used[name], f"{key}_user_cores": used[name] * share} for name, share in zip(worlds, shares)
     }
+
+
+def quiet_cores(worlds, span):
+    """While its peers say nothing but the answers to its pings."""
+    return cores(worlds, span, "quiet")
+
+
+def talking_cores(worlds, span):
+    """While each of them pings it every 30 s, too, one after the other."""
+    for one in worlds.values():
+        one.idle.say("talk 30")
+        one.idle.answer()
+    return cores(worlds, span, "talking")
 
 
 def links_calls(name, options):

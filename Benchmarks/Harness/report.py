@@ -150,11 +150,12 @@ def links(data):
             rows.append([
                 name, f"{run['idle']:,}", *spread_cells(run["cpu_us"])[:2], f"{run['foreign']['median']:.2f}",
                 charts.number(run["bytes_per_peer"]) if "bytes_per_peer" in run else "–", f"{run['quiet_cores'] * 1e3:.2f}",
-                f"{run['quiet_user_cores'] * 1e3:.2f}" if "quiet_user_cores" in run else "–",
+                *[f"{run[key] * 1e3:.2f}" if key in run else "–" for key in ("quiet_user_cores", "talking_cores", "talking_user_cores")],
             ])
     text = [
         table("links: a whole link's life", [
-            "", "idle peers", "CPU a link, µs", "min–max", "others' cores", "bytes a peer", "CPU when silent, ms/s", "of that in user mode"
+            "", "idle peers", "CPU a link, µs", "min–max", "others' cores", "bytes a peer", "CPU while they answer pings, ms/s", "of that in user mode",
+            "CPU while they ping, too, ms/s", "of that in user mode"
         ], rows),
         table("links: counted, a link", ["", "instructions", "system calls", "allocations"], [
             [name, charts.number(row["instructions"]), f"{row['calls']:.1f}", f"{row['allocations']:.2f}"] for name, row in data["calls"].items()

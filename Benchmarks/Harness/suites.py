@@ -167,7 +167,7 @@ def five_processes(options):
             server = servers.Server(peer, arguments=[str(port), "120000", str(links + 64)], port=port)
             running.append((server, Load(["idle", server.port, links, 64], pinned=False)))
         cpu = [measure.cpu_seconds(server.pid) for server, _ in running]
-        # The other ends give a sign of life every 20 s, as peers do.
+        # A round of pings and more, which the other ends answer.
         time.sleep(40)
         used = sum(measure.cpu_seconds(server.pid) for server, _ in running) - sum(cpu)
         resident = sum(measure.resident_bytes(server.pid) for server, _ in running)

@@ -6,8 +6,10 @@
 //   load waves PORT CYCLES CONCURRENT CUT STEP...   the same in step, the server stopped (SIGSTOP) while a wave is made, so
 //                                                   that counts repeat; the server's process id is read first
 //   load echo PORT LINKS WINDOW SIZE MESSAGES       so many frames of SIZE bytes in flight on each link
-//   load idle PORT LINKS ADDRESSES [CUT STEP...]    holds links, from so many addresses, after these steps (none: a hello);
-//                                                   obeys `ping` (each link once) and `cut` (all closed) on standard input
+//   load idle PORT LINKS[/RATE] ADDRESSES [CUT STEP...]  holds links, made at so many a second at most, from so many
+//                                                   addresses, after these steps (none: a hello);
+//                                                   answers the server's pings; obeys `ping` (each link once), `talk SECONDS`
+//                                                   (each pings by itself as often) and `cut` (all closed) on standard input
 //
 // A STEP is SEND:AWAIT, both in hexadecimal: AWAIT is compared at offset 4 of each frame that comes; other frames are
 // skipped. `@OFFSET` after SEND, twice at most, adds the connection's number to the 16 little-endian bits there.
@@ -374,6 +376,19 @@ static void run_echo(int links, int window, int size, int64_t messages) {
 
 // MARK: idle
 
+/// The server's own ping becomes its answer, in place. Anything else is none: 0.
+static int becomes_pong(uint8_t *frame) {
+    if (is_bitcoin) {
+        if (memcmp(frame + 4, "ping", 5) != 0) { return 0; }
+        frame[5] = 'o';
+        return 1;
+    }
+    // The compared protocol's kind, or the native dialect's number.
+    if (step_count == 0 ? frame[4] != 2 : memcmp(frame + 4, "\x24\0\0\0", 4) != 0) { return 0; }
+    frame[4] = step_count == 0 ? 0x82 : 0x25;
+    return 1;
+}
+
 static void ping_all(int links) {
     uint8_t ping[12] = { 0, 0, 0, 8, 2 }, answer[12];
     for (int start = 0; start < links; start += 256) {
@@ -382,33 +397,79 @@ static void ping_all(int links) {
             if (send(clients[i].fd, ping, sizeof ping, MSG_NOSIGNAL) != sizeof ping) { fail("ping"); }
         }
         for (int i = start; i < end; i++) {
-            if (recv(clients[i].fd, answer, sizeof answer, MSG_WAITALL) != sizeof answer) { fail("pong"); }
+            do {
+                if (recv(clients[i].fd, answer, sizeof answer, MSG_WAITALL) != sizeof answer) { fail("pong"); }
+                // The server's own ping came first.
+            } while (becomes_pong(answer) && send(clients[i].fd, answer, sizeof answer, MSG_NOSIGNAL) == sizeof answer);
         }
     }
 }
 
-/// What a node asks of its peers while nobody tells us to do anything: a sign of life. What came is dropped.
-static void stay_alive(int links) {
-    static uint8_t dropped[65536];
+/// Takes what came on an idle link, and answers pings as a peer does. What else comes is dropped.
+static void attend(struct client *c) {
+    ssize_t n = recv(c->fd, c->bytes + c->have, (size_t)(BUFFER - c->have), MSG_DONTWAIT);
+    if (n < 0 && errno == EAGAIN) { return; }
+    if (n <= 0) { fail(n == 0 ? "the server closed an idle link" : "recv"); }
+    c->have += (int)n;
+    int header = is_bitcoin ? 24 : 4, at = 0;
+    while (c->have - at >= header) {
+        uint32_t length;
+        memcpy(&length, c->bytes + at + (is_bitcoin ? 16 : 0), 4);
+        if (!is_bitcoin) { length = ntohl(length); }
+        int64_t whole = header + (int64_t)length;
+        if (whole > BUFFER) { fail("an idle link's frame is too long"); }
+        if (c->have - at < whole) { break; }
+        if (becomes_pong(c->bytes + at)) {
+            if (send(c->fd, c->bytes + at, (size_t)whole, MSG_NOSIGNAL) != whole) { fail("pong"); }
+            c->sent_at = now();
+        }
+        at += (int)whole;
+    }
+    c->have -= at;
+    memmove(c->bytes, c->bytes + at, (size_t)c->have);
+}
+
+static void ask(struct client *c) {
     uint8_t ping[12] = { 0, 0, 0, 8, 2 };
     struct step *last = step_count > 0 ? &steps[step_count - 1] : NULL;
-    for (int i = 0; i < links; i++) {
-        while (recv(clients[i].fd, dropped, sizeof dropped, MSG_DONTWAIT) > 0) {}
-        const uint8_t *bytes = last != NULL ? last->send : ping;
-        size_t count = last != NULL ? (size_t)last->send_count : sizeof ping;
-        if (send(clients[i].fd, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) { fail("an idle link is gone"); }
+    const uint8_t *bytes = last != NULL ? last->send : ping;
+    size_t count = last != NULL ? (size_t)last->send_count : sizeof ping;
+    if (send(c->fd, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) { fail("an idle link is gone"); }
+    c->sent_at = now();
+}
+
+/// Peers between two commands: they answer pings; who has said nothing for a minute gives a sign of life; and after `talk SECONDS`
+/// each pings as often, one after the other at even distances.
+static void stay_alive(int links, double interval) {
+    struct epoll_event events[EVENTS];
+    struct pollfd input[2] = { { .fd = 0, .events = POLLIN }, { .fd = epfd, .events = POLLIN } };
+    double next_look = now() + 20, next_ping = now();
+    int turn = 0;
+    while (1) {
+        double until = interval > 0 && next_ping < next_look ? next_ping : next_look, left = until - now();
+        struct timespec wait = { .tv_sec = left > 0 ? (time_t)left : 0 };
+        wait.tv_nsec = left > 0 ? (long)((left - (double)wait.tv_sec) * 1e9) : 0;
+        if (ppoll(input, 2, &wait, NULL) < 0 && errno != EINTR) { fail("ppoll"); }
+        if (input[0].revents != 0) { return; }
+        if (input[1].revents != 0) {
+            for (int i = epoll_wait(epfd, events, EVENTS, 0) - 1; i >= 0; i--) { attend(events[i].data.ptr); }
+        }
+        while (interval > 0 && links > 0 && now() >= next_ping) {
+            ask(&clients[turn++ % links]);
+            next_ping += interval / links;
+        }
+        if (now() < next_look) { continue; }
+        next_look += 20;
+        for (int i = 0; i < links; i++) {
+            if (now() - clients[i].sent_at > 60) { ask(&clients[i]); }
+        }
     }
 }
 
-/// The next command; every 20 s without one, all links give a sign of life.
-static int read_command(char *line, int size, int links) {
-    struct pollfd input = { .fd = 0, .events = POLLIN };
-    while (poll(&input, 1, 20000) == 0) { stay_alive(links); }
-    return read_line(line, size);
-}
-
-static void run_idle(int links, int addresses) {
+/// `rate` links a second: what each of them does regularly then is as evenly spread.
+static void run_idle(int links, int rate, int addresses) {
     char line[256];
+    double interval = 0, started_at = now();
     // A line a command: nothing must wait in a buffer of ours that poll does not see.
     setvbuf(stdin, NULL, _IONBF, 0);
     for (int i = 0; i < links; i++) {
@@ -421,13 +482,18 @@ static void run_idle(int links, int addresses) {
             say(c);
             while (!receive(c, 0)) {}
         }
+        c->sent_at = now();
+        watch(c, EPOLL_CTL_ADD, EPOLLIN);
+        while (rate > 0 && now() < started_at + (double)i / rate) { usleep(500); }
     }
     begin();
-    while (read_command(line, sizeof line, links)) {
+    while (1) {
+        stay_alive(links, interval);
+        if (!read_line(line, sizeof line)) { break; }
         if (strncmp(line, "cut", 3) == 0) {
             for (int i = 0; i < links; i++) { close(clients[i].fd); }
             links = 0;
-        } else {
+        } else if (sscanf(line, "talk %lf", &interval) != 1) {
             ping_all(links);
         }
         puts("done");
@@ -438,7 +504,7 @@ static void run_idle(int links, int addresses) {
 
 static int usage(void) {
     fprintf(stderr, "usage: load cycle|waves PORT CYCLES CONCURRENT be32|bitcoin SEND:AWAIT...\n");
-    fprintf(stderr, "       load echo PORT LINKS WINDOW SIZE MESSAGES | load idle PORT LINKS ADDRESSES [CUT STEP...]\n");
+    fprintf(stderr, "       load echo PORT LINKS WINDOW SIZE MESSAGES | load idle PORT LINKS[/RATE] ADDRESSES [CUT STEP...]\n");
     return 64;
 }
 
@@ -455,7 +521,8 @@ int main(int count, char **arguments) {
     const char *what = arguments[1];
     if (strcmp(what, "idle") == 0 && count > 4) {
         if (count > 6) { parse_steps(arguments + 5, count - 5); }
-        run_idle(atoi(arguments[3]), atoi(arguments[4]));
+        const char *rate = strchr(arguments[3], '/');
+        run_idle(atoi(arguments[3]), rate != NULL ? atoi(rate + 1) : 0, atoi(arguments[4]));
     }
     if (strcmp(what, "echo") == 0 && count == 7) {
         run_echo(atoi(arguments[3]), atoi(arguments[4]), atoi(arguments[5]), atoll(arguments[6]));

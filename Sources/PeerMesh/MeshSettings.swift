@@ -6,7 +6,7 @@ public import Timers
 public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
     // Keepalive. First, as every ping looks at it.
 
-    /// Time between two pings of a link, shortened by the jitter.
+    /// Time between two pings of a link, shortened by the jitter, and by a 64th at most, so that those of many links go together.
     public var pingInterval: Nanoseconds = .seconds(30)
     /// A ping without a sign of life for this long is a miss.
     public var pongTimeout: Nanoseconds = .seconds(10)

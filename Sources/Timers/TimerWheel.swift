@@ -122,6 +122,11 @@ public struct TimerWheel: ~Copyable {
         return unsafe WheelMemory.timer(ofUnit: memory.links(memory.firstOccupied(occupiedLevels).list).pointee.next)
     }
 
+    /// The timer that `popFired` hands out next, or -1. Changes nothing.
+    package var nextFired: Int {
+        hasFired ? WheelMemory.timer(ofUnit: unsafe memory.links(Wheel.fired).pointee.next) : -1
+    }
+
     /// Where the head of the list lies that the next `advance` begins with; 0 if there is none.
     package var nextUpAddress: UInt {
         guard occupiedLevels & Wheel.slotBits != 0 else { return 0 }

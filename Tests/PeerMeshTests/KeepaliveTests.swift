@@ -282,4 +282,34 @@ struct KeepaliveTests {
         _ = h.tell(.disconnect(peer(1)))
         #expect(h.tell(.ping(link, nonce: 3)) == [])
     }
+
+    @Test(
+        "with jitter the pings of many links go at shared moments; none waits longer than the interval, or less than jitter and a 64th allow",
+        arguments: [(30_000, 256), (2_000, 16), (100, 1)] as [(UInt64, UInt64)]
+    )
+    func sharedMoments(milliseconds: UInt64, step: UInt64) {
+        let interval = Nanoseconds.milliseconds(milliseconds)
+        var h = Harness { ($0.jitterPercent, $0.reservedSlots, $0.pingInterval) = (20, 0, interval) }
+        var last: [LinkID: Instant] = [:]
+        for index in 1...40 {
+            if let link = h.inbound(peer: peer(index), nonce: UInt64(index)).0 { last[link] = h.now }
+            h.now = h.now + .milliseconds(7)
+        }
+        #expect(last.count == 40)
+        var (count, moments) = (0, Set<Instant>())
+        let end = h.now + interval * 6
+        while let deadline = h.mesh.nextDeadline, deadline < end {
+            for case .ping(let link, let nonce) in h.wait(deadline - h.now) {
+                let waited = h.now - last[link]!
+                #expect(waited <= max(interval, .milliseconds(40 * 7)) && waited + interval / 64 >= interval * 80 / 100)
+                #expect(step == 1 || h.now.nanoseconds % (step * 1_000_000) == 0)
+                last[link] = h.now
+                moments.insert(h.now)
+                count += 1
+                _ = h.tell(.pong(link, nonce: nonce))
+            }
+        }
+        #expect(count >= 200)
+        #expect(step == 1 || moments.count < count * 9 / 10)
+    }
 }

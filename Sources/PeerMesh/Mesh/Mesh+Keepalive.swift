@@ -6,7 +6,7 @@ import Timers
 extension Mesh {
     mutating func startKeepalive(_ slot: Int, at now: Instant) {
         links[slot].keepalive = Keepalive()
-        links[slot].keepalive.due = now + drawPingInterval()
+        links[slot].keepalive.due = pingTime(after: now)
         links[slot].isPinged = false
         links[slot].roundTrip = .zero
         links[slot][.hasFrame] = false
@@ -14,10 +14,13 @@ extension Mesh {
         links[slot][.hasGrace] = false
     }
 
-    private mutating func drawPingInterval() -> Nanoseconds {
+    /// When the next ping is due: an interval from `start`, shortened by the jitter, and by a little more, to a moment that it shares
+    /// with other links. Pings that go together cost one wake, and all but the first find code and tables in the caches.
+    mutating func pingTime(after start: Instant) -> Instant {
         // Field by field: the settings as a whole would be copied.
         let (interval, percent) = (settings.pingInterval, settings.jitterPercent)
-        return random.shorten(interval, percent: percent)
+        let due = start + random.shorten(interval, percent: percent)
+        return percent > 0 ? due.aligned(within: interval / 64) : due
     }
 
     /// Bytes came. Life for the keepalive, the answer to a probe, and progress of a frame.
@@ -130,7 +133,7 @@ extension Mesh {
 
     /// The outstanding ping is answered, by whatever byte.
     private mutating func lifeSeen(_ slot: Int, at now: Instant) {
-        let next = links[slot].keepalive.queuedAt + drawPingInterval()
+        let next = pingTime(after: links[slot].keepalive.queuedAt)
         links[slot].isPinged = false
         links[slot].keepalive.misses = 0
         links[slot][.hasGrace] = false
@@ -156,5 +159,16 @@ extension Mesh {
         let row = Int(links[slot].row)
         guard row >= 0, peers[row].failures > 0 else { return }
         if links[slot].lastByte - peers[row].linkedSince >= settings.stableAfter { peers[row].failures = 0 }
+    }
+}
+
+extension Instant {
+    /// This point, or an earlier one within `span` that is a multiple of the largest power of two of ticks that fits into it: a slot
+    /// of the wheel begins there, so that what is due then comes up at once.
+    fileprivate func aligned(within span: Nanoseconds) -> Instant {
+        let ticks = span.count / TimerWheel.tick.count
+        guard ticks > 1, self != .never else { return self }
+        let step = TimerWheel.tick.count << UInt64(63 - ticks.leadingZeroBitCount)
+        return Instant(nanoseconds: nanoseconds - nanoseconds % step)
     }
 }

@@ -1,7 +1,8 @@
-// Where things lie, for a driver of many meshes: ten thousand of them do not fit into a cache, and an event waits for each line
-// that it touches, one after the other. Asked for beforehand, for many events at once, the lines come side by side. Addresses are
-// plain numbers here: to be asked for, never to be followed.
+// Where things lie, for a driver of many links or of many meshes: ten thousand of them do not fit into a cache, and an event waits
+// for each line that it touches, one after the other. Asked for beforehand, for many events at once, the lines come side by side.
+// Addresses are plain numbers here: to be asked for, never to be followed.
 
+import CPrefetch
 package import Timers
 
 /// Where the lines lie that an event will touch; 0 is nowhere.
@@ -15,6 +16,23 @@ package struct MeshLines: BitwiseCopyable {
 }
 
 extension Mesh {
+    /// Asks for the link whose timer is handed out next, while this one's is worked off.
+    mutating func prefetchNextFired() {
+        let next = wheel.nextFired
+        if next >= 0, next < links.count { cprefetch(links.address(next), 2) }
+    }
+
+    /// Asks for what a byte, a ping or a pong on the link of this slot touches.
+    package mutating func prefetchLink(_ slot: Int) {
+        cprefetch(wheel.address(slot), 1)
+        cprefetch(links.address(slot), 2)
+    }
+
+    /// The slot of the link that the action so many places behind the next one pings; -1 if it does something else, or there is none.
+    package mutating func slotOfPing(behind distance: Int) -> Int {
+        if case .ping(let id, _)? = actions.peek(distance) { Int(id.slot) } else { -1 }
+    }
+
     /// Where the next `advance` begins to look; 0 if no timer is armed. One line.
     package var nextTimerAddress: UInt { wheel.nextUpAddress }
 

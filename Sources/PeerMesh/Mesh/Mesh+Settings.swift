@@ -23,8 +23,7 @@ extension Mesh {
 
     private mutating func shortenWait(ofLink slot: Int, at now: Instant) {
         if links[slot].state == .established, !links[slot].isPinged {
-            let next = now + random.shorten(settings.pingInterval, percent: settings.jitterPercent)
-            links[slot].keepalive.due = min(links[slot].keepalive.due, next)
+            links[slot].keepalive.due = min(links[slot].keepalive.due, pingTime(after: now))
         }
         armLink(slot)
     }

@@ -160,7 +160,10 @@ public struct Mesh: ~Copyable {
     /// Runs what is due. Never replays missed ticks: each deadline fires once, however late.
     public mutating func advance(to now: Instant) {
         wheel.advance(to: now)
-        while let timer = wheel.popFired() { fire(timer, at: now) }
+        while let timer = wheel.popFired() {
+            prefetchNextFired()
+            fire(timer, at: now)
+        }
         pump(at: now)
     }
 

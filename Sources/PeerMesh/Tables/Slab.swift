@@ -126,6 +126,13 @@ struct FixedQueue<Element: BitwiseCopyable>: ~Copyable {
         return element
     }
 
+    /// The element `index` places behind the first one, or nil if there is none.
+    func peek(_ index: Int) -> Element? {
+        guard index < count else { return nil }
+        let place = head + index
+        return unsafe base[place < capacity ? place : place - capacity]
+    }
+
     /// Where an empty queue begins. See `Mesh+Lines.swift`.
     var address: UInt { UInt(bitPattern: unsafe base) }
 

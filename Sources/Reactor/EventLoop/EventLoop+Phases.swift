@@ -2,6 +2,7 @@
 // ring, the wheel's fired list, the source lists) and makes the next wait return at once.
 
 import CEpoll
+import CPrefetch
 import Timers
 
 extension EventLoop {
@@ -90,12 +91,24 @@ extension EventLoop {
         while next < state.eventCount {
             state.sliceEnd = min(state.eventCount, next &+ Self.callsPerSlice)
             repeat {
+                state.nextEvent = next &+ 1
                 deliver(next)
                 next &+= 1
             } while next < state.sliceEnd
             if next < state.eventCount, isTimeUp() { break }
         }
-        state.nextEvent = next
+    }
+
+    /// While an event is delivered: the tag of the next one in the batch, if it is the same source's. Asks for the slot of the one
+    /// after that, so that its tag can be had as cheaply.
+    func tagOfNextEvent(for source: Source) -> UInt32? {
+        let next = state.nextEvent
+        guard next < state.eventCount else { return nil }
+        if next &+ 1 < state.eventCount {
+            cprefetch(UInt(bitPattern: unsafe state.slots.entry(Int(events[next &+ 1].slot))), 1)
+        }
+        let slot = unsafe state.slots.entry(Int(events[next].slot))
+        return unsafe slot.pointee.source?.toOpaque() == Unmanaged.passUnretained(source).toOpaque() ? slot.pointee.tag : nil
     }
 
     @inline(__always)

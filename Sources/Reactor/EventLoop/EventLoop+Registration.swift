@@ -88,6 +88,11 @@ extension EventLoop {
         if unsafe !storage.pointee.isInIteration { recycle(on: self) }
     }
 
+    /// Where the slot's entry lies: to be asked for, never to be followed.
+    func address(_ slot: SlotID) -> UInt {
+        UInt(bitPattern: unsafe state.slots.entry(Int(slot.index)))
+    }
+
     /// Whether an iteration is under way: what is over is then let go in its close phase only.
     var isInIteration: Bool { state.isInIteration }
 

@@ -21,6 +21,9 @@ final class NodeLink: Stream {
         case condemned
     }
 
+    /// The cache lines that an object takes.
+    static let lines: Int32 = 3
+
     @safe @exclusivity(unchecked) var phase = Phase.free
     /// The peer's hello is complete.
     @safe @exclusivity(unchecked) private(set) var hasGreeted = false

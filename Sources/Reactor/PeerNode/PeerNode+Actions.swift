@@ -92,6 +92,7 @@ extension PeerNode {
     }
 
     private func ping(_ id: LinkID, _ nonce: UInt64) {
+        prefetchPing()
         guard let link = current(id) else { return }
         counts.pingsOut &+= 1
         frame.removeAll()

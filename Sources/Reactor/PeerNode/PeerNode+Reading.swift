@@ -5,6 +5,7 @@ import PeerMesh
 
 extension PeerNode {
     func becameReady(_ readiness: Readiness, slot: Int) {
+        prefetchReads(slot)
         guard let link = links[slot] else { return }
         #if REACTOR_FAULTS
             if isLeftOut(8), readiness.contains(.hangup) { return ended(link, .remoteClosed) }

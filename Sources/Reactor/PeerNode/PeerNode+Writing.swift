@@ -85,6 +85,7 @@ extension PeerNode {
             readAgain(link)
         }
         while let link = toWrite.popLast() {
+            prefetchWrites()
             link.isListedToWrite = false
             recycle(link)
             write(link)
