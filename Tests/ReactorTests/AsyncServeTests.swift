@@ -113,6 +113,48 @@ struct AsyncServeTests {
         #expect(run(loop) { executor.state.places.live == 0 && loop.descriptorCount == 0 })
     }
 
+    @Test("a call may wait for its connection in a method of an actor on the loop")
+    func waitingInActor() throws {
+        let hosts = Holder<[Host]>([])
+        let result = try serving(by: { socket in
+            try await hosts.value![0].echo(socket)
+            withUnsafeCurrentTask { $0?.cancel() }
+            await #expect(throws: CancellationError.self) { try await hosts.value![0].echo(socket) }
+        }) { executor, listener, _ in
+            hosts.value = [Host(executor)]
+            for client in 1...20 as ClosedRange<UInt8> {
+                let socket = try await executor.connect(to: listener.endpoint)
+                for byte in [client, 0] {
+                    try await socket.write([byte])
+                    #expect(try await socket.read(upTo: 10) == [byte])
+                }
+                #expect(try await socket.read(upTo: 10) == [])
+            }
+        }
+        #expect(throws: Never.self) { try result.get() }
+    }
+
+    @Test("a wait of a call in a method of an actor on the loop is one job, as one in the call itself")
+    func jobs() throws {
+        let hosts = Holder<[Host]>([])
+        let jobs = Holder(0)
+        let rounds = 1_000
+        let result = try serving(by: { try await hosts.value![0].echo($0) }) { executor, listener, _ in
+            hosts.value = [Host(executor)]
+            let socket = try await executor.connect(to: listener.endpoint)
+            let before = executor.loop.counters.taskJobs
+            for round in 0...rounds {
+                let byte: UInt8 = round < rounds ? 1 : 0
+                try await socket.write([byte])
+                #expect(try await socket.read(upTo: 10) == [byte])
+            }
+            jobs.value = Int(executor.loop.counters.taskJobs - before)
+        }
+        #expect(throws: Never.self) { try result.get() }
+        // One more is the client's own.
+        #expect((jobs.value! + rounds / 2) / rounds == 2, "\(jobs.value!) jobs")
+    }
+
     @Test("a task that a call starts at once may wait for the call's connection, and is cancelled by itself")
     func immediate() throws {
         let outcome = AtomicBox()
@@ -264,6 +306,16 @@ private actor Host {
                 if bytes.isEmpty { return }
                 try await socket.write(bytes)
             }
+        }
+    }
+
+    /// Until a zero.
+    func echo(_ socket: AsyncSocket) async throws {
+        while true {
+            let bytes = try await socket.read(upTo: 4_096)
+            executor.checkIsolated()
+            try await socket.write(bytes)
+            if bytes.isEmpty || bytes == [0] { return }
         }
     }
 

@@ -10,6 +10,7 @@ struct PlaceID: Hashable, Sendable, BitwiseCopyable {
 }
 
 /// What a waiter of a place waits for.
+@usableFromInline
 enum Lane: UInt8, BitwiseCopyable {
     /// Something to take: bytes, a connection, an event, the end of a sleep.
     case reading
@@ -39,6 +40,8 @@ struct AsyncPlace {
     var writer: UInt = 0
     /// The task whose waits here are ended by who owns it, not by a handler of their own; 0 is none. See Crew.
     var ownedTask: UInt = 0
+    /// Who has that task, and with it its handle.
+    var owner: Unmanaged<Crew.Worker>?
     /// That task was cancelled by who owns it.
     var isCancelled = false
 
@@ -125,6 +128,7 @@ struct AsyncPlaces: ~Copyable {
         unsafe place.pointee.isOver = false
         unsafe place.pointee.wantsWrite = false
         unsafe place.pointee.ownedTask = 0
+        unsafe place.pointee.owner = nil
         unsafe place.pointee.isCancelled = false
         free = Int32(truncatingIfNeeded: index)
         live -= 1

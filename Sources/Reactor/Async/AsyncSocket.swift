@@ -6,12 +6,14 @@ public import PeerMesh
 
 /// A TCP connection that tasks read and write. Everything but letting it go belongs to the loop's thread; at most one task
 /// reads and one writes at a time. Closed by `close`, or when the last reference goes, on whatever thread.
-public final class AsyncSocket: Sendable {
+@safe
+public final class AsyncSocket: @unchecked Sendable {
     /// The other end.
     public let remote: Endpoint
-    private let executor: LoopExecutor
+    @usableFromInline let executor: LoopExecutor
     private let id: PlaceID
-    private var index: Int { Int(id.index) }
+    /// The place that `id` names. It stays where it is as long as the executor, and may be another one's by now.
+    private let place: UnsafeMutablePointer<AsyncPlace>
 
     /// Takes over `socket`, connected or accepted.
     public convenience init(_ socket: consuming Socket, remote: Endpoint, on executor: LoopExecutor) {
@@ -23,16 +25,21 @@ public final class AsyncSocket: Sendable {
         self.id = id
         self.remote = remote
         self.executor = executor
+        unsafe place = executor.state.places.pointer(Int(id.index))
     }
 
     deinit {
+        // Lent, or it would be retained for the look.
+        if unsafe Unmanaged.passUnretained(executor)._withUnsafeGuaranteedRef({ $0.isOnThread }), isOver { return }
         executor.release(id)
     }
+
+    private var isOver: Bool { unsafe place.pointee.generation != id.generation }
 
     /// Whether it was closed.
     public var isClosed: Bool {
         executor.requireThread()
-        return !executor.state.places.holds(id)
+        return isOver
     }
 
     /// Closes it. Tasks that wait for it are told by an error.
@@ -44,211 +51,227 @@ public final class AsyncSocket: Sendable {
     /// Ends the sending side: the other end reads the end of the stream after what was written.
     public func shutdownSending() {
         executor.requireThread()
-        guard let descriptor = unsafe try? place().pointee.descriptor else { return }
-        _ = cepoll_shutdown_send(descriptor)
+        guard !isOver, !executor.state.isEnding else { return }
+        _ = unsafe cepoll_shutdown_send(place.pointee.descriptor)
     }
 
     /// The socket's own address. Throws `SystemError` if it was closed.
     public func localEndpoint() throws -> Endpoint {
+        executor.requireThread()
+        try requireOpen()
         var address = cepoll_address()
-        try SystemError.check(unsafe cepoll_local(place().pointee.descriptor, &address), .address)
+        try SystemError.check(unsafe cepoll_local(place.pointee.descriptor, &address), .address)
         guard let endpoint = Endpoint(address) else { throw SystemError(.address, CEPOLL_EAFNOSUPPORT) }
         return endpoint
     }
+
+    // MARK: Reading and writing
+
+    // Inlinable, so that a call that finds what it wants is none of an asynchronous function, which takes and returns a frame, and
+    // one that must wait does so in the caller's frame.
 
     /// Receives what there is, up to the buffer's size (not zero), and waits only if there is nothing. Returns how many bytes; 0 is
     /// the end of the stream. Throws `CancellationError` at once when the task is cancelled (nothing is lost: what came stays
     /// in the kernel), else `SystemError`, also if the loop's table has no room for one more socket that is waited for. The
     /// buffer must stay until it returns.
+    @inlinable @inline(__always)
     public nonisolated(nonsending) func read(into buffer: UnsafeMutableRawBufferPointer) async throws -> Int {
-        precondition(buffer.count > 0, "an empty buffer reads like the end of the stream")
-        executor.requireThread()
         while true {
-            if executor.isCancelled(index) { throw CancellationError() }
-            if let result = try unsafe receive(into: buffer) { return result }
-            await executor.wait(id, .reading)
+            let attempt = try unsafe receive(into: buffer)
+            guard let wait = attempt.wait else { return attempt.count }
+            await waitForBytes(wait)
         }
     }
 
     /// The same into a span: a buffer of the caller's own that needs no pointer. Throws likewise.
+    @inlinable @inline(__always)
     public nonisolated(nonsending) func read(into bytes: inout MutableRawSpan) async throws -> Int {
-        precondition(bytes.byteCount > 0, "an empty buffer reads like the end of the stream")
-        executor.requireThread()
         while true {
-            if executor.isCancelled(index) { throw CancellationError() }
-            let result = try unsafe bytes.withUnsafeMutableBytes { buffer throws(SystemError) in try unsafe receive(into: buffer) }
-            if let result { return result }
-            await executor.wait(id, .reading)
+            let attempt = try unsafe bytes.withUnsafeMutableBytes { buffer in try unsafe receive(into: buffer) }
+            guard let wait = attempt.wait else { return attempt.count }
+            await waitForBytes(wait)
         }
     }
 
     /// The same into an array of its own: at most `limit` bytes; empty is the end of the stream. Throws likewise.
+    @inlinable @inline(__always)
     public nonisolated(nonsending) func read(upTo limit: Int) async throws -> [UInt8] {
-        precondition(limit > 0, "an empty buffer reads like the end of the stream")
-        executor.requireThread()
+        var bytes: [UInt8] = []
         while true {
-            if executor.isCancelled(index) { throw CancellationError() }
-            if let bytes = try receive(upTo: limit) { return bytes }
-            await executor.wait(id, .reading)
+            guard let wait = try receive(&bytes, upTo: limit) else { return bytes }
+            await waitForBytes(wait)
         }
     }
 
     /// Sends all of it. Throws as `read` does; then part of it may have been sent, and the stream is of use no more.
+    @inlinable @inline(__always)
     public nonisolated(nonsending) func write(_ bytes: UnsafeRawBufferPointer) async throws {
-        executor.requireThread()
         var sent = 0
         while true {
-            if executor.isCancelled(index) { throw CancellationError() }
-            guard sent < bytes.count else { return }
-            sent += try unsafe send(UnsafeRawBufferPointer(rebasing: bytes[sent...]))
-            guard sent < bytes.count else { return }
-            await executor.wait(id, .writing)
+            let attempt = try unsafe send(bytes, from: sent)
+            guard let wait = attempt.wait else { return }
+            sent += attempt.count
+            await waitForRoom(wait)
         }
     }
 
     /// The same of a span. Throws likewise.
+    @inlinable @inline(__always)
     public nonisolated(nonsending) func write(_ bytes: RawSpan) async throws {
-        executor.requireThread()
         var sent = 0
         while true {
-            if executor.isCancelled(index) { throw CancellationError() }
-            guard sent < bytes.byteCount else { return }
-            sent += try unsafe bytes.withUnsafeBytes { buffer throws(SystemError) in
-                try unsafe send(UnsafeRawBufferPointer(rebasing: buffer[sent...]))
-            }
-            guard sent < bytes.byteCount else { return }
-            await executor.wait(id, .writing)
+            let attempt = try unsafe bytes.withUnsafeBytes { buffer in try unsafe send(buffer, from: sent) }
+            guard let wait = attempt.wait else { return }
+            sent += attempt.count
+            await waitForRoom(wait)
         }
     }
 
     /// The same of an array. Throws likewise.
+    @inlinable @inline(__always)
     public nonisolated(nonsending) func write(_ bytes: [UInt8]) async throws {
         try await unsafe write(bytes.span.bytes)
     }
 
-    // MARK: Without waiting
+    // MARK: Waiting
 
-    /// The place; throws if it is over.
-    private func place() throws(SystemError) -> UnsafeMutablePointer<AsyncPlace> {
-        guard executor.state.places.holds(id), !executor.state.isEnding else {
-            throw SystemError(.closedSocket, CEPOLL_ECANCELED)
+    @inlinable @inline(__always)
+    nonisolated(nonsending) func waitForBytes(_ wait: AsyncWait) async {
+        switch wait {
+        case .owned:
+            if leave(.reading, isAlone: LoopExecutor.isNone(#isolation)) { await executor.parking.wait() }
+        case .cancellable:
+            await waitCancellably(.reading)
         }
-        return unsafe executor.state.places.pointer(Int(id.index))
     }
 
-    /// What there is to read; nil if there is nothing now, and the kernel is to tell.
-    private func receive(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int? {
-        let place = try unsafe place()
+    /// Rare, and so not a part of the caller's frame.
+    @usableFromInline @inline(never)
+    nonisolated(nonsending) func waitForRoom(_ wait: AsyncWait) async {
+        switch wait {
+        case .owned:
+            if leave(.writing, isAlone: LoopExecutor.isNone(#isolation)) { await executor.parking.wait() }
+        case .cancellable:
+            await waitCancellably(.writing)
+        }
+    }
+
+    @usableFromInline
+    nonisolated(nonsending) func waitCancellably(_ lane: Lane) async {
+        await executor.wait(id, lane)
+    }
+
+    /// Before a wait that whoever owns the task ends, unless the task has cancelled itself: false lets it look again.
+    @usableFromInline
+    func leave(_ lane: Lane, isAlone: Bool) -> Bool {
+        if unsafe executor.isOwnerCancelled(place) {
+            unsafe executor.noteCancellation(place)
+            return false
+        }
+        unsafe executor.leave(place, lane, isAlone ? .byPreference : .both, isOwned: true)
+        return true
+    }
+
+    // MARK: Without waiting
+
+    /// Throws if the task is cancelled, or the socket is over. Returns how to wait, should it come to that.
+    @inline(__always)
+    private func begin() throws -> AsyncWait {
+        executor.requireThread()
+        let isOwned = unsafe !isOver && place.pointee.ownedTask != 0 && place.pointee.ownedTask == executor.state.running
+        if unsafe isOwned ? place.pointee.isCancelled : Task.isCancelled { throw CancellationError() }
+        try requireOpen()
+        return isOwned ? .owned : .cancellable
+    }
+
+    @inline(__always)
+    private func requireOpen() throws(SystemError) {
+        if isOver || executor.state.isEnding { throw SystemError(.closedSocket, CEPOLL_ECANCELED) }
+    }
+
+    /// What there is to read. If there is nothing now, the kernel is to tell.
+    @usableFromInline
+    func receive(into buffer: UnsafeMutableRawBufferPointer) throws -> AsyncAttempt {
+        precondition(buffer.count > 0, "an empty buffer reads like the end of the stream")
+        let wait = try begin()
         guard unsafe place.pointee.isReadable else {
             unsafe try executor.register(place, id.index)
-            return nil
+            return AsyncAttempt(count: 0, wait: wait)
         }
         switch Transfer(result: unsafe cepoll_recv(place.pointee.descriptor, buffer.baseAddress, buffer.count)) {
         case .bytes(let count):
             // Less than asked for: the kernel has no more, and tells anew when it has. An end that it told of already it
             // would not tell again.
             if unsafe count < buffer.count && !place.pointee.isOver { unsafe place.pointee.isReadable = false }
-            return count
+            return AsyncAttempt(count: count)
         case .wouldBlock:
             unsafe place.pointee.isReadable = false
             unsafe try executor.register(place, id.index)
-            return nil
+            return AsyncAttempt(count: 0, wait: wait)
         case .ended:
-            return 0
+            return AsyncAttempt(count: 0)
         case .failed(let error):
             throw SystemError(.receive, error)
         }
     }
 
     /// The same as an array. It is made only when there is something to take: one of no capacity is an object of the whole process.
-    private func receive(upTo limit: Int) throws(SystemError) -> [UInt8]? {
-        guard unsafe try place().pointee.isReadable else {
-            unsafe try executor.register(place(), id.index)
-            return nil
+    @usableFromInline
+    func receive(_ bytes: inout [UInt8], upTo limit: Int) throws -> AsyncWait? {
+        precondition(limit > 0, "an empty buffer reads like the end of the stream")
+        let wait = try begin()
+        guard unsafe place.pointee.isReadable else {
+            unsafe try executor.register(place, id.index)
+            return wait
         }
-        var count: Int?
-        var failure: SystemError?
-        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: limit) { buffer, filled in
-            do throws(SystemError) {
-                count = try unsafe receive(into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<limit]))
-            } catch {
-                failure = error
-            }
-            filled = count ?? 0
+        var attempt = AsyncAttempt(count: 0)
+        bytes = unsafe try [UInt8](unsafeUninitializedCapacity: limit) { buffer, filled in
+            attempt = try unsafe receive(into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<limit]))
+            filled = attempt.count
         }
-        if let failure { throw failure }
-        return count == nil ? nil : bytes
+        return attempt.wait
     }
 
     /// Sends what the kernel takes, and asks for writability if that is not all.
-    private func send(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Int {
-        let place = try unsafe place()
-        guard unsafe place.pointee.isWritable else { return 0 }
-        switch Transfer(result: unsafe cepoll_send(place.pointee.descriptor, bytes.baseAddress, bytes.count)) {
+    @usableFromInline
+    func send(_ bytes: UnsafeRawBufferPointer, from start: Int) throws -> AsyncAttempt {
+        let wait = try begin()
+        let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[start...])
+        if unsafe rest.isEmpty { return AsyncAttempt(count: 0) }
+        guard unsafe place.pointee.isWritable else { return AsyncAttempt(count: 0, wait: wait) }
+        switch Transfer(result: unsafe cepoll_send(place.pointee.descriptor, rest.baseAddress, rest.count)) {
         case .bytes(let count):
-            if count < bytes.count { unsafe try executor.awaitWritability(place, id.index) }
-            return count
+            if count == rest.count { return AsyncAttempt(count: count) }
+            unsafe try executor.awaitWritability(place, id.index)
+            return AsyncAttempt(count: count, wait: wait)
         case .wouldBlock, .ended:
             unsafe try executor.awaitWritability(place, id.index)
-            return 0
+            return AsyncAttempt(count: 0, wait: wait)
         case .failed(let error):
             throw SystemError(.send, error)
         }
     }
 }
 
-extension LoopExecutor {
-    /// Opens a connection to `endpoint`, from the address `source` if one is given. Throws `CancellationError` at once when the task
-    /// is cancelled, and then nothing of it is left; else `SystemError`. How long it may take is the kernel's to say: bound
-    /// it by cancelling.
-    public nonisolated(nonsending) func connect(
-        to endpoint: Endpoint, from source: IPAddress? = nil, options: SocketOptions = SocketOptions()
-    ) async throws -> AsyncSocket {
-        requireThread()
-        if Task.isCancelled { throw CancellationError() }
-        switch Socket.dial(endpoint, from: source, options: options) {
-        case .connected(let socket):
-            return AsyncSocket(socket, remote: endpoint, on: self)
-        case .failed(let error):
-            throw SystemError(.connect, error)
-        case .pending(let socket):
-            let id = openPlace(socket.release(), isDialling: true)
-            do {
-                unsafe try register(state.places.pointer(Int(id.index)), id.index)
-                try await finishDial(id)
-            } catch {
-                closePlace(id)
-                throw error
-            }
-            return AsyncSocket(id, remote: endpoint, on: self)
-        }
-    }
+/// What a call without waiting came to.
+@usableFromInline
+struct AsyncAttempt: BitwiseCopyable {
+    /// The bytes that were moved.
+    @usableFromInline let count: Int
+    /// How to wait for the rest; nil if there is nothing to wait for.
+    @usableFromInline let wait: AsyncWait?
 
-    private nonisolated(nonsending) func finishDial(_ id: PlaceID) async throws {
-        while true {
-            await wait(id, .writing)
-            if Task.isCancelled { throw CancellationError() }
-            guard state.places.holds(id), !state.isEnding else { throw SystemError(.closedSocket, CEPOLL_ECANCELED) }
-            guard state.places[Int(id.index)].isWritable else { continue }
-            // Lent to a value that would close it, for one look.
-            let socket = Socket(taking: state.places[Int(id.index)].descriptor)
-            let result = socket.dialResult()
-            _ = socket.release()
-            switch result {
-            case .connected: return
-            case .pending: state.places[Int(id.index)].isWritable = false
-            case .connectedToItself: throw SystemError(.connect, CEPOLL_EADDRNOTAVAIL)
-            case .failed(let error): throw SystemError(.connect, error)
-            }
-        }
+    init(count: Int, wait: AsyncWait? = nil) {
+        self.count = count
+        self.wait = wait
     }
+}
 
-    /// The kernel's buffer is full: hear of it when it no longer is. Asked once, kept for good.
-    func awaitWritability(_ place: UnsafeMutablePointer<AsyncPlace>, _ index: Int32) throws(SystemError) {
-        unsafe place.pointee.isWritable = false
-        guard unsafe !place.pointee.wantsWrite else { return }
-        unsafe place.pointee.wantsWrite = true
-        guard unsafe place.pointee.slot == .none else { return loop.setInterest(unsafe place.pointee.slot, [.read, .write, .edge]) }
-        unsafe try register(place, index)
-    }
+/// How a task waits for its socket.
+@usableFromInline
+enum AsyncWait: BitwiseCopyable {
+    /// Who owns the task ends the wait. See Crew.
+    case owned
+    /// A handler does, when the task is cancelled.
+    case cancellable
 }

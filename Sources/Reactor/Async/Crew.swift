@@ -14,21 +14,25 @@ final class Crew: @unchecked Sendable {
     final class Worker: @unchecked Sendable {
         @safe
         struct State {
-            var task: Task<Void, Never>?
-            /// The connection that it serves.
+            /// The place of the connection that it serves.
             var connection: PlaceID?
-            /// The one that it was woken for.
+            /// The connection that it is to serve next.
             var next: AcceptQueue.Taken?
         }
 
         /// Where it waits for its next connection.
-        let place: PlaceID
+        let id: PlaceID
+        let place: UnsafeMutablePointer<AsyncPlace>
         let index: Int
+        /// A constant, or a look whether it was cancelled would retain it.
+        private let task: Task<Void, Never>
         private let storage: UnsafeMutablePointer<State>
 
-        init(_ place: PlaceID, _ index: Int) {
-            self.place = place
+        init(_ id: PlaceID, of executor: LoopExecutor, _ index: Int, _ task: Task<Void, Never>) {
+            self.id = id
             self.index = index
+            self.task = task
+            unsafe place = executor.state.places.pointer(Int(id.index))
             unsafe storage = .allocate(capacity: 1)
             unsafe storage.initialize(to: State())
         }
@@ -37,6 +41,11 @@ final class Crew: @unchecked Sendable {
             unsafe storage.deinitialize(count: 1)
             unsafe storage.deallocate()
         }
+
+        /// Whether its task was cancelled, perhaps by a call of its own: then it takes no more.
+        var isCancelled: Bool { task.isCancelled }
+
+        func cancel() { task.cancel() }
 
         /// Behind a pointer for the reason given in LoopState.
         var state: State {
@@ -49,7 +58,8 @@ final class Crew: @unchecked Sendable {
     private struct State {
         var workers: [Worker?] = []
         var freeIndices: [Int] = []
-        var resting: [Worker] = []
+        /// Those of them that wait for a connection; `workers` keeps them.
+        var resting: [Unmanaged<Worker>] = unsafe []
         var isOver = false
         var isCancelled = false
 
@@ -75,7 +85,7 @@ final class Crew: @unchecked Sendable {
         place = executor.state.places.open()
         unsafe storage = .allocate(capacity: 1)
         unsafe storage.initialize(to: State())
-        state.resting.reserveCapacity(Self.restingLimit)
+        unsafe state.resting.reserveCapacity(Self.restingLimit)
     }
 
     deinit {
@@ -90,15 +100,15 @@ final class Crew: @unchecked Sendable {
 
     /// Until the listener is closed or the task is cancelled; then until the last worker is gone.
     nonisolated(nonsending) func serve() async throws {
-        queue.crew = self
+        unsafe queue.crew = Unmanaged.passUnretained(self)
         takeWaiting()
         while !queue.isClosed, !Task.isCancelled, !executor.state.isEnding {
             await executor.wait(place, .reading)
         }
         state.isOver = true
-        for worker in state.resting { executor.wake(Int(worker.place.index), .reading) }
+        for unsafe worker in unsafe state.resting { unsafe executor.wake(worker.takeUnretainedValue().place, .reading) }
         await lastCalls()
-        queue.crew = nil
+        unsafe queue.crew = nil
         executor.closePlace(place)
         if state.isCancelled { throw CancellationError() }
         if executor.state.isEnding { throw SystemError(.closedLoop, CEPOLL_ECANCELED) }
@@ -114,7 +124,7 @@ final class Crew: @unchecked Sendable {
             }
             guard state.count > 0 else { return }
             if state.isCancelled {
-                await executor.park(Int(place.index), .reading, kind, isOwned: false)
+                await executor.park(Int(place.index), .reading, kind)
             } else {
                 await executor.wait(place, .reading)
             }
@@ -127,8 +137,8 @@ final class Crew: @unchecked Sendable {
 
     private func cancelAll() {
         for case let worker? in state.workers {
-            worker.state.task?.cancel()
-            executor.cancel(Int(worker.place.index))
+            worker.cancel()
+            executor.cancel(Int(worker.id.index))
             guard let connection = worker.state.connection else { continue }
             executor.state.places[Int(connection.index)].isCancelled = true
             executor.cancel(Int(connection.index))
@@ -142,72 +152,83 @@ final class Crew: @unchecked Sendable {
     /// Whether somebody serves this connection now.
     func take(_ connection: AcceptQueue.Taken) -> Bool {
         guard !state.isOver else { return false }
-        if let worker = state.resting.popLast() {
-            worker.state.next = connection
-            executor.wake(Int(worker.place.index), .reading)
+        if let worker = unsafe state.resting.popLast() {
+            unsafe worker._withUnsafeGuaranteedRef {
+                $0.state.next = connection
+                unsafe executor.wake($0.place, .reading)
+            }
             return true
         }
         guard state.count < limit else { return false }
-        let worker = Worker(executor.state.places.open(), state.freeIndices.popLast() ?? state.workers.count)
-        if worker.index == state.workers.count { state.workers.append(worker) } else { state.workers[worker.index] = worker }
-        worker.state.task = Task.detached(executorPreference: executor) { await self.work(worker, from: connection) }
+        hire(for: connection)
         return true
     }
 
-    // MARK: The state.workers
+    /// Apart, as it takes room on the stack that no other connection needs.
+    @inline(never)
+    private func hire(for connection: AcceptQueue.Taken) {
+        let index = state.freeIndices.popLast() ?? state.workers.count
+        // It begins as one of the loop's next jobs, and finds its worker then.
+        let task = Task.detached(executorPreference: executor) { await self.work(as: index) }
+        let worker = Worker(executor.state.places.open(), of: executor, index, task)
+        if index == state.workers.count { state.workers.append(worker) } else { state.workers[index] = worker }
+        worker.state.next = connection
+    }
 
-    fileprivate nonisolated(nonsending) func work(_ worker: Worker, from first: AcceptQueue.Taken) async {
-        executor.state.places[Int(worker.place.index)].ownedTask = CurrentTask.id
-        var next: AcceptQueue.Taken? = first
-        while let connection = next {
-            await serve(connection, worker)
-            // A call may have cancelled its own task: that one takes no more.
-            guard !Task.isCancelled else { break }
-            next = nextConnection()
-            if next == nil, rest(worker) {
-                await executor.wait(worker.place, .reading)
-                next = wake(worker)
+    // MARK: The workers
+
+    fileprivate nonisolated(nonsending) func work(as index: Int) async {
+        guard let worker = state.workers[index] else { preconditionFailure("a worker begins before it is hired") }
+        unsafe worker.place.pointee.ownedTask = CurrentTask.id
+        var socket = begin(worker)
+        while let connection = socket {
+            try? await body(connection)
+            socket = next(worker)
+            if socket == nil, rest(worker) {
+                unsafe executor.leave(worker.place, .reading, .byPreference, isOwned: false)
+                await executor.parking.wait()
+                socket = begin(worker)
             }
         }
         end(worker)
     }
 
-    @inline(__always)
-    private nonisolated(nonsending) func serve(_ connection: AcceptQueue.Taken, _ worker: Worker) async {
-        let id = executor.openPlace(connection.descriptor, isDialling: false)
-        executor.state.places[Int(id.index)].ownedTask = executor.state.places[Int(worker.place.index)].ownedTask
-        executor.state.places[Int(id.index)].isCancelled = state.isCancelled
-        worker.state.connection = id
-        try? await body(AsyncSocket(id, remote: connection.remote, on: executor))
-        worker.state.connection = nil
-        executor.closePlace(id)
-    }
-
-    /// One that waits already, if this is not the end.
-    func nextConnection() -> AcceptQueue.Taken? { state.isOver ? nil : queue.take() }
-
-    /// Whether a worker that has nothing to do is to wait.
-    func rest(_ worker: Worker) -> Bool {
-        guard !state.isOver, !executor.state.isEnding, state.resting.count < Self.restingLimit else { return false }
-        state.resting.append(worker)
-        return true
-    }
-
-    /// What the worker was woken for.
-    func wake(_ worker: Worker) -> AcceptQueue.Taken? {
-        guard let next = worker.state.next else {
-            // Woken for nothing, or for the end: it stands in the list no longer.
-            state.resting.removeAll { $0 === worker }
+    /// The connection that the worker was woken for; nil if it was woken for nothing, or for the end.
+    private func begin(_ worker: Worker) -> AsyncSocket? {
+        guard let connection = worker.state.next else {
+            unsafe state.resting.removeAll { unsafe $0.takeUnretainedValue() === worker }
             return nil
         }
         worker.state.next = nil
-        return next
+        let id = executor.openPlace(connection.descriptor, isDialling: false)
+        let place = unsafe executor.state.places.pointer(Int(id.index))
+        unsafe place.pointee.ownedTask = worker.place.pointee.ownedTask
+        unsafe place.pointee.owner = Unmanaged.passUnretained(worker)
+        unsafe place.pointee.isCancelled = state.isCancelled
+        worker.state.connection = id
+        return AsyncSocket(id, remote: connection.remote, on: executor)
     }
 
-    func end(_ worker: Worker) {
+    /// Ends the connection whose call has ended. Returns one that waits already, if this is not the end.
+    private func next(_ worker: Worker) -> AsyncSocket? {
+        if let id = worker.state.connection { executor.closePlace(id) }
+        worker.state.connection = nil
+        guard !state.isOver, !queue.isEmpty, !worker.isCancelled, let connection = queue.take() else { return nil }
+        worker.state.next = connection
+        return begin(worker)
+    }
+
+    /// Whether a worker that has nothing to do is to wait.
+    private func rest(_ worker: Worker) -> Bool {
+        guard !state.isOver, !executor.state.isEnding, unsafe state.resting.count < Self.restingLimit, !worker.isCancelled else { return false }
+        unsafe state.resting.append(Unmanaged.passUnretained(worker))
+        return true
+    }
+
+    private func end(_ worker: Worker) {
         state.workers[worker.index] = nil
         state.freeIndices.append(worker.index)
-        executor.closePlace(worker.place)
+        executor.closePlace(worker.id)
         takeWaiting()
         if state.count == 0 { executor.wake(Int(place.index), .reading) }
     }

@@ -49,11 +49,11 @@ extension LoopExecutor {
         if failed || events & (CEPOLL_IN | CEPOLL_RDHUP) != 0 {
             unsafe place.pointee.isReadable = true
             if failed || events & CEPOLL_RDHUP != 0 { unsafe place.pointee.isOver = true }
-            wake(index, .reading)
+            unsafe wake(place, .reading)
         }
         if failed || events & CEPOLL_OUT != 0 {
             unsafe place.pointee.isWritable = true
-            wake(index, .writing)
+            unsafe wake(place, .writing)
         }
     }
 
@@ -62,38 +62,8 @@ extension LoopExecutor {
     /// Waits until the lane is woken or the task is cancelled, perhaps for nothing: look again. One waiter a lane at a time.
     @inline(__always)
     nonisolated(nonsending) func wait(_ id: PlaceID, _ lane: Lane) async {
-        let index = Int(id.index)
         guard state.places.holds(id), !state.isEnding else { return }
-        if isOwned(index) {
-            // Whoever owns it wakes it; else only the task itself can have cancelled it.
-            if Task.isCancelled { return noteCancellation(index) }
-            await park(index, lane, Self.isNone(#isolation) ? .byPreference : .ofActor, isOwned: true)
-        } else {
-            await parkCancellably(index, lane)
-        }
-    }
-
-    /// Whether the task that the loop runs is the one whose waits at this place need no handler. May be wrong where a task has
-    /// started another one at once, within its own job: the parking lot knows better.
-    @inline(__always)
-    func isOwned(_ index: Int) -> Bool {
-        let owner = state.places[index].ownedTask
-        return owner != 0 && owner == state.running
-    }
-
-    /// The task under way is cancelled and waits at an owned place: its next look must find it so.
-    private func noteCancellation(_ index: Int) {
-        if state.places[index].ownedTask == CurrentTask.id {
-            state.places[index].isCancelled = true
-        } else {
-            state.places[index].ownedTask = 0
-        }
-    }
-
-    /// Whether an operation at this place is to end before it begins.
-    @inline(__always)
-    func isCancelled(_ index: Int) -> Bool {
-        isOwned(index) ? state.places[index].isCancelled : Task.isCancelled
+        await parkCancellably(Int(id.index), lane)
     }
 
     /// With a handler. The standard library's usual way has the operation begin on the runtime's own threads, unless the task
@@ -103,7 +73,7 @@ extension LoopExecutor {
         await _unsafeInheritExecutor_withTaskCancellationHandler {
             _ = isolation
             // If it is cancelled already, the handler has run, and found nobody.
-            if !Task.isCancelled { await park(index, lane, isolation == nil ? .byPreference : kindInActor, isOwned: false) }
+            if !Task.isCancelled { await park(index, lane, isolation == nil ? .byPreference : kindInActor) }
         } onCancel: {
             cancel(index)
         }
@@ -111,15 +81,52 @@ extension LoopExecutor {
 
     /// The wait itself, deaf to cancellation.
     @inline(__always)
-    nonisolated(nonsending) func park(_ index: Int, _ lane: Lane, _ kind: JobKind, isOwned: Bool) async {
-        precondition(state.places[index][lane] == 0, "two tasks wait for the same thing")
-        state.leaving = Leaving(index: Int32(truncatingIfNeeded: index), lane: lane, kind: kind, isOwned: isOwned)
+    nonisolated(nonsending) func park(_ index: Int, _ lane: Lane, _ kind: JobKind) async {
+        unsafe leave(state.places.pointer(index), lane, kind, isOwned: false)
         await parking.wait()
         requireThread()
     }
 
-    /// Not inlined: the compiler (6.3) fails on a test of `#isolation` in its own function.
+    /// Says what the task under way waits for. The call of `parking` must come next.
+    @inline(__always)
+    func leave(_ place: UnsafeMutablePointer<AsyncPlace>, _ lane: Lane, _ kind: JobKind, isOwned: Bool) {
+        precondition(unsafe place.pointee[lane] == 0, "two tasks wait for the same thing")
+        unsafe state.leaving = Leaving(place: place, lane: lane, kind: kind, isOwned: isOwned)
+    }
+
+    /// Whether the task that owns the place was cancelled. Asked of its handle, which costs less than to ask for the task under way.
+    @inline(__always)
+    func isOwnerCancelled(_ place: UnsafeMutablePointer<AsyncPlace>) -> Bool {
+        guard let owner = unsafe place.pointee.owner else { return false }
+        return unsafe owner._withUnsafeGuaranteedRef { $0.isCancelled }
+    }
+
+    /// The task under way is cancelled and waits at an owned place: its next look must find it so.
     @inline(never)
+    func noteCancellation(_ place: UnsafeMutablePointer<AsyncPlace>) {
+        if unsafe place.pointee.ownedTask == CurrentTask.id {
+            unsafe place.pointee.isCancelled = true
+        } else {
+            unsafe place.pointee.ownedTask = 0
+        }
+    }
+
+    /// For the parking lot: the task has come to rest. On the loop's thread, right after `leave` has said where.
+    func park(_ job: UnownedJob) {
+        guard isOnThread, let place = unsafe state.leaving.place else { fatalError("a task was parked that does not wait") }
+        let leaving = state.leaving
+        unsafe state.leaving.place = nil
+        let parked = TaskJob(job, leaving.kind)
+        if leaving.isOwned, unsafe parked.address != place.pointee.ownedTask {
+            // Another task than the place's own: nobody would wake it. From now on all that wait here have handlers.
+            unsafe place.pointee.ownedTask = 0
+            return enqueueHere(parked)
+        }
+        unsafe place.pointee[leaving.lane] = parked.bits
+    }
+
+    /// Not inlined: the compiler (6.3) fails on a test of `#isolation` in its own function.
+    @usableFromInline @inline(never)
     static func isNone(_ isolation: (any Actor)?) -> Bool { isolation == nil }
 
     /// As what a task that is isolated to an actor goes on.
@@ -128,27 +135,17 @@ extension LoopExecutor {
         return prefers ? .both : .ofActor
     }
 
-    /// For the parking lot: the task has come to rest. On the loop's thread, right after `park` has said where.
-    func park(_ job: UnownedJob) {
-        guard isOnThread, state.leaving.index >= 0 else { fatalError("a task was parked that does not wait") }
-        let leaving = state.leaving
-        let index = Int(leaving.index)
-        state.leaving.index = -1
-        let parked = TaskJob(job, leaving.kind)
-        if leaving.isOwned, parked.address != state.places[index].ownedTask {
-            // Another task than the place's own: nobody would wake it. From now on all that wait here have handlers.
-            state.places[index].ownedTask = 0
-            return enqueueHere(parked)
-        }
-        state.places[index][leaving.lane] = parked.bits
-    }
-
     /// Lets the waiter of a lane go on, if there is one.
     @inline(__always)
     func wake(_ index: Int, _ lane: Lane) {
-        let bits = state.places[index][lane]
+        unsafe wake(state.places.pointer(index), lane)
+    }
+
+    @inline(__always)
+    func wake(_ place: UnsafeMutablePointer<AsyncPlace>, _ lane: Lane) {
+        let bits = unsafe place.pointee[lane]
         guard bits != 0 else { return }
-        state.places[index][lane] = 0
+        unsafe place.pointee[lane] = 0
         enqueueHere(TaskJob(bits: bits))
     }
 
@@ -184,23 +181,38 @@ extension LoopExecutor {
     @inline(__always)
     func register(_ place: UnsafeMutablePointer<AsyncPlace>, _ index: Int32) throws(SystemError) {
         guard unsafe place.pointee.slot == .none else { return }
+        guard !state.isEnding, let loop = unsafe state.loop else { throw SystemError(.closedLoop, CEPOLL_ECANCELED) }
         let interest: Interest = unsafe place.pointee.wantsWrite ? [.read, .write, .edge] : [.read, .edge]
-        unsafe place.pointee.slot = try loop.add(
-            place.pointee.descriptor, interest: interest, source: driver, tag: UInt32(bitPattern: index), kind: .tasks
-        )
+        let added = unsafe loop._withUnsafeGuaranteedRef { loop in
+            Result { () throws(SystemError) in
+                try loop.add(
+                    unsafe place.pointee.descriptor, interest: interest, source: driver, tag: UInt32(bitPattern: index), kind: .tasks
+                )
+            }
+        }
+        unsafe place.pointee.slot = try added.get()
+    }
+
+    /// The kernel's buffer is full: hear of it when it no longer is. Asked once, kept for good.
+    func awaitWritability(_ place: UnsafeMutablePointer<AsyncPlace>, _ index: Int32) throws(SystemError) {
+        unsafe place.pointee.isWritable = false
+        guard unsafe !place.pointee.wantsWrite else { return }
+        unsafe place.pointee.wantsWrite = true
+        guard unsafe place.pointee.slot == .none else { return loop.setInterest(unsafe place.pointee.slot, [.read, .write, .edge]) }
+        unsafe try register(place, index)
     }
 
     /// Ends a place: whoever waits is told, the descriptor is closed.
     func closePlace(_ id: PlaceID) {
         guard state.places.holds(id) else { return }
-        let index = Int(id.index)
-        wakeBoth(index)
-        let (slot, descriptor) = (state.places[index].slot, state.places[index].descriptor)
-        if slot != .none, !state.isEnding, let loop = unsafe state.loop {
-            unsafe loop._withUnsafeGuaranteedRef { $0.remove(slot) }
+        let place = unsafe state.places.pointer(Int(id.index))
+        unsafe wake(place, .reading)
+        unsafe wake(place, .writing)
+        if unsafe place.pointee.slot != .none, !state.isEnding, let loop = unsafe state.loop {
+            unsafe loop._withUnsafeGuaranteedRef { $0.remove(unsafe place.pointee.slot) }
         }
-        if descriptor >= 0 { _ = cepoll_close(descriptor) }
-        state.places.close(index)
+        if unsafe place.pointee.descriptor >= 0 { _ = unsafe cepoll_close(place.pointee.descriptor) }
+        state.places.close(Int(id.index))
     }
 
     /// The same from wherever the last user of the place let it go.

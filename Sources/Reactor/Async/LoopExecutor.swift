@@ -29,7 +29,7 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
 
     let mailbox: Mailbox
     let driver: AsyncDriver
-    let parking: Parking
+    @usableFromInline let parking: Parking
     private let arrivals = JobStack()
     /// The loop's thread; 0 while it has none.
     private let thread = Atomic<UInt>(0)
