@@ -121,8 +121,8 @@ def links(options):
                     runs[name].append(calm(lambda: cycle(one.port, one.pid, one.steps, one.cycles)))
             # At the largest size for some rounds of pings.
             is_last = size == sizes[-1]
-            quiet = quiet_cores(worlds, options.size(27.0 if is_last else 1.0, 90.0 if is_last else 30.0))
-            talking = talking_cores(worlds, 60.0) if is_last and not options.quick else {}
+            quiet = quiet_cores(worlds, options.size(27.0 if is_last else 1.0, 54.0 if is_last else 20.0))
+            talking = talking_cores(worlds, 30.0) if is_last and not options.quick else {}
             for name, one in worlds.items():
                 row = {
                     "idle": size, "cpu_us": spread([run["cpu"] / run["cycles"] * 1e6 for run in runs[name]]),
