@@ -112,8 +112,9 @@ struct BudgetTests {
         slots = try pairs.map { try loop.add($0.fd, interest: .read, source: second, tag: 0) }
         for _ in 0..<3 { loop.runOnce(.noWait) }
         #expect(first.entries.count == 64 && second.entries.isEmpty)
-        // Those left over; and, while a child that another test forked still has the old pairs' files open, what the kernel tells of them.
-        #expect((loop.counters.staleEvents - 36) % 100 == 0, "\(loop.counters.staleEvents)")
+        // Those left over; and, while a child that another test forked still has some of the old pairs' files open, what the kernel
+        // tells of them.
+        #expect(loop.counters.staleEvents >= 36, "\(loop.counters.staleEvents)")
         for slot in slots { loop.remove(slot) }
     }
 
