@@ -131,15 +131,21 @@ static void say(struct client *c) {
     if (send(c->fd, bytes, (size_t)s->send_count, MSG_NOSIGNAL) != s->send_count) { fail("send"); }
 }
 
+static int header_size(void) { return is_bitcoin ? 24 : 4; }
+
+/// The length of a frame, its header included, which must be there.
+static int64_t whole_frame(const uint8_t *frame) {
+    uint32_t length;
+    memcpy(&length, frame + (is_bitcoin ? 16 : 0), 4);
+    return header_size() + (int64_t)(is_bitcoin ? length : ntohl(length));
+}
+
 /// Looks at what came of frames: 1 when the awaited one is whole.
 static int cut_frames(struct client *c) {
-    int header = is_bitcoin ? 24 : 4, found = 0;
+    int found = 0;
     struct step *s = &steps[c->step];
-    while (!found && c->have >= header && c->have >= 4 + s->await_count) {
-        uint32_t length;
-        memcpy(&length, c->bytes + (is_bitcoin ? 16 : 0), 4);
-        if (!is_bitcoin) { length = ntohl(length); }
-        int64_t whole = header + (int64_t)length;
+    while (!found && c->have >= header_size() && c->have >= 4 + s->await_count) {
+        int64_t whole = whole_frame(c->bytes);
         int match = memcmp(c->bytes + 4, s->await, (size_t)s->await_count) == 0;
         if (c->have < whole && whole <= BUFFER) { return 0; }
         found = match;
@@ -411,12 +417,9 @@ static void attend(struct client *c) {
     if (n < 0 && errno == EAGAIN) { return; }
     if (n <= 0) { fail(n == 0 ? "the server closed an idle link" : "recv"); }
     c->have += (int)n;
-    int header = is_bitcoin ? 24 : 4, at = 0;
-    while (c->have - at >= header) {
-        uint32_t length;
-        memcpy(&length, c->bytes + at + (is_bitcoin ? 16 : 0), 4);
-        if (!is_bitcoin) { length = ntohl(length); }
-        int64_t whole = header + (int64_t)length;
+    int at = 0;
+    while (c->have - at >= header_size()) {
+        int64_t whole = whole_frame(c->bytes + at);
         if (whole > BUFFER) { fail("an idle link's frame is too long"); }
         if (c->have - at < whole) { break; }
         if (becomes_pong(c->bytes + at)) {

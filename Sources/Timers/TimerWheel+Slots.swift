@@ -9,7 +9,8 @@ extension TimerWheel {
             occupiedLevels |= Wheel.dueBit
             unsafe memory.append(node, unit, to: Wheel.due)
         } else {
-            unsafe memory.file(node, unit, Wheel.tick(of: deadline), after: current, &occupiedLevels)
+            let tick = Wheel.tick(of: deadline)
+            unsafe memory.file(node, unit, tick, after: current, level: Wheel.level(of: tick ^ current), &occupiedLevels)
         }
     }
 
@@ -71,11 +72,11 @@ extension TimerWheel {
                 if due == .zero { due = now }
             } else {
                 let tick = Wheel.tick(of: deadline)
-                // Each timer comes down to the lowest level once: a quarter less to do than by `file`.
+                // Each timer comes down to the lowest level once: a constant there saves a quarter of the work.
                 if tick ^ current <= UInt64(Wheel.digitMask) {
-                    unsafe memory.fileLowest(node, unit, tick, &levels)
+                    unsafe memory.file(node, unit, tick, after: current, level: 0, &levels)
                 } else {
-                    unsafe memory.file(node, unit, tick, after: current, &levels)
+                    unsafe memory.file(node, unit, tick, after: current, level: Wheel.level(of: tick ^ current), &levels)
                 }
             }
             unit = next
@@ -103,26 +104,19 @@ extension WheelMemory {
         return WheelSlot(level: level, digit: UInt32(truncatingIfNeeded: bits.trailingZeroBitCount))
     }
 
-    /// Puts an unlinked timer, whose tick is ahead of `current`, into its slot.
+    /// Puts an unlinked timer, whose tick is ahead of `current`, into its slot of the level at which the two differ.
     @inline(__always)
-    func file(_ node: UnsafeMutablePointer<Node>, _ unit: UInt32, _ tick: UInt64, after current: UInt64, _ levels: inout UInt32) {
+    func file(
+        _ node: UnsafeMutablePointer<Node>, _ unit: UInt32, _ tick: UInt64, after current: UInt64, level: UInt32, _ levels: inout UInt32
+    ) {
         assert(tick > current, "what is due does not go into a slot")
-        let level = Wheel.level(of: tick ^ current)
+        assert(level == Wheel.level(of: tick ^ current))
         let shift = UInt64(level &* Wheel.digitBits)
         let digit = tick &>> shift
         unsafe occupied(level).pointee |= 1 &<< digit
         levels |= 1 &<< level
         unsafe append(node, unit, to: level &<< Wheel.digitBits | UInt32(truncatingIfNeeded: digit) & Wheel.digitMask)
         unsafe node.pointee.extendableAfter = Instant(nanoseconds: Wheel.instant(ofTick: digit &<< shift).nanoseconds &- 1)
-    }
-
-    /// The same for one whose tick differs from the current one in its lowest digit only.
-    @inline(__always)
-    func fileLowest(_ node: UnsafeMutablePointer<Node>, _ unit: UInt32, _ tick: UInt64, _ levels: inout UInt32) {
-        unsafe occupied(0).pointee |= 1 &<< tick
-        levels |= 1
-        unsafe append(node, unit, to: UInt32(truncatingIfNeeded: tick) & Wheel.digitMask)
-        unsafe node.pointee.extendableAfter = Instant(nanoseconds: Wheel.instant(ofTick: tick).nanoseconds &- 1)
     }
 
     /// Puts an unlinked timer at the end of a list; the list's bit is the caller's to set.

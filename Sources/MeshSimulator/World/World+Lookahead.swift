@@ -96,14 +96,12 @@ extension World {
     }
 
     @inline(__always)
-    private func askFor(_ place: Lookahead.Place) {
+    private mutating func askFor(_ place: Lookahead.Place) {
         let (node, slot) = (Int(place.node), Int(place.slot))
         // Where no process runs there is no table to look at.
         guard nodes[node].state == .running else { return }
-        let lines = nodes[node].mesh.lines(ofLink: slot)
-        cprefetch(lines.timer, 1)
-        cprefetch(lines.link, 2)
-        cprefetch(lines.action, 2)
+        nodes[node].mesh.prefetchLink(slot)
+        cprefetch(nodes[node].mesh.actionAddress, 2)
         nodes[node].connections.prefetch(slot, lines: 1)
     }
 }

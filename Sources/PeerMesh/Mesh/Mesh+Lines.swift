@@ -5,16 +5,6 @@
 import CPrefetch
 package import Timers
 
-/// Where the lines lie that an event will touch; 0 is nowhere.
-package struct MeshLines: BitwiseCopyable {
-    /// One line.
-    package var timer: UInt
-    /// Two lines.
-    package var link: UInt
-    /// One or two lines: the place of an action.
-    package var action: UInt
-}
-
 extension Mesh {
     /// Asks for the link whose timer is handed out next, while this one's is worked off.
     mutating func prefetchNextFired() {
@@ -45,10 +35,8 @@ extension Mesh {
     /// Whether the timer fires at an `advance(to: now)`; false if it would only move.
     package func isDue(_ timer: Int, at now: Instant) -> Bool { wheel.isDue(timer, at: now) }
 
-    /// What a byte, a ping or a pong on the link of this slot touches, and what the fire of its timer does.
-    package func lines(ofLink slot: Int) -> MeshLines {
-        MeshLines(timer: wheel.address(slot), link: links.address(slot), action: actions.address)
-    }
+    /// Where an action will lie: one or two lines.
+    package var actionAddress: UInt { actions.address }
 
     /// The row of the link of this slot, at which a keepalive that is due looks: one line. 0 if it has none.
     package func address(ofRowOfLink slot: Int) -> UInt {

@@ -123,7 +123,7 @@ extension EventLoop {
             let wanted = state.slots[index].wanted
             switch state.slots[index].stage {
             case .over: break
-            case .apart: if !wanted.isEmpty { apply(wanted, to: index, CEPOLL_ADD) }
+            case .withdrawn: if !wanted.isEmpty { apply(wanted, to: index, CEPOLL_ADD) }
             case .registered: if wanted != state.slots[index].armed { apply(wanted, to: index, CEPOLL_MOD) }
             }
         }
@@ -147,7 +147,7 @@ extension EventLoop {
         assert(state.slots[index].wanted.isEmpty && state.slots[index].stage == .registered)
         state.counts.latchedHangups &+= 1
         if control(index, CEPOLL_DEL, []) != 0 { state.counts.failedControls &+= 1 }
-        state.slots[index].stage = .apart
+        state.slots[index].stage = .withdrawn
         state.slots[index].armed = []
     }
 

@@ -34,7 +34,7 @@ enum SlotStage: UInt8, BitwiseCopyable {
     /// Free, or removed.
     case over
     /// Live, and the kernel does not know it: after a hangup that nobody wanted to hear of.
-    case apart
+    case withdrawn
     /// Live, and the kernel was told `armed`.
     case registered
 }
