@@ -262,6 +262,48 @@ struct PeerNodeBadInputTests {
         #expect(node.node.memory.pool.peak < 200_000)
     }
 
+    @Test("thousands of pings in one segment are all answered: what the kernel was not offered is not the peer's fault", arguments: [200, 2_000])
+    func pingBurst(count: Int) throws {
+        let (world, node, _) = try makeSeedWorld(140) { $0.controlLimit = 1 << 10 }
+        let peer = try RawPeer(to: node.endpoint, from: 8)
+        peer.say(RawPeer.hello())
+        #expect(world.run { node.application.live.count == 2 })
+        world.run(milliseconds: 20)
+        peer.listen()
+        let mark = peer.heard.count
+        let ping = RawPeer.frame([36, 0, 0, 0] + [UInt8](repeating: 7, count: 16) + [0])
+        var burst: [UInt8] = []
+        for _ in 0..<count { burst += ping }
+        peer.say(burst)
+        let areAnswered = world.run {
+            peer.listen()
+            return peer.heard.count - mark >= count * ping.count || peer.isEnded
+        }
+        #expect(areAnswered)
+        #expect(!peer.isEnded)
+        #expect(node.application.downs.isEmpty, "\(node.application.downs.map(\.reason))")
+        #expect(node.node.counters.pongsOut >= UInt64(count))
+    }
+
+    @Test("frames beyond the queue's limit in one go are sent, as long as the kernel takes what is above it", arguments: [false, true])
+    func frameBurst(isBroadcast: Bool) throws {
+        let (world, node, neighbour) = try makeSeedWorld(142)
+        let link = try #require(node.application.live.first)
+        let frame = [UInt8](repeating: 9, count: 16_384)
+        let count = node.node.settings.queueLimit / frame.count + 4
+        var taken = 0
+        for _ in 0..<count {
+            if isBroadcast {
+                taken += node.node.broadcast(frame.span.bytes, type: MessageType(84))
+            } else if node.node.send(frame.span.bytes, type: MessageType(84), to: link, policy: .insists) == .queued {
+                taken += 1
+            }
+        }
+        #expect(taken == count)
+        #expect(world.run { neighbour.application.frames == count })
+        #expect(node.application.downs.isEmpty)
+    }
+
     @Test("when the buffers' bound is reached the largest reader is slowed first, and all go on when memory is free")
     func memoryBound() throws {
         let (world, node, neighbour) = try makeSeedWorld(134) {

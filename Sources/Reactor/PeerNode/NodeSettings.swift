@@ -22,8 +22,8 @@ public struct NodeSettings: Hashable, Sendable {
     public var lowWater = 64 << 10
     /// Queued bytes at which a link is closed as `slowConsumer`. At least `highWater` and the largest frame.
     public var queueLimit = 16 << 20
-    /// Queued bytes of pings and pongs at which it is, too.
-    public var controlLimit = 4 << 10
+    /// Queued bytes of pings and pongs at which it is, too. Both limits count what the kernel did not take: it is asked first.
+    public var controlLimit = 64 << 10
     /// Bytes that all buffers of the node may hold together.
     public var memoryLimit = 256 << 20
     /// Bytes read from one link before the others have their turn.

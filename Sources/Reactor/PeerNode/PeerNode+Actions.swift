@@ -118,7 +118,13 @@ extension PeerNode {
     /// Queues a frame of the dialect or the mesh: nobody could wait, so a full queue ends the link.
     func queue(_ bytes: RawSpan, on link: NodeLink) {
         guard link.phase != .condemned, !link.isShut else { return }
-        switch link.enqueue(bytes, .insists) {
+        var queued = link.enqueue(bytes, .insists)
+        if queued == .overLimit {
+            let offered = offer(link)
+            queued = link.enqueue(bytes, .insists)
+            settle(offered, link)
+        }
+        switch queued {
         case .queued:
             counts.framesOut &+= 1
             link.traffic.framesOut &+= 1
@@ -131,7 +137,13 @@ extension PeerNode {
     private func sendControl(on link: NodeLink) {
         let frame = frame
         guard frame.count > 0, link.phase != .condemned, !link.isShut else { return }
-        switch link.enqueue(control: frame.bytes) {
+        var queued = link.enqueue(control: frame.bytes)
+        if queued == .overLimit {
+            let offered = offer(link)
+            queued = link.enqueue(control: frame.bytes)
+            settle(offered, link)
+        }
+        switch queued {
         case .queued:
             counts.framesOut &+= 1
             link.traffic.framesOut &+= 1

@@ -14,7 +14,13 @@ extension PeerNode {
         let frame = frame
         frame.removeAll()
         wire.encode(body, type: type, into: frame)
-        return finish(link.enqueue(frame.bytes, policy == .insists ? .insists : .yields), link)
+        var queued = link.enqueue(frame.bytes, policy == .insists ? .insists : .yields)
+        if queued == .overLimit {
+            let offered = offer(link)
+            queued = link.enqueue(frame.bytes, .insists)
+            settle(offered, link)
+        }
+        return finish(queued, link)
     }
 
     /// Queues one application frame for every established link but `except`: encoded once, in one buffer that all of
@@ -35,7 +41,12 @@ extension PeerNode {
         var taken = 0
         for index in links.indices {
             guard let link = links[index], link.phase == .up, link.id != except else { continue }
-            let queued = link.enqueue(shared: buffer, policy == .insists ? .insists : .yields)
+            var queued = link.enqueue(shared: buffer, policy == .insists ? .insists : .yields)
+            if queued == .overLimit {
+                let offered = offer(link)
+                queued = link.enqueue(shared: buffer, .insists)
+                settle(offered, link)
+            }
             if finish(queued, link) == .queued { taken += 1 }
         }
         memory.shared.drop(buffer)
@@ -122,13 +133,7 @@ extension PeerNode {
         link.lastFlush = phase
         let written = link.write(budget: settings.writeBudget)
         let id = link.id
-        if written.bytes > 0 {
-            counts.bytesOut &+= UInt64(written.bytes)
-            link.traffic.bytesOut &+= UInt64(written.bytes)
-            link.traffic.lastSent = now
-            let bytes = UInt32(clamping: written.bytes)
-            report(.sent(id, bytes: bytes, controlEmpty: link.controlCount == 0))
-        }
+        took(written.bytes, link, controlEmpty: link.controlCount == 0)
         guard link.phase != .condemned else { return }
         switch written.outcome {
         case .empty: emptied(link)
@@ -146,6 +151,48 @@ extension PeerNode {
                 owedCount -= 1
             }
             handler.lowWater(id)
+        }
+    }
+
+    /// The kernel took `bytes` of the link's queue.
+    private func took(_ bytes: Int, _ link: NodeLink, controlEmpty: Bool) {
+        guard bytes > 0 else { return }
+        counts.bytesOut &+= UInt64(bytes)
+        link.traffic.bytesOut &+= UInt64(bytes)
+        link.traffic.lastSent = now
+        report(.sent(link.id, bytes: UInt32(clamping: bytes), controlEmpty: controlEmpty))
+    }
+
+    // MARK: Limits
+
+    /// What one offer outside the flush phase did.
+    struct Offered {
+        var written: Written
+        /// No ping or pong waited after it.
+        var controlEmpty: Bool
+    }
+
+    /// Offers the link's queue to the kernel at once. A limit is judged by what the kernel refuses: what waits only for the
+    /// flush phase is not the peer's fault. Follow it with `settle`, when the frame in hand is queued or refused.
+    func offer(_ link: NodeLink) -> Offered {
+        switch link.phase {
+        case .free, .connecting, .condemned: Offered(written: Written(outcome: .blocked, bytes: 0), controlEmpty: false)
+        case .greeting, .up, .draining:
+            Offered(written: link.write(budget: settings.writeBudget), controlEmpty: link.controlCount == 0)
+        }
+    }
+
+    /// Tells the mesh and the loop of an offer. The mesh may act on it, and reuse the buffer of the frame in hand.
+    func settle(_ offered: Offered, _ link: NodeLink) {
+        loop.charge(bytes: offered.written.bytes)
+        took(offered.written.bytes, link, controlEmpty: offered.controlEmpty)
+        guard link.phase != .condemned else { return }
+        switch offered.written.outcome {
+        case .empty, .budget: break
+        case .blocked:
+            loop.state.counts.shortWrites &+= 1
+            block(link)
+        case .failed(let error): ended(link, Self.reason(error))
         }
     }
 

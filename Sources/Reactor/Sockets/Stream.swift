@@ -45,7 +45,7 @@ struct StreamLimits: Hashable, Sendable {
     /// Bulk bytes at which the peer counts as too slow.
     var hardLimit = 16 << 20
     /// Bytes of pings and pongs at which it does, too: it asks and never reads.
-    var controlLimit = 4 << 10
+    var controlLimit = 64 << 10
     /// The largest incomplete frame.
     var frameLimit = 8 << 20 + 1_024
 }
