@@ -108,6 +108,6 @@ public struct Endpoint: Hashable, Comparable, Sendable, BitwiseCopyable {
 
     /// Whether somebody could be dialled there: a real address and a port.
     public var isDialable: Bool {
-        port != 0 && !address.isUnspecified && !address.isMulticast
+        port != 0 && address.scope != .nowhere
     }
 }
