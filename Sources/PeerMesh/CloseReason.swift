@@ -40,6 +40,8 @@ public enum CloseReason: Hashable, Sendable, BitwiseCopyable {
     case selfConnection
     /// The peer is on another network.
     case wrongNetwork
+    /// The node's table contradicted itself about this link: a fault of this program.
+    case internalError
     /// The kernel reported an error; the value is its errno.
     case io(Int32)
 
@@ -65,6 +67,7 @@ public enum CloseReason: Hashable, Sendable, BitwiseCopyable {
         case .shutdown: "shutdown"
         case .selfConnection: "selfConnection"
         case .wrongNetwork: "wrongNetwork"
+        case .internalError: "internalError"
         case .io(let errno): "io(\(errno))"
         }
     }

@@ -18,7 +18,7 @@ struct ManualTests {
         let reasons: [CloseReason] = [
             .remoteClosed, .refused, .dialTimeout, .greetingTimeout, .frameTimeout, .keepaliveTimeout, .protocolViolation, .desync,
             .frameTooLarge, .slowConsumer, .superseded, .duplicate, .full, .evicted, .banned, .operator, .shutdown,
-            .selfConnection, .wrongNetwork,
+            .selfConnection, .wrongNetwork, .internalError,
         ]
         for reason in reasons { #expect(manual.contains("| `\(reason.name)` |"), "\(reason.name)") }
         #expect(manual.contains("| `io(errno)` |"))

@@ -405,7 +405,7 @@ struct BookRuleTests {
         #expect(h.mesh.peers[row].desire == .learnt)
         h.mesh.peers[row].failures = 30
         #expect(h.mesh.shouldForget(row) == false)
-        h.mesh.peers[row].established = -1
+        h.mesh.peers[row].bonds = PeerBonds()
         #expect(h.mesh.shouldForget(row) == true)
     }
 

@@ -161,6 +161,9 @@ struct StateRuleTests {
     func contradictions() {
         let pending = everything()
         #expect(read(pending) == true)
+        func with(_ peer: Peer, held: Int32? = nil, dial: Int32? = nil) -> PeerBonds {
+            PeerBonds(established: peer.established, held: held ?? peer.held, dial: dial ?? peer.dial)
+        }
         func broken(_ breaking: (inout Mesh) -> Void) -> Bool {
             var h = everything()
             breaking(&h.mesh)
@@ -171,18 +174,18 @@ struct StateRuleTests {
         let linked = pending.mesh.row(of: peer(61))
         let other = pending.mesh.row(of: peer(65))
         // A socket that is being decided names a row that nobody has.
-        #expect(broken { $0.links[greeting].row = Int32(unused) })
-        #expect(!broken { $0.links[greeting].row = Int32(linked) })
+        #expect(broken { $0.links[greeting].bonds = LinkBonds(row: Int32(unused), rival: -1) })
+        #expect(!broken { $0.links[greeting].bonds = LinkBonds(row: Int32(linked), rival: -1) })
         #expect(broken {
             $0.peers[0].isUsed = false
-            $0.links[greeting].row = 0
+            $0.links[greeting].bonds = LinkBonds(row: 0, rival: -1)
         })
         // Half a pair of rivals.
-        #expect(broken { $0.links[greeting].rival = $0.peers[linked].established })
-        #expect(broken { $0.links[Int($0.peers[linked].established)].row = Int32(other) })
-        #expect(broken { $0.peers[linked].established = $0.peers[other].established })
-        #expect(broken { $0.peers[linked].dial = $0.peers[other].established })
-        #expect(broken { $0.peers[linked].held = $0.peers[other].established })
+        #expect(broken { $0.links[greeting].bonds = LinkBonds(row: -1, rival: $0.peers[linked].established) })
+        #expect(broken { $0.links[Int($0.peers[linked].established)].bonds = LinkBonds(row: Int32(other), rival: -1) })
+        #expect(broken { $0.peers[linked].bonds = $0.peers[other].bonds })
+        #expect(broken { $0.peers[linked].bonds = with($0.peers[linked], dial: $0.peers[other].established) })
+        #expect(broken { $0.peers[linked].bonds = with($0.peers[linked], held: $0.peers[other].established) })
         #expect(broken { $0.peers[unused].isUsed = true; $0.peers[unused].schedule = .none })
     }
 
@@ -231,13 +234,13 @@ struct StateRuleTests {
         }
         #expect(broken(h, { _ in }) == false)
         for slot in 0...1 {
-            #expect(broken(h, { $0.links[slot].rival = -1 }) == true)
-            #expect(broken(h, { $0.links[slot].row = -1 }) == true)
+            #expect(broken(h, { $0.links[slot].bonds = LinkBonds(row: $0.links[slot].row, rival: -1) }) == true)
+            #expect(broken(h, { $0.links[slot].bonds = LinkBonds(row: -1, rival: $0.links[slot].rival) }) == true)
         }
         // A third link that names one of the pair, and a peer that names the other's newcomer.
-        let thirdNames: (inout Mesh) -> Void = { $0.links[2].rival = 0 }
+        let thirdNames: (inout Mesh) -> Void = { $0.links[2].bonds = LinkBonds(row: -1, rival: 0) }
         let otherNames: (inout Mesh) -> Void = {
-            $0.peers[1].held = 0
+            $0.peers[1].bonds = PeerBonds(established: -1, held: 0, dial: -1)
             $0.peers[1].schedule = .none
         }
         #expect(broken(h, thirdNames) == true && broken(h, otherNames) == true)

@@ -127,13 +127,13 @@ struct TableRuleTests {
         let all: [CloseReason] = [
             .remoteClosed, .refused, .dialTimeout, .greetingTimeout, .frameTimeout, .keepaliveTimeout, .protocolViolation, .desync,
             .frameTooLarge, .slowConsumer, .superseded, .duplicate, .full, .evicted, .banned, .operator, .shutdown, .selfConnection,
-            .wrongNetwork, .io(5),
+            .wrongNetwork, .internalError, .io(5),
         ]
         for reason in all {
             #expect(reason.effect.drains == graceful.contains(reason), "\(reason)")
             #expect(reason.effect.score == (reason == .protocolViolation || reason == .frameTooLarge ? 20 : 0), "\(reason)")
             let schedule: CloseEffect.OnSchedule = switch reason {
-            case .superseded, .duplicate, .operator: .neutral
+            case .superseded, .duplicate, .operator, .internalError: .neutral
             case .full, .evicted: .slow
             case .banned, .shutdown, .selfConnection: .nothing
             default: .counts

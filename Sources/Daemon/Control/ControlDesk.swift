@@ -230,7 +230,8 @@ final class ControlDesk {
             ("cannotHappen", .members(
                 ("staleEvents", .count(loop.staleEvents)), ("staleJobs", .count(loop.staleJobs)), ("staleIDs", .count(loop.staleIDs)),
                 ("failedControls", .count(loop.failedControls)), ("latchedHangups", .count(loop.latchedHangups)),
-                ("failedWaits", .count(loop.failedWaits)), ("strangeJobs", .count(node.strangeJobs)))),
+                ("failedWaits", .count(loop.failedWaits)), ("strangeJobs", .count(node.strangeJobs)),
+                ("contradictions", .count(node.contradictions)))),
             ("accepted", .count(node.accepted)), ("refused", .count(node.refused)), ("dials", .count(node.dials)),
             ("bytesIn", .count(node.bytesIn)), ("bytesOut", .count(node.bytesOut)), ("framesIn", .count(node.framesIn)),
             ("framesOut", .count(node.framesOut)), ("pingsOut", .count(node.pingsOut)), ("pongsOut", .count(node.pongsOut)),

@@ -19,7 +19,7 @@ final class NodeMetrics {
     static let reasons: [CloseReason] = [
         .remoteClosed, .refused, .dialTimeout, .greetingTimeout, .frameTimeout, .keepaliveTimeout, .protocolViolation, .desync,
         .frameTooLarge, .slowConsumer, .superseded, .duplicate, .full, .evicted, .banned, .operator, .shutdown, .selfConnection,
-        .wrongNetwork, .io(0),
+        .wrongNetwork, .internalError, .io(0),
     ]
 
     init(_ facts: NodeFacts, registry: PrometheusRegistry = PrometheusRegistry()) {
@@ -99,7 +99,7 @@ final class NodeMetrics {
         follow("reactor_loop_events_total", [], loop.events)
         follow("reactor_loop_timers_total", [], loop.timers)
         follow("reactor_loop_jobs_total", [], loop.jobs)
-        let impossible = loop.staleIDs &+ loop.failedControls &+ loop.failedWaits &+ node.strangeJobs
+        let impossible = loop.staleIDs &+ loop.failedControls &+ loop.failedWaits &+ node.strangeJobs &+ node.contradictions
         follow("reactor_loop_impossible_total", [], impossible)
     }
 

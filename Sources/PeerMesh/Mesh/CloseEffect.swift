@@ -63,6 +63,7 @@ extension CloseReason {
         case .shutdown: CloseEffect(schedule: .nothing, score: 0, level: .info, drains: true)
         case .selfConnection: CloseEffect(schedule: .nothing, score: 0, level: .info, drains: true)
         case .wrongNetwork: CloseEffect(schedule: .counts, score: 0, level: .warning, drains: true)
+        case .internalError: CloseEffect(schedule: .neutral, score: 0, level: .error, drains: false)
         case .io: CloseEffect(schedule: .counts, score: 0, level: .info, drains: false)
         }
     }

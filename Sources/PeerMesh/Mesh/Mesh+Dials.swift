@@ -90,7 +90,7 @@ extension Mesh {
                 return
             case .queue(.slot), .queue(.dialBudget): return  // A link's end pumps again.
             case .no, .wait:
-                assertionFailure("a queued peer is ready")
+                contradictions += 1
                 refresh(row, at: now)
                 return
             }
@@ -101,7 +101,7 @@ extension Mesh {
     mutating func startDial(_ row: Int, at now: Instant) -> Int {
         let slot = makeLink(.outbound, remote: peers[row].endpoint, state: .connecting, row: row, at: now)
         guard slot >= 0 else { return -1 }
-        peers[row].dial = Int32(slot)
+        give(slot, to: row, as: .dial)
         dialSlotAt = max(dialSlotAt, now) + dialPeriod
         actions.append(.dial(id(of: slot), peers[row].endpoint))
         refresh(row, at: now)

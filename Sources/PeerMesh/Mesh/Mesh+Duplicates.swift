@@ -105,44 +105,27 @@ extension Mesh {
 
     /// Rule 5: hold the newcomer and ask the incumbent for a sign of life. A newer newcomer replaces the held one.
     private mutating func hold(_ newcomer: Int, against incumbent: Int, at now: Instant) {
-        assert(newcomer != incumbent)
-        let older = Int(links[incumbent].rival)
-        links[incumbent].rival = Int32(newcomer)
-        links[newcomer].rival = Int32(incumbent)
-        if older >= 0 {
-            links[older].rival = -1
-            // A merged surplus link is in use: it waits for its turn instead.
-            if links[older].state == .held { refuse(older, .duplicate, .duplicate, at: now) }
-        }
+        // A probe under way is not prolonged: a stream of newcomers must not keep a dead incumbent.
+        let until = links[incumbent][.isProbed] ? probeUntil(ofLink: incumbent) : now + settings.probeTimeout
+        let older = links[incumbent][.isProbed] ? Int(links[incumbent].rival) : -1
+        pair(incumbent, with: newcomer, until: until)
+        // A merged surplus link is in use: it waits for its turn instead.
+        if older >= 0, links[older].state == .held { refuse(older, .duplicate, .duplicate, at: now) }
         if links[newcomer].state == .greeting {
             let row = Int(links[newcomer].row)
-            if row >= 0 {
-                if peers[row].dial == Int32(newcomer) { peers[row].dial = -1 }
-                peers[row].held = Int32(newcomer)
-            }
+            if row >= 0 { give(newcomer, to: row, as: .held) }
             move(newcomer, to: .held, reason: nil, at: now)
             // A doubtful incumbent has left the schedule open until now.
             if row >= 0 { refresh(row, at: now) }
         }
-        // A probe under way is not prolonged: a stream of newcomers must not keep a dead incumbent.
-        if !links[incumbent][.isProbed] { beginProbe(ofLink: incumbent, until: now + settings.probeTimeout) }
         if !links[incumbent].isPinged { ping(incumbent, at: now) }
         armLink(incumbent)
-    }
-
-    /// Ends the probe of `incumbent` without a verdict; its newcomer is the caller's.
-    mutating func endProbe(of incumbent: Int) {
-        let newcomer = Int(links[incumbent].rival)
-        links[incumbent].rival = -1
-        links[incumbent][.isProbed] = false
-        if newcomer >= 0 { links[newcomer].rival = -1 }
     }
 
     /// A newer newcomer is about to take the incumbent's place: the held one is replaced by it, as rule 5 says. A merged
     /// surplus link stays as it is.
     mutating func dismissHeld(of incumbent: Int, at now: Instant) {
-        let held = Int(links[incumbent].rival)
-        endProbe(of: incumbent)
+        let held = unpair(incumbent)
         #if MESH_CANARIES
             if has(.heldIsForgotten) { return }
         #endif
@@ -152,15 +135,13 @@ extension Mesh {
     /// The incumbent's slot goes to another peer: the newcomer that waits for its end must not take it instead.
     mutating func turnAwayHeld(of incumbent: Int, at now: Instant) {
         guard links[incumbent][.isProbed] else { return }
-        let held = Int(links[incumbent].rival)
-        endProbe(of: incumbent)
+        let held = unpair(incumbent)
         if held >= 0, links[held].state == .held { refuse(held, .full, .full, at: now) }
     }
 
     /// The incumbent lives: the newcomer is one too many. If both claim one endpoint, a verifying dial settles it.
     mutating func probeAnswered(_ incumbent: Int, at now: Instant) {
-        let newcomer = Int(links[incumbent].rival)
-        endProbe(of: incumbent)
+        let newcomer = unpair(incumbent)
         armLink(incumbent)
         guard newcomer >= 0 else { return }
         let row = Int(links[incumbent].row)
@@ -172,27 +153,24 @@ extension Mesh {
 
     /// The incumbent showed no life within the probe's time: the newcomer takes its place.
     mutating func probeSilent(_ incumbent: Int, at now: Instant) {
-        let newcomer = Int(links[incumbent].rival)
-        assert(newcomer >= 0, "a probe has a newcomer")
-        endProbe(of: incumbent)
+        let newcomer = unpair(incumbent)
+        guard newcomer >= 0 else {
+            contradicted(incumbent, at: now)
+            return
+        }
         succeed(newcomer, inRow: Int(links[incumbent].row), at: now)
         close(incumbent, .superseded, at: now)
         nextSurplus(after: newcomer, at: now)
     }
 
-    /// One of a probed pair closed by itself.
-    mutating func rivalEnded(_ ended: Link, slot: Int, at now: Instant) {
-        let rival = Int(ended.rival)
-        assert(links[rival].rival == Int32(slot), "rivals name each other")
-        links[rival].rival = -1
+    /// One of a probed pair closed by itself; the pair is taken apart already.
+    mutating func probeEnded(survivor: Int, ended: Link, at now: Instant) {
         if ended[.isProbed] {
-            links[slot][.isProbed] = false
-            succeed(rival, inRow: Int(ended.row), at: now)
+            succeed(survivor, inRow: Int(ended.row), at: now)
         } else {
-            links[rival][.isProbed] = false
-            armLink(rival)
+            armLink(survivor)
         }
-        nextSurplus(after: rival, at: now)
+        nextSurplus(after: survivor, at: now)
     }
 
     /// The held newcomer, or the merged surplus link, takes the place of a dead incumbent, whose row it was.
@@ -214,11 +192,15 @@ extension Mesh {
                 close(newcomer, .operator, at: now)
                 return
             }
+            // Before it is the row's: the row's session ends once, with its incumbent.
+            guard banLeft(for: peers[row].endpoint.address, at: now) == nil else {
+                close(newcomer, .banned, at: now)
+                return
+            }
             links[newcomer].identity = .proven
             attach(newcomer, to: row, at: now)
             relist(newcomer)
-            if banLeft(for: peers[row].endpoint.address, at: now) != nil { close(newcomer, .banned, at: now) }
-        case .closed, .connecting, .securing, .greeting, .draining: assertionFailure("no newcomer")
+        case .closed, .connecting, .securing, .greeting, .draining: contradicted(newcomer, at: now)  // None of them is in a probe.
         }
     }
 
@@ -228,16 +210,16 @@ extension Mesh {
         guard peers[row].isUsed, let nonce = peers[row].provenNonce else { return }
         let incumbent = Int(peers[row].established)
         guard incumbent >= 0, links[incumbent].nonce == nonce, links[incumbent].rival < 0 else { return }
-        let surplus = anonymousLink(with: nonce, besides: incumbent)
+        let surplus = unprobedAnonymousLink(with: nonce, besides: incumbent)
         #if MESH_CANARIES
             if has(.surplusStays) { return }
             if has(.surplusJoins), surplus >= 0 {
-                links[surplus].row = Int32(row)
+                joinBeside(surplus, row: row)
                 relist(surplus)
                 return
             }
         #endif
-        if surplus >= 0, links[surplus].rival < 0 { hold(surplus, against: incumbent, at: now) }
+        if surplus >= 0 { hold(surplus, against: incumbent, at: now) }
     }
 
     /// A probe in which `slot` took part is over, or the link was taken from a peer: the next surplus link of its peer, or of
@@ -274,13 +256,12 @@ extension Mesh {
                 refuse(newcomer, .full, .full, at: now)
                 return
             }
-            links[newcomer].row = -1
+            orphan(newcomer)
             links[newcomer].identity = .anonymous
         } else if hasRoom {
             dismissHeld(of: incumbent, at: now)
-            links[incumbent].row = -1
+            orphan(incumbent)
             links[incumbent].identity = .anonymous
-            peers[row].established = -1
             relist(incumbent)
         } else {
             turnAwayHeld(of: incumbent, at: now)

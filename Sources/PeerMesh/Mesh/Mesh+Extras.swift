@@ -21,6 +21,7 @@ extension Mesh {
     @inline(__always)
     func probeUntil(ofLink slot: Int) -> Instant { links[slot][.isProbed] ? extras[slot].probeUntil : .never }
 
+    /// For `pair` alone, and for what reads a state back.
     mutating func beginProbe(ofLink slot: Int, until: Instant) {
         prepareExtra(slot)
         extras[slot].probeUntil = until

@@ -104,9 +104,8 @@ extension Mesh {
             close(slot, .full, at: now)
             return
         }
-        peers[row].established = -1
+        orphan(slot)
         peers[row].linkedSince = .never
-        links[slot].row = -1
         links[slot].identity = .anonymous
         relist(slot)
         refresh(row, at: now)
@@ -132,7 +131,6 @@ extension Mesh {
         let strayed = strayedLink(from: row, nonce: nonce)
         guard strayed >= 0 else { return }
         let other = Int(links[strayed].row)
-        peers[other].established = -1
         peers[other].linkedSince = .never
         attachMerged(strayed, to: row, at: now)
         beginWait(other, at: now)
@@ -154,8 +152,7 @@ extension Mesh {
     }
 
     private mutating func attachMerged(_ slot: Int, to row: Int, at now: Instant) {
-        links[slot].row = Int32(row)
-        peers[row].established = Int32(slot)
+        give(slot, to: row, as: .established)
         if peers[row].linkedSince == .never { peers[row].linkedSince = links[slot].establishedAt }
         peers[row].lastSuccess = now
         if isDoubtful(slot, of: row) { setSlowCadence(row, .weakLink, at: now) }
@@ -163,13 +160,29 @@ extension Mesh {
         refresh(row, at: now)
     }
 
-    /// An established anonymous link whose hello showed `nonce`, or -1.
+    /// An established anonymous link whose hello showed `nonce`, and that waits in nobody's probe; or -1.
     func anonymousLink(with nonce: UInt64, besides other: Int) -> Int {
         var cursor = 0
         while true {
+            let slot = nextAnonymous(with: nonce, cursor: &cursor)
+            if slot < 0 || slot != other && !waitsInProbe(slot) { return slot }
+        }
+    }
+
+    /// One that is in no probe at all, or -1.
+    func unprobedAnonymousLink(with nonce: UInt64, besides other: Int) -> Int {
+        var cursor = 0
+        while true {
+            let slot = nextAnonymous(with: nonce, cursor: &cursor)
+            if slot < 0 || slot != other && links[slot].rival < 0 { return slot }
+        }
+    }
+
+    private func nextAnonymous(with nonce: UInt64, cursor: inout Int) -> Int {
+        while true {
             let index = nonces.next(hash: mix(nonce), cursor: &cursor)
             if index < 0 { return -1 }
-            guard index < links.count, index != other else { continue }
+            guard index < links.count else { continue }
             let link = links[index]
             if link.nonce == nonce, link.identity == .anonymous, link.state == .established { return index }
         }
@@ -180,11 +193,7 @@ extension Mesh {
     private mutating func inboundHello(_ slot: Int, at now: Instant) {
         let (identity, row) = identify(slot, at: now)
         links[slot].identity = identity
-        if identity == .anonymous {
-            links[slot].row = -1
-        } else {
-            links[slot].row = Int32(row)
-        }
+        name(identity == .anonymous ? -1 : row, forLink: slot)
         switch admitGreeted(slot, at: now) {
         case .accepted: settle(slot, at: now)
         case .duplicate: refuse(slot, .duplicate, .duplicate, at: now)

@@ -6,7 +6,8 @@ public import Timers
 extension Mesh {
     /// The first invariant that does not hold, in words; nil if all do.
     public func brokenInvariant(at now: Instant) -> String? {
-        linkInvariant() ?? peerInvariant(at: now) ?? slotInvariant()
+        if contradictions > 0 { return "the table contradicted itself \(contradictions) times" }
+        return linkInvariant() ?? peerInvariant(at: now) ?? slotInvariant()
     }
 
     /// Invariants 1 and 3 of links: one owner each, and one deadline or a named event for each waiting state.
@@ -14,6 +15,7 @@ extension Mesh {
         for slot in 0..<links.count {
             let link = links[slot]
             let row = Int(link.row)
+            if let broken = probeInvariant(slot) { return broken }
             if linkLists.list(of: slot) != list(for: slot) { return "link \(slot) is counted for what it is not" }
             switch link.state {
             case .closed:
@@ -28,18 +30,29 @@ extension Mesh {
                 if !wheel.isArmed(slot) { return "greeting link \(slot) has no deadline" }
             case .held:
                 let incumbent = Int(link.rival)
-                if incumbent < 0 || links[incumbent].rival != Int32(slot) { return "held link \(slot) has no incumbent" }
-                if !links[incumbent][.isProbed] { return "held link \(slot)'s incumbent is not probed" }
+                if incumbent < 0 { return "held link \(slot) has no incumbent" }
+                if link[.isProbed] { return "held link \(slot) is probed itself" }
                 if row >= 0, peers[row].held != Int32(slot) { return "held link \(slot) is not its peer's" }
             case .established:
                 if row >= 0, peers[row].established != Int32(slot) { return "link \(slot) is a second one of its peer" }
                 if !wheel.isArmed(slot) { return "established link \(slot) has no deadline" }
-                if link[.isProbed], link.rival < 0 { return "link \(slot) is probed for nobody" }
                 if isForgottenSurplus(slot) { return "surplus link \(slot) waits for nobody" }
             case .draining:
                 if !wheel.isArmed(slot) { return "draining link \(slot) has no deadline" }
             }
         }
+        return nil
+    }
+
+    /// Both ends of a probe name each other, and one of them is asked for life; what waits in a probe is held, or nobody's.
+    private func probeInvariant(_ slot: Int) -> String? {
+        let link = links[slot]
+        let rival = Int(link.rival)
+        guard rival >= 0 else { return link[.isProbed] && link.state != .closed ? "link \(slot) is probed for nobody" : nil }
+        if links[rival].rival != Int32(slot) { return "the rival of link \(slot) has another one" }
+        if link[.isProbed] == links[rival][.isProbed] { return "links \(slot) and \(rival) do not share one probe" }
+        if !link[.isProbed], link.state != .held, link.state != .established || link.row >= 0 { return "link \(slot) waits in a probe, and is a peer's" }
+        if link[.isProbed], link.state != .established { return "link \(slot) is probed, and not established" }
         return nil
     }
 

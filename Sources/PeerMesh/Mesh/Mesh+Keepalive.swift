@@ -10,7 +10,6 @@ extension Mesh {
         links[slot].isPinged = false
         links[slot].roundTrip = .zero
         links[slot][.hasFrame] = false
-        links[slot][.isProbed] = false
         links[slot][.hasGrace] = false
     }
 

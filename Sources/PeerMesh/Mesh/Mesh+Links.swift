@@ -10,7 +10,7 @@ extension Mesh {
         var link = Link(remote: remote)
         link.generation = links[slot].generation &+ 1
         link.direction = direction
-        link.row = Int32(row)
+        link.bonds = LinkBonds(row: Int32(row), rival: -1)
         link.identity = direction == .outbound ? .dialled : .pending
         link.intakeFullAt = now
         link.lastByte = now
@@ -22,7 +22,10 @@ extension Mesh {
     /// The one place that changes a link's state: list, deadline and diary follow.
     mutating func move(_ slot: Int, to state: LinkState, reason: CloseReason?, at now: Instant) {
         let from = links[slot].state
-        assert(from != state, "a transition goes somewhere")
+        guard from != state else {
+            contradictions += 1
+            return
+        }
         links[slot].state = state
         links[slot].since = now
         relist(slot)
@@ -50,7 +53,10 @@ extension Mesh {
     /// The one way out. A graceful reason flushes and drains first, any other closes the descriptor at once.
     mutating func close(_ slot: Int, _ reason: CloseReason, at now: Instant) {
         let link = links[slot]
-        assert(link.state != .closed, "closed twice")
+        guard link.state != .closed else {
+            contradictions += 1
+            return
+        }
         if link.state == .draining {
             release(slot, link.reason, at: now)
             return
@@ -59,19 +65,20 @@ extension Mesh {
         if wasEstablished { actions.append(.down(id(of: slot), info(of: slot), reason)) }
         score(link, reason, at: now)
         let row = Int(link.row)
-        detach(slot)
+        vacate(slot)
+        let rival = unpair(slot)
         if reason.effect.drains, link.state != .connecting {
             makeRoomToDrain(at: now)
             links[slot].reason = reason
             actions.append(.drain(id(of: slot), reason))
             if row >= 0 { noteEnd(of: link, row: row, reason, at: now) }
             move(slot, to: .draining, reason: reason, at: now)
-            links[slot].row = -1
+            orphan(slot)
         } else {
             if row >= 0 { noteEnd(of: link, row: row, reason, at: now) }
             release(slot, reason, at: now)
         }
-        if link.rival >= 0 { rivalEnded(link, slot: slot, at: now) }
+        if rival >= 0 { probeEnded(survivor: rival, ended: link, at: now) }
     }
 
     /// Gives the slot back; the driver closes the descriptor.
@@ -79,19 +86,13 @@ extension Mesh {
         actions.append(.close(id(of: slot), reason))
         if links[slot].isNative, let nonce = links[slot].nonce { nonces.remove(slot, hash: mix(nonce)) }
         move(slot, to: .closed, reason: reason, at: now)
-        links[slot].row = -1
+        orphan(slot)
     }
 
-    /// Takes the link out of its row; what follows for the schedule is `noteEnd`'s.
-    private mutating func detach(_ slot: Int) {
-        let row = Int(links[slot].row)
-        guard row >= 0 else { return }
-        #if MESH_CANARIES
-            if has(.staleRow) { return }
-        #endif
-        if peers[row].established == Int32(slot) { peers[row].established = -1 }
-        if peers[row].held == Int32(slot) { peers[row].held = -1 }
-        if peers[row].dial == Int32(slot) { peers[row].dial = -1 }
+    /// The table contradicts itself where it says that it never does. The link concerned ends, and the node goes on.
+    mutating func contradicted(_ slot: Int, at now: Instant) {
+        contradictions += 1
+        if links[slot].state != .closed { close(slot, .internalError, at: now) }
     }
 
     /// Draining links are a pool of their own; the oldest is cut for a new one.
@@ -126,10 +127,12 @@ extension Mesh {
     /// Makes the link the peer's established one, or an anonymous one.
     mutating func establish(_ slot: Int, at now: Instant) {
         let link = links[slot]
-        assert(link.state == .greeting || link.state == .held)
+        guard link.state == .greeting || link.state == .held else {
+            contradicted(slot, at: now)
+            return
+        }
         if link.direction == .inbound { actions.append(.answer(id(of: slot), .accepted, isNative: link.isNative)) }
         links[slot].lastByte = now
-        links[slot].rival = -1
         startKeepalive(slot, at: now)
         if link.row >= 0 { attach(slot, to: Int(link.row), at: now) }
         move(slot, to: .established, reason: nil, at: now)
@@ -142,10 +145,7 @@ extension Mesh {
 
     /// Makes `slot` the row's established link.
     mutating func attach(_ slot: Int, to row: Int, at now: Instant) {
-        links[slot].row = Int32(row)
-        if peers[row].dial == Int32(slot) { peers[row].dial = -1 }
-        if peers[row].held == Int32(slot) { peers[row].held = -1 }
-        peers[row].established = Int32(slot)
+        give(slot, to: row, as: .established)
         if peers[row].linkedSince == .never { peers[row].linkedSince = now }
         peers[row].lastSuccess = now
         peers[row].isForeign = !links[slot].isNative

@@ -62,8 +62,7 @@ extension Mesh {
         links[slot].direction = direction
         links[slot].identity = identity
         links[slot].isNative = isNative
-        links[slot].row = row
-        links[slot].rival = rival
+        links[slot].bonds = LinkBonds(row: row, rival: rival)
         setStated(byLink: slot, reader.optionalEndpoint())
         links[slot].nonce = reader.optionalWord()
         links[slot].reason = reader.reason() ?? .remoteClosed
@@ -145,9 +144,8 @@ extension Mesh {
         peers[row].isForeign = reader.flag()
         peers[row].schedule = decodeSchedule(&reader)
         peers[row].failures = reader.uint32()
-        peers[row].established = reader.index(below: links.count)
-        peers[row].held = reader.index(below: links.count)
-        peers[row].dial = reader.index(below: links.count)
+        let (established, held, dial) = (reader.index(below: links.count), reader.index(below: links.count), reader.index(below: links.count))
+        peers[row].bonds = PeerBonds(established: established, held: held, dial: dial)
         peers[row].notBefore = reader.instant()
         peers[row].waitReason = reader.value(WaitReason.backoff)
         peers[row].turnAt = reader.instant()

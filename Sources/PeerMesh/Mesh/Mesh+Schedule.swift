@@ -137,9 +137,12 @@ extension Mesh {
 
     /// A session of `stableAfter`, to its last byte, clears the failures; a shorter one is a failure itself.
     private mutating func countSession(_ link: Link, row: Int, _ reason: CloseReason, at now: Instant) {
-        let began = peers[row].linkedSince
+        var began = peers[row].linkedSince
         peers[row].linkedSince = .never
-        assert(began != .never, "an established link's row is linked since some time")
+        if began == .never {
+            contradictions += 1
+            began = link.establishedAt
+        }
         if link.lastByte - began >= settings.stableAfter {
             peers[row].failures = 0
         } else if reason.effect.schedule == .counts, showsLife(at: now, besides: 1) {
@@ -196,7 +199,10 @@ extension Mesh {
     }
 
     mutating func freeRow(_ row: Int) {
-        assert(!peers[row].hasLinks)
+        guard !peers[row].hasLinks else {
+            contradictions += 1
+            return
+        }
         forgetProof(of: row)
         endpoints.remove(row, hash: peers[row].endpoint.stableHash)
         wheel.cancel(rowTimer(row))

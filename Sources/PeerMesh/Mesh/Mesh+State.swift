@@ -32,6 +32,7 @@ extension Mesh {
         lastLife = other.lastLife
         dialSlotAt = other.dialSlotAt
         rescues = other.rescues
+        contradictions = other.contradictions
         rowLimit = other.rowLimit
     }
 

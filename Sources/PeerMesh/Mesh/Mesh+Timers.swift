@@ -51,9 +51,8 @@ extension Mesh {
     }
 
     mutating func linkDue(_ slot: Int, at now: Instant) {
-        let state = links[slot].state
-        switch state {
-        case .closed, .held: assertionFailure("a link without a deadline fired")
+        switch links[slot].state {
+        case .closed, .held: contradicted(slot, at: now)  // Neither has a deadline.
         case .connecting: close(slot, .dialTimeout, at: now)
         case .securing, .greeting: close(slot, .greetingTimeout, at: now)
         case .established: establishedDue(slot, at: now)

@@ -45,6 +45,8 @@ public struct Mesh: ~Copyable {
     public internal(set) var ownEndpoint: Endpoint?
     /// When the next dial fits the rate, by the generic cell rate algorithm (ITU-T I.371).
     var dialSlotAt: Instant = .zero
+    /// How often the table contradicted itself where it says that it never does: a fault of this code. Stays 0.
+    public internal(set) var contradictions: UInt64 = 0
     /// How often phase 3 found a wanted masternode without a step. Stays 0.
     public internal(set) var rescues: UInt64 = 0
 

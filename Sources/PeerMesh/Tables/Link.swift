@@ -22,10 +22,7 @@ public enum LinkIdentity: UInt8, Hashable, Sendable, BitwiseCopyable {
 /// their place, and what few links have at a time is a `LinkExtra`.
 struct Link: BitwiseCopyable {
     var generation: UInt32 = 0
-    /// The peer's row, or -1.
-    var row: Int32 = -1
-    /// The other link of a probe: the incumbent's newcomer, the newcomer's incumbent; or -1.
-    var rival: Int32 = -1
+    var bonds = LinkBonds()
     var state: LinkState = .closed
     var direction: Direction = .inbound
     var identity: LinkIdentity = .pending
@@ -49,6 +46,12 @@ struct Link: BitwiseCopyable {
     init(remote: Endpoint) {
         self.remote = remote
     }
+
+    /// The peer's row, or -1.
+    var row: Int32 { bonds.row }
+
+    /// The other link of a probe, or -1.
+    var rival: Int32 { bonds.rival }
 
     var isLive: Bool { state == .established || state == .held }
 

@@ -73,9 +73,7 @@ public enum OffReason: UInt8, Hashable, Sendable, BitwiseCopyable {
 struct Peer: BitwiseCopyable {
     var generation: UInt32 = 0
     var failures: UInt32 = 0
-    var established: Int32 = -1
-    var held: Int32 = -1
-    var dial: Int32 = -1
+    var bonds = PeerBonds()
     var isUsed = false
     var desire: Desire = []
     var role: Role = .regular
@@ -112,6 +110,10 @@ struct Peer: BitwiseCopyable {
     init(endpoint: Endpoint) {
         self.endpoint = endpoint
     }
+
+    var established: Int32 { bonds.established }
+    var held: Int32 { bonds.held }
+    var dial: Int32 { bonds.dial }
 
     var hasLinks: Bool { established >= 0 || held >= 0 || dial >= 0 }
 

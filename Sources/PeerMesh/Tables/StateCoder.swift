@@ -157,7 +157,7 @@ extension CloseReason {
     private static let ordered: [CloseReason] = [
         .remoteClosed, .refused, .dialTimeout, .greetingTimeout, .frameTimeout, .keepaliveTimeout, .protocolViolation,
         .desync, .frameTooLarge, .slowConsumer, .superseded, .duplicate, .full, .evicted, .banned, .operator, .shutdown,
-        .selfConnection, .wrongNetwork,
+        .selfConnection, .wrongNetwork, .internalError,
     ]
 
     /// A stable number for storage; `.io` is 255 and has its errno beside it.
@@ -182,6 +182,7 @@ extension CloseReason {
         case .shutdown: 16
         case .selfConnection: 17
         case .wrongNetwork: 18
+        case .internalError: 19
         case .io: 255
         }
     }

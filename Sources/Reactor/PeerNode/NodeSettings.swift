@@ -84,6 +84,8 @@ public struct NodeCounters: Hashable, Sendable, BitwiseCopyable {
     public var memoryPauses: UInt64 = 0
     /// Posts of a kind that no node knows.
     public var strangeJobs: UInt64 = 0
+    /// Times that the table contradicted itself: a bug, which ended the link concerned and nothing else.
+    public var contradictions: UInt64 = 0
 
     /// All zero.
     public init() {}

@@ -152,7 +152,7 @@ extension PeerNode {
     public func fill(_ snapshot: NodeSnapshot, _ scope: NodeSnapshot.Scope = .everything) {
         snapshot.at = now
         snapshot.scope = scope
-        snapshot.counters = counts
+        snapshot.counters = counters
         snapshot.loop = loop.counters
         snapshot.ownEndpoint = ownEndpoint
         snapshot.memoryInUse = memory.pool.inUse
@@ -195,7 +195,11 @@ extension PeerNode {
     public var census: Census { mesh.census() }
 
     /// What the node counted so far.
-    public var counters: NodeCounters { counts }
+    public var counters: NodeCounters {
+        var counters = counts
+        counters.contradictions = mesh.contradictions
+        return counters
+    }
 
     /// Every peer of the book, as it stands. `body` must not change the node. O(book).
     public func forEachPeer(_ body: (PeerReport) -> Void) {
