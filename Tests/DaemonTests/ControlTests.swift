@@ -152,7 +152,7 @@ struct ControlSocketTests {
         let path = folder + "/node.sock"
         // What a killed node leaves behind: a socket that nobody listens on.
         let dead = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        #expect(UnixAddress(path).with { bind(dead, $0, $1) } == 0)
+        #expect(UnixAddress(path).bind(dead) == 0)
         close(dead)
         let socket = try ControlSocket(claiming: path, makingDirectory: false)
         var status = stat()
@@ -179,7 +179,7 @@ struct ControlSocketTests {
         let path = folder + "/node.sock"
         let live = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(live) }
-        #expect(UnixAddress(path).with { bind(live, $0, $1) } == 0)
+        #expect(UnixAddress(path).bind(live) == 0)
         #expect(listen(live, 1) == 0)
         let error = #expect(throws: DaemonError.self) { _ = try ControlSocket(claiming: path, makingDirectory: false) }
         #expect(error?.description.contains("process \(getpid())") == true, "\(error?.description ?? "")")

@@ -185,7 +185,7 @@ private final class NotifySocket {
     init() throws {
         path = "/tmp/reactor-notify-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
         descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        let result = UnixAddress(path).with { bind(descriptor, $0, $1) }
+        let result = UnixAddress(path).bind(descriptor)
         try #require(result == 0)
     }
 

@@ -21,8 +21,11 @@ final class ControlConnection: ChannelInboundHandler {
 
     private let server: ControlServer
     private let headGuard: HeadGuard
+    let door: ControlDoor
+    /// The user at the other end of a Unix socket.
+    private let user: UInt32?
     /// On the TCP port nobody changes anything.
-    private let isReadOnly: Bool
+    private var isReadOnly: Bool { door.kind == .tcp }
     private var phase = Phase.idle
     private var head: HTTPRequestHead?
     private var body: [UInt8] = []
@@ -33,18 +36,29 @@ final class ControlConnection: ChannelInboundHandler {
     /// When the last thing happened here, in the order of all connections.
     private(set) var lastActive: UInt64 = 0
 
-    init(server: ControlServer, headGuard: HeadGuard, isReadOnly: Bool) {
+    init(server: ControlServer, headGuard: HeadGuard, door: ControlDoor, user: UInt32?) {
         self.server = server
         self.headGuard = headGuard
-        self.isReadOnly = isReadOnly
+        self.door = door
+        self.user = user
         headGuard.began = { [unowned self] in begin() }
     }
 
-    /// May be closed for somebody else's sake.
-    var isIdle: Bool {
+    /// How long it may be waited for while others want its place.
+    enum Patience {
+        /// It waits for its client's request, or for its end.
+        case none
+        /// Its client has yet to read an answer.
+        case little
+        /// It follows events for as long as it likes.
+        case endless
+    }
+
+    var patience: Patience {
         switch phase {
-        case .idle, .head: true
-        case .body, .answering, .following, .closing: false
+        case .idle, .head, .body, .closing: .none
+        case .answering: .little
+        case .following: .endless
         }
     }
 
@@ -59,11 +73,8 @@ final class ControlConnection: ChannelInboundHandler {
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        guard server.admit(self) else {
-            refuse(Problem.unavailable("\(ControlSettings.connectionLimit) clients are being served; try again"))
-            return
-        }
         lastActive = server.tick()
+        server.admit(self)
         schedule(seconds: ControlSettings.headSeconds)
         context.fireChannelActive()
     }
@@ -76,7 +87,10 @@ final class ControlConnection: ChannelInboundHandler {
     private func end() {
         timer?.cancel()
         timer = nil
-        if let follower { server.hub.remove(follower) }
+        if let follower {
+            server.hub.remove(follower)
+            door.unfollow()
+        }
         follower = nil
         server.forget(self)
     }
@@ -128,8 +142,8 @@ final class ControlConnection: ChannelInboundHandler {
             }
         case .body(let part):
             guard body.count + part.readableBytes <= ControlSettings.bodyLimit else { return refuse(ControlConnection.tooLarge) }
+            // The span that began with the head is the whole body's: one that trickles has no more time than one that stands still.
             body.append(contentsOf: part.readableBytesView)
-            schedule(seconds: ControlSettings.idleSeconds)
         case .end:
             guard let head else { return }
             lastActive = server.tick()
@@ -149,9 +163,14 @@ final class ControlConnection: ChannelInboundHandler {
             guard !isReadOnly || !request.operation.route.isChange else {
                 throw Problem(403, "Forbidden", "this port is for reading; changes go to the control socket")
             }
-            request.user = isReadOnly ? nil : server.user(of: context?.channel)
+            request.user = user
             request.lastEvent = head.headers.first(name: "last-event-id").flatMap { UInt64($0) }
-            if request.operation == .events, !isHead { return follow(request, head) }
+            if request.operation == .events, !isHead {
+                guard door.follow() else {
+                    throw Problem.unavailable("\(door.followerPlaces) clients follow events here, which is the limit; end one, or try again")
+                }
+                return follow(request, head)
+            }
             send(request.operation == .events ? Answer(type: Route.Content.events.rawValue, body: "") : try server.desk.answer(request), head)
         } catch {
             var answer = error.answer
@@ -160,12 +179,16 @@ final class ControlConnection: ChannelInboundHandler {
         }
     }
 
-    /// A web page that a browser was tricked into loading from here by name is nobody who may read.
+    /// HTTP/1.1 wants one Host. On the loopback port it must be an address of this machine or `localhost`: a web page whose own
+    /// name was bound to a loopback address may not read.
     private func checkHost(_ head: HTTPRequestHead) throws(Problem) {
-        guard isReadOnly, let host = head.headers.first(name: "host") else { return }
-        let name = host.hasPrefix("[") ? String(host.prefix { $0 != "]" }) + "]" : String(host.prefix { $0 != ":" })
-        guard name == "localhost" || name.hasPrefix("127.") || name == "[::1]" else {
-            throw Problem(403, "Forbidden", "this port answers to localhost, not to '\(name.prefix(64))'")
+        let hosts = head.headers["host"]
+        if hosts.count != 1, head.version != .http1_0 || hosts.count > 1 {
+            throw Problem.badRequest("a request has one 'Host' header; this one has \(hosts.count)")
+        }
+        guard isReadOnly, let host = hosts.first else { return }
+        guard HostName.isLoopback(host) else {
+            throw Problem(403, "Forbidden", "this port answers to localhost, not to '\(host.prefix(64))'")
         }
     }
 

@@ -42,9 +42,8 @@ final class ControlDesk {
     let store: Store?
     let reloader: any Reloader
     let metrics: NodeMetrics
-    /// Open connections and followers, told by the server for `/loop` and `/metrics`.
-    var connections = 0
-    var followers = 0
+    /// The ways in, whose counts `/loop` and `/metrics` tell; set by the server.
+    var doors: [ControlDoor] = []
 
     init(_ parts: DeskParts) throws(DaemonError) {
         facts = parts.facts
@@ -238,9 +237,17 @@ final class ControlDesk {
             ("memoryInUse", .count(snapshot.memoryInUse)), ("memoryPeak", .count(snapshot.memoryPeak)),
             ("memoryLimit", .count(snapshot.memoryLimit)),
             ("descriptors", .members(("open", .count(Descriptors.open)), ("limit", .count(facts.descriptors)))),
-            ("control", .members(
-                ("connections", .count(connections)), ("limit", .count(ControlSettings.connectionLimit)), ("followers", .count(followers)),
-                ("lostRecords", .count(chronicle.counts.lost))))
+            ("control", control)
+        )
+    }
+
+    private var control: JSON {
+        let counts = doors.map(\.counts)
+        return .members(
+            ("connections", .count(counts.map(\.connections).reduce(0, +))), ("limit", .count(ControlSettings.connectionLimit)),
+            ("followers", .count(counts.map(\.followers).reduce(0, +))), ("evicted", .count(counts.map(\.evicted).reduce(0, +))),
+            ("refusedFollowers", .count(counts.map(\.refusedFollowers).reduce(0, +))), ("rests", .count(counts.map(\.rests).reduce(0, +))),
+            ("lostRecords", .count(chronicle.counts.lost))
         )
     }
 

@@ -20,17 +20,26 @@ public struct ControlSettings: Hashable, Sendable {
     /// The program, for `status`.
     public var version = "reactor-node"
 
-    /// Connections at once.
-    public static let connectionLimit = 64
+    /// Clients of the Unix socket at once: operators' places, which readers of the loopback port cannot take.
+    public static let unixPlaces = 32
+    /// Clients of the loopback port at once.
+    public static let tcpPlaces = 24
+    /// How many of them may follow events.
+    public static let unixFollowers = 24
+    public static let tcpFollowers = 16
+    /// Connections beyond a listener's places: newcomers for whom somebody is about to be closed.
+    public static let spareConnections = 4
+    /// Connections at once, all told.
+    public static let connectionLimit = unixPlaces + tcpPlaces + 2 * spareConnections
     /// Seconds from a connection's (or the next request's) first moment to the end of its head.
     public static let headSeconds: Int64 = 10
-    /// Seconds that a connection may be idle, or not read what it asked for.
+    /// Seconds that a connection may be idle, take for a request's body, or not read what it asked for.
     public static let idleSeconds: Int64 = 30
     public static let headLimit = 64 << 10
     public static let bodyLimit = 1 << 20
-    /// What the control thread needs besides its connections: epoll, eventfd, timerfd, two listeners, the lock, the diary's two
-    /// and the snapshot's eventfds, and one to look at the others.
-    public static let ownDescriptors: UInt64 = 12
+    /// What the control threads need besides their connections: epoll, eventfd, timerfd, two listeners, the lock, the diary's two,
+    /// the doorman's two and the snapshot's eventfds, and one to look at the others.
+    public static let ownDescriptors: UInt64 = 14
 
     public init() {}
 

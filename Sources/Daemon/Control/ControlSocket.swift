@@ -1,15 +1,27 @@
 // The socket that a control API listens on: claimed for this process alone, its stale predecessor replaced, 0600 from birth.
-// A lock beside it says whose it is: the kernel gives it back when its process ends, however that ends.
+// A lock beside it says whose it is: the kernel gives it back when its process ends, however that ends. If the file is deleted while
+// the node runs, the socket is bound again.
 
-public import Glibc
+import CEpoll
+import Glibc
 import PeerMesh
 
-/// A bound, not yet listening, Unix socket and the lock that guards its path.
+/// A listening Unix socket and the lock that guards its path. Used by one thread at a time.
 struct ControlSocket: ~Copyable {
     let path: String
-    private let lock: CInt
+    private let makesDirectory: Bool
+    private var lock: CInt
     private var socket: CInt
-    private var isBound = true
+    /// The file that the socket is bound to: its device and inode.
+    private var file: FileID?
+    /// Why the socket could not be bound again; told once.
+    private var trouble: String?
+
+    /// What to wait for: clients.
+    var descriptor: CInt { socket }
+
+    /// Clients that the kernel keeps until they are accepted.
+    private static let backlog: CInt = 128
 
     /// Claims `path`. `owns` tells whether its directory is ours to make.
     init(claiming path: String, makingDirectory: Bool) throws(DaemonError) {
@@ -27,22 +39,54 @@ struct ControlSocket: ~Copyable {
         }
         self.path = path
         self.lock = lock
+        makesDirectory = makingDirectory
+        file = FileID(at: path)
     }
 
     deinit {
-        if isBound {
-            _ = unsafe unlink(path)
-            if socket >= 0 { Descriptors.close(socket) }
-            // Still locked: whoever has it open by now finds that it is no longer the path's, and opens the new one.
-            _ = unsafe unlink(path + ".lock")
-        }
+        // Another program may have put its own file there.
+        if file != nil, FileID(at: path) == file { _ = unsafe unlink(path) }
+        Descriptors.close(socket)
+        // Still locked: whoever has it open by now finds that it is no longer the path's, and opens the new one.
+        if ControlSocket.isStill(lock, at: path + ".lock") { _ = unsafe unlink(path + ".lock") }
         Descriptors.close(lock)
     }
 
-    /// Gives the descriptor away, to whoever listens on it and closes it.
-    mutating func take() -> CInt {
-        defer { socket = -1 }
-        return socket
+    /// Binds the socket again if its file is gone or is another one. Returns what there is to log: nothing, as a rule.
+    mutating func check() -> StartLines {
+        var lines = StartLines()
+        if let file, FileID(at: path) == file {
+            trouble = nil
+            return lines
+        }
+        do throws(DaemonError) {
+            try bindAgain()
+            trouble = nil
+            lines.add(
+                .warning, "control-rebound", ("socket", .text(path)),
+                ("message", .text("the control socket's file was gone; the socket is bound again"))
+            )
+        } catch {
+            guard trouble != error.description else { return lines }
+            trouble = error.description
+            lines.add(.error, "control-unreachable", ("socket", .text(path)), ("message", .text(error.description)))
+        }
+        return lines
+    }
+
+    private mutating func bindAgain() throws(DaemonError) {
+        if makesDirectory { try ControlSocket.makeDirectory(of: path) }
+        // A second descriptor of a file that is locked already must not be opened: closing it would give the lock away.
+        if !ControlSocket.isStill(lock, at: path + ".lock") {
+            let newLock = try ControlSocket.takeLock(path)
+            Descriptors.close(lock)
+            lock = newLock
+        }
+        try ControlSocket.removeStale(path)
+        let newSocket = try ControlSocket.bind(path)
+        Descriptors.close(socket)
+        socket = newSocket
+        file = FileID(at: path)
     }
 
     private static func makeDirectory(of path: String) throws(DaemonError) {
@@ -88,8 +132,8 @@ struct ControlSocket: ~Copyable {
 
     /// Whether the open file is the one that lies at `path`.
     private static func isStill(_ descriptor: CInt, at path: String) -> Bool {
-        var (open, named) = (stat(), stat())
-        return unsafe fstat(descriptor, &open) == 0 && lstat(path, &named) == 0 && open.st_ino == named.st_ino && open.st_dev == named.st_dev
+        guard let open = FileID(of: descriptor) else { return false }
+        return FileID(at: path) == open
     }
 
     private static func processText(_ pid: pid_t) -> String {
@@ -123,18 +167,17 @@ struct ControlSocket: ~Copyable {
         let probe = Glibc.socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue), 0)
         guard probe >= 0 else { return nil }
         defer { Descriptors.close(probe) }
-        guard unsafe UnixAddress(path).with({ unsafe connect(probe, $0, $1) }) == 0 else { return nil }
-        var holder = PeerCredentials()
-        var length = socklen_t(MemoryLayout<PeerCredentials>.size)
-        _ = unsafe getsockopt(probe, SOL_SOCKET, SO_PEERCRED, &holder, &length)
-        return holder.process
+        guard UnixAddress(path).connect(probe) == 0 else { return nil }
+        return PeerCredentials.of(probe)?.process ?? 0
     }
 
     private static func bind(_ path: String) throws(DaemonError) -> CInt {
         let descriptor = Glibc.socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue), 0)
         guard descriptor >= 0 else { throw DaemonError.system("cannot make the control socket", errno) }
         // The mode of the socket's inode becomes the file's: no moment in which others may connect, and no umask touched.
-        guard fchmod(descriptor, 0o600) == 0, unsafe UnixAddress(path).with({ unsafe Glibc.bind(descriptor, $0, $1) }) == 0 else {
+        guard fchmod(descriptor, 0o600) == 0, UnixAddress(path).bind(descriptor) == 0,
+            listen(descriptor, backlog) == 0
+        else {
             let code = errno
             Descriptors.close(descriptor)
             throw DaemonError.system("cannot make the control socket \(path); --control-socket names another place, or none", code)
@@ -149,34 +192,31 @@ struct PeerCredentials: BitwiseCopyable {
     var process: pid_t = 0
     var user: uid_t = 0
     var group: gid_t = 0
+
+    /// Nil if the kernel does not say.
+    static func of(_ descriptor: CInt) -> PeerCredentials? {
+        var credentials = PeerCredentials()
+        var length = socklen_t(MemoryLayout<PeerCredentials>.size)
+        return unsafe getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0 ? credentials : nil
+    }
 }
 
-/// A Unix socket's address.
-public struct UnixAddress {
-    private let bytes: [UInt8]
-    private let length: Int
+/// Which file a path or a descriptor stands for.
+struct FileID: Hashable {
+    private let device: UInt64
+    private let inode: UInt64
 
-    /// `path` is at most 107 bytes long.
-    public init(_ path: String) {
-        precondition(path.utf8.count < 108, "the system takes 107 bytes")
-        bytes = Array(path.utf8)
-        length = MemoryLayout<sockaddr_un>.size
+    /// The file at `path` itself, not what a link there points to; nil if there is none.
+    init?(at path: String) {
+        var status = stat()
+        guard unsafe lstat(path, &status) == 0 else { return nil }
+        (device, inode) = (UInt64(status.st_dev), UInt64(status.st_ino))
     }
 
-    /// A name that no file has, of 107 bytes at most: a zero byte stands before it, and none behind.
-    init(abstract name: String) {
-        precondition(name.utf8.count < 108, "the system takes 107 bytes")
-        bytes = [0] + Array(name.utf8)
-        length = MemoryLayout<sa_family_t>.size + bytes.count
-    }
-
-    /// Lends the address as the system takes it.
-    public func with<R>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: bytes) }
-        return unsafe withUnsafePointer(to: &address) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe body($0, socklen_t(length)) }
-        }
+    /// Nil if the descriptor is not open.
+    init?(of descriptor: CInt) {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else { return nil }
+        (device, inode) = (UInt64(status.st_dev), UInt64(status.st_ino))
     }
 }

@@ -36,8 +36,6 @@ final class EventHub {
         self.deliver = deliver
     }
 
-    var count: Int { followers.count }
-
     /// Adds a follower, and sends it first what it missed since `number`, if it names one.
     func add(_ follower: Follower, after number: UInt64?) {
         if followers.isEmpty {

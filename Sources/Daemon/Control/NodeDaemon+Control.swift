@@ -14,14 +14,19 @@ final class ControlPlane {
     let path: String
     var readOnly: Endpoint? { server.readOnly }
 
-    init(_ socket: consuming ControlSocket, readOnly: Endpoint?, _ parts: DeskParts) throws(DaemonError) {
+    init(
+        _ socket: consuming ControlSocket, readOnly: Endpoint?, _ parts: DeskParts, say: @escaping @Sendable (StartLines) -> Void
+    ) throws(DaemonError) {
         chronicle = parts.chronicle
         path = socket.path
-        server = try ControlServer(parts, socket: socket, readOnly: readOnly)
+        server = try ControlServer(parts, socket: socket, readOnly: readOnly, say: say)
         diarist = try chronicle.start()
     }
 
-    /// Ends both threads.
+    /// Looks whether the socket's file is still there, and binds it again if not. Any thread; nothing blocks.
+    func checkSocket() { server.checkSocket() }
+
+    /// Ends all threads of it.
     func stop() {
         // The diary first: followers hear how it ended.
         chronicle.stop()

@@ -87,7 +87,7 @@ extension OpenAPI {
                 callbacks: {$ref: "#/components/schemas/Spans"}
                 cannotHappen: {type: object, additionalProperties: {type: integer}}
                 descriptors: {type: object, required: [open, limit], additionalProperties: {type: integer}}
-                control: {type: object, required: [connections, limit, followers, lostRecords], additionalProperties: {type: integer}}
+                control: {type: object, required: [connections, limit, followers, evicted, refusedFollowers, rests, lostRecords], additionalProperties: {type: integer}}
               additionalProperties: {type: integer}
             Transition:
               type: object

@@ -132,8 +132,14 @@ final class NodeMetrics {
         set("reactor_open_descriptors", [], Double(open))
         set("reactor_free_descriptors", [], Double(limit > open ? limit - open : 0))
         registry.histogram("reactor_loop_answer_seconds").recordNanoseconds(Int64(clamping: desk.view.lag.count))
-        set("reactor_control_connections", [], Double(desk.connections))
-        set("reactor_event_followers", [], Double(desk.followers))
+        for door in desk.doors {
+            let (counts, label) = (door.counts, [("door", door.kind.rawValue)])
+            set("reactor_control_connections", label, Double(counts.connections))
+            set("reactor_event_followers", label, Double(counts.followers))
+            follow("reactor_control_evictions_total", label, counts.evicted)
+            follow("reactor_control_refused_followers_total", label, counts.refusedFollowers)
+            follow("reactor_control_rests_total", label, counts.rests)
+        }
         if let status = desk.store?.status {
             set("reactor_store_lag_seconds", [], Double(status.lag.count) / 1e9)
             set("reactor_store_failing", [], status.trouble == nil ? 0 : 1)
@@ -202,7 +208,10 @@ final class NodeMetrics {
         ("reactor_store_failing", "Whether the store's file takes no writes."),
         ("reactor_store_addresses", "Addresses in the store's book."),
         ("reactor_store_lost_records_total", "Records that the store had no room for."),
-        ("reactor_control_connections", "Clients of the control API."),
-        ("reactor_event_followers", "Clients that follow the events."),
+        ("reactor_control_connections", "Open connections of the control API, by door: the Unix socket or the loopback port."),
+        ("reactor_event_followers", "Clients that follow the events, by door."),
+        ("reactor_control_evictions_total", "Clients of the control API that were closed to make room for another, by door."),
+        ("reactor_control_refused_followers_total", "Requests for events that were refused because every follower's place was taken, by door."),
+        ("reactor_control_rests_total", "Times that a listener of the control API paused because no descriptor was left, by door."),
     ]
 }

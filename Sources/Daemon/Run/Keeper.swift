@@ -20,6 +20,8 @@ extension NodeDaemon {
         var bound: [Endpoint] = []
         private var timer: TimerID?
         private(set) var stoppingSince: Instant?
+        /// Nil if there is no control API.
+        var control: ControlPlane?
         /// Nil if no service manager started this process.
         let service: ServiceKeeper?
 
@@ -122,6 +124,7 @@ extension NodeDaemon {
         override func signalled(_ signal: CInt) {
             if signal == SIGHUP {
                 service?.reloading()
+                control?.checkSocket()
                 custodian?.requestReload()
                 return
             }

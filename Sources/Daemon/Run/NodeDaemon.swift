@@ -95,6 +95,7 @@ public final class NodeDaemon {
         opening.add(control)
         let logThread = try log.start(opening)
         keeper.bound = bound
+        keeper.control = control
         handler.keeper = keeper
         handler.chronicle = control?.chronicle
         try keeper.begin(desk)
@@ -126,7 +127,8 @@ public final class NodeDaemon {
                 facts: configuration.facts(available: available), port: node.port,
                 chronicle: Chronicle(capacity: Int(configuration.mesh.bookCapacity)), actions: desk,
                 journal: store ?? memory, notes: store ?? memory, store: store, reloader: live
-            )
+            ),
+            say: { [log] in log.say($0) }
         )
     }
 

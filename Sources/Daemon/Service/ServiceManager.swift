@@ -47,7 +47,7 @@ final class ServiceManager: Sendable {
         let kind = CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue)
         let descriptor = socket(AF_UNIX, kind, 0)
         guard descriptor >= 0 else { return -1 }
-        let result = unsafe address.with { unsafe Glibc.connect(descriptor, $0, $1) }
+        let result = address.connect(descriptor)
         guard result == 0 else {
             Descriptors.close(descriptor)
             return -1

@@ -4,12 +4,13 @@ import CEpoll
 import Glibc
 
 enum Descriptors {
-    /// Waits until one of two descriptors can be read, or for `milliseconds` (-1: for ever). A negative descriptor is ignored.
-    static func waitReadable(_ first: CInt, _ second: CInt, milliseconds: CInt) {
-        var set = [2 of pollfd](repeating: pollfd(fd: first, events: Int16(POLLIN), revents: 0))
+    /// Waits until one of the descriptors can be read, or for `milliseconds` (-1: for ever). A negative descriptor is ignored.
+    static func waitReadable(_ first: CInt, _ second: CInt, _ third: CInt = -1, milliseconds: CInt) {
+        var set = [3 of pollfd](repeating: pollfd(fd: first, events: Int16(POLLIN), revents: 0))
         set[1].fd = second
+        set[2].fd = third
         _ = unsafe withUnsafeMutablePointer(to: &set) { pointer in
-            unsafe pointer.withMemoryRebound(to: pollfd.self, capacity: 2) { unsafe poll($0, 2, milliseconds) }
+            unsafe pointer.withMemoryRebound(to: pollfd.self, capacity: 3) { unsafe poll($0, 3, milliseconds) }
         }
     }
 

@@ -117,7 +117,7 @@ struct ControlClient {
         var limit = timeval(tv_sec: seconds, tv_usec: 0)
         _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-        guard unsafe UnixAddress(path).with({ unsafe connect(descriptor, $0, $1) }) == 0 else {
+        guard UnixAddress(path).connect(descriptor) == 0 else {
             let code = errno
             close(descriptor)
             throw CommandFailure(69, "no node answers at \(path) (\(ControlClient.text(code))): start one with `reactor-node run`, or name its socket with --socket")

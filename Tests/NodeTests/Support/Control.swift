@@ -25,7 +25,7 @@ final class ControlConnection {
 
     init(_ path: String) throws {
         descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        guard UnixAddress(path).with({ connect(descriptor, $0, $1) }) == 0 else {
+        guard UnixAddress(path).connect(descriptor) == 0 else {
             // The deinit closes it: everything is set.
             let code = errno
             throw Child.Failure.timeout("cannot connect to \(path): \(String(cString: strerror(code)))")
@@ -58,6 +58,21 @@ final class ControlConnection {
     }
 
     func send(_ text: String) { send(Array(text.utf8)) }
+
+    /// What comes until a head's end: the answer's first line and its fields. Empty if the other side closes before.
+    func readHead(limit: Int = 90) -> String {
+        var wait = timeval(tv_sec: limit, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &wait, socklen_t(MemoryLayout<timeval>.size))
+        var bytes: [UInt8] = []
+        var byte: UInt8 = 0
+        while !bytes.suffix(4).elementsEqual("\r\n\r\n".utf8) {
+            let count = read(descriptor, &byte, 1)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return "" }
+            bytes.append(byte)
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
 
     /// Everything until the other side closes, or `limit` seconds are over without a byte.
     func readAll(limit: Int = 90) -> String {
