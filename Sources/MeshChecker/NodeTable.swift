@@ -201,7 +201,7 @@ struct NodeTable {
             case .pong(let link, _): outputs.append(.send(rank: rank(link), .pong))
             case .drain(let link, _): outputs.append(.drain(rank: rank(link)))
             case .close(let link, _): outputs.append(.close(rank: rank(link)))
-            case .up, .down, .ask, .share, .bookFull: break
+            case .up, .down, .ask, .share, .bookFull, .banFull: break
             }
         }
         while mesh.nextTransition() != nil {}

@@ -31,6 +31,9 @@ public enum Action: Hashable, Sendable, BitwiseCopyable {
     /// Say that this peer, wanted by the registry or the operator, found no place in the book, which is full of others that are wanted
     /// or linked. The wish is not kept: tell it again when there is room.
     case bookFull(Endpoint, Desire)
+    /// Say that this ban or trust is not in force: the table of bans is full. Either it found no place, or it was an automatic ban and gave its
+    /// place to a record of the operator's.
+    case banFull(BanRecord)
 }
 
 /// Who is at the other end of a link.

@@ -62,6 +62,18 @@ struct LogTests {
         #expect(buffer.text.contains("--book-capacity"))
     }
 
+    @Test("a ban that found no room is an error, and says what to raise")
+    func banFull() throws {
+        let subject = try #require(Subnet("2a00:1:2:3::/64"))
+        let ban = BanRecord(subject: subject, kind: .ban(.automatic), until: .never, reason: nil)
+        let record = NodeRecord.banFull(at: Instant(nanoseconds: 5_000_000_000), ban: ban)
+        let buffer = LineBuffer(capacity: 4_096)
+        LogFormatter(format: .text, names: [], epoch: 1_709_210_091_789_000_000).append(record, to: buffer)
+        #expect(LogFormatter.level(of: record) == .error)
+        #expect(buffer.text.contains("ban-full subject=2a00:1:2:3::/64 by=automatic"))
+        #expect(buffer.text.contains("--ban-capacity"))
+    }
+
     private func line(_ transition: Transition, _ format: LogFormat) -> String {
         let buffer = LineBuffer(capacity: 4_096)
         // 2024-02-29T12:34:56.789Z is 5 s after the epoch given here.

@@ -253,13 +253,17 @@ struct RegistryTests {
     @Test("a ban that is over already bans nobody, a ban in a full table neither; an automatic one closes nothing")
     func emptyBans() {
         var h = Harness { $0.banCapacity = 1 }
+        let other = Subnet(peer(9).address)
         let link = h.inbound(peer: peer(1), nonce: 1).0!
         let subnet = Subnet(peer(1).address)
         #expect(h.tell(.ban(subnet, until: h.now, by: .operator)) == [])
         #expect(h.mesh.census().bans == 0)
         #expect(h.tell(.ban(subnet, until: .never, by: .automatic)) == [])
         #expect(h.mesh.link(link)?.state == .established)
-        #expect(h.tell(.ban(subnet, until: .never, by: .operator)) == [])
+        _ = h.tell(.unban(subnet))
+        #expect(h.tell(.ban(other, until: .never, by: .operator)) == [])
+        let refused = BanRecord(subject: subnet, kind: .ban(.operator), until: .never, reason: nil)
+        #expect(h.tell(.ban(subnet, until: .never, by: .operator)) == [.banFull(refused)])
         #expect(h.mesh.link(link)?.state == .established)
     }
 

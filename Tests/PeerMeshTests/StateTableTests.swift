@@ -64,7 +64,7 @@ struct StateTableTests {
 
     private func words(_ action: Action, of link: LinkID) -> String? {
         switch action {
-        case .adopt, .refuse, .bookFull: nil
+        case .adopt, .refuse, .bookFull, .banFull: nil
         case .dial(let it, _): it == link ? "dial" : "dial again"
         case .greet(link): "send hello"
         case .answer(link, let verdict, _): "answer \(name(verdict))"

@@ -18,17 +18,17 @@ struct TableRuleTests {
         var table = BanTable(capacity: 8)
         let now = Self.start
         let later = now + .seconds(10)
-        #expect(table.set(Self.ban(1, until: later, by: .automatic), at: now) == true)
+        #expect(table.set(Self.ban(1, until: later, by: .automatic), at: now).isPlain == true)
         #expect(table.covering(peer(1).address, at: now) != nil)
         #expect(table.covering(peer(1).address, at: later) == nil)
         #expect(table.covering(peer(2).address, at: now) == nil)
         #expect(table.isTrusted(peer(1).address, at: now) == false)
-        #expect(table.set(BanRecord(subject: Subnet(peer(1).address), kind: .trust, until: later, reason: nil), at: now) == true)
+        #expect(table.set(BanRecord(subject: Subnet(peer(1).address), kind: .trust, until: later, reason: nil), at: now).isPlain == true)
         #expect(table.isTrusted(peer(1).address, at: now) == true)
         #expect(table.isTrusted(peer(1).address, at: later) == false)
         #expect(table.isTrusted(peer(2).address, at: now) == false)
         #expect(table.covering(peer(1).address, at: now) == nil)
-        #expect(table.set(Self.ban(1, until: later), at: now) == true)
+        #expect(table.set(Self.ban(1, until: later), at: now).isPlain == true)
         #expect(table.covering(peer(1).address, at: now)?.kind == .ban(.operator))
         #expect(table.count == 3)
     }
@@ -37,7 +37,7 @@ struct TableRuleTests {
     func replaced() {
         var table = BanTable(capacity: 4)
         for record in [Self.ban(1), Self.ban(2), Self.ban(1, by: .automatic), Self.ban(1, until: Self.start + .seconds(5))] {
-            #expect(table.set(record, at: Self.start) == true)
+            #expect(table.set(record, at: Self.start).isPlain == true)
         }
         #expect(table.count == 3)
         #expect(table.covering(peer(1).address, at: Self.start)?.until == Self.start + .seconds(5))
@@ -48,20 +48,20 @@ struct TableRuleTests {
     func full() {
         var table = BanTable(capacity: 3)
         let soon = Self.start + .seconds(1)
-        for index in 1...3 { #expect(table.set(Self.ban(index, until: index == 1 ? soon : .never), at: Self.start) == true) }
-        #expect(table.set(Self.ban(4), at: Self.start) == false)
+        for index in 1...3 { #expect(table.set(Self.ban(index, until: index == 1 ? soon : .never), at: Self.start).isPlain == true) }
+        #expect(table.set(Self.ban(4), at: Self.start).isPlain == false)
         #expect(table.count == 3)
-        #expect(table.set(Self.ban(4), at: soon) == true)
+        #expect(table.set(Self.ban(4), at: soon).isPlain == true)
         #expect(table.count == 3)
         #expect(table.covering(peer(1).address, at: Self.start) == nil)
         for index in 2...4 { #expect(table.covering(peer(index).address, at: soon) != nil) }
-        #expect(table.set(Self.ban(5), at: soon) == false)
+        #expect(table.set(Self.ban(5), at: soon).isPlain == false)
     }
 
     @Test("a table with room looks for nothing that has run out")
     func roomy() {
         var table = BanTable(capacity: 3)
-        for (index, until) in [(1, Self.start), (2, .never)] as [(Int, Instant)] { #expect(table.set(Self.ban(index, until: until), at: Self.start) == true) }
+        for (index, until) in [(1, Self.start), (2, .never)] as [(Int, Instant)] { #expect(table.set(Self.ban(index, until: until), at: Self.start).isPlain == true) }
         #expect(table.count == 2)
     }
 
@@ -69,11 +69,11 @@ struct TableRuleTests {
     func removed() {
         var table = BanTable(capacity: 8)
         let trust = BanRecord(subject: Subnet(peer(1).address), kind: .trust, until: .never, reason: nil)
-        for record in [Self.ban(1), trust, Self.ban(1, by: .automatic), Self.ban(2)] { #expect(table.set(record, at: Self.start) == true) }
+        for record in [Self.ban(1), trust, Self.ban(1, by: .automatic), Self.ban(2)] { #expect(table.set(record, at: Self.start).isPlain == true) }
         table.remove(Subnet(peer(1).address), trust: true)
         #expect(table.count == 3)
         #expect(table.isTrusted(peer(1).address, at: Self.start) == false)
-        #expect(table.set(trust, at: Self.start) == true)
+        #expect(table.set(trust, at: Self.start).isPlain == true)
         table.remove(Subnet(peer(1).address), trust: false)
         #expect(table.count == 2)
         #expect(table.isTrusted(peer(1).address, at: Self.start) == true)

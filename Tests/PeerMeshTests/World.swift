@@ -295,7 +295,7 @@ final class World {
             node.mesh.sharePeers(with: link, at: now) { list.append($0); return true }
             send(.peers(list), link, node, index)
         case .up: node.ups += 1
-        case .bookFull: break
+        case .bookFull, .banFull: break
         case .down(_, _, let reason): node.downs.append(reason)
         case .drain(let link, _): send(.fin, link, node, index)
         case .close(let link, _):

@@ -59,7 +59,7 @@ struct LogFormatter {
         switch record {
         case .transition(let transition): level(of: transition)
         case .wireError, .listenerRests, .memoryShort: .warning
-        case .bookFull: .error
+        case .bookFull, .banFull: .error
         }
     }
 
@@ -85,6 +85,16 @@ struct LogFormatter {
             line.field("peer", peer)
             line.field("by", word: desire.contains(.registry) ? "registry" : "operator")
             line.field("message", text: "no room for a wanted peer: raise --book-capacity")
+            line.end()
+        case .banFull(let at, let ban):
+            let line = LogLine(buffer, format, time: epoch &+ at.nanoseconds, level: .error, event: "ban-full")
+            line.field("subject", text: ban.subject.description)
+            switch ban.kind {
+            case .ban(.operator): line.field("by", word: "operator")
+            case .ban(.automatic): line.field("by", word: "automatic")
+            case .trust: line.field("by", word: "trust")
+            }
+            line.field("message", text: "not in force: the table of bans is full; raise --ban-capacity")
             line.end()
         }
     }

@@ -15,7 +15,7 @@ extension NodeDaemon.Keeper {
     func recall(_ memory: Store.Recollection) {
         let (now, wall) = (node.loop.now, WallTime.now)
         for ban in memory.bans {
-            let until = ban.left(at: wall).map { now + $0 } ?? .never
+            let until = ban.until.map { $0.instant(now: now, wall: wall) } ?? .never
             switch ban.kind {
             case .trust: tell(.trust(ban.subject))
             case .operator: tell(.ban(ban.subject, until: until, by: .operator))
@@ -30,9 +30,8 @@ extension NodeDaemon.Keeper {
         }
         for entry in memory.addresses { tell(.recalled(entry.endpoint, entry.linkedSince == nil ? .known : .linked)) }
         for entry in memory.tombstones {
-            // No longer than the setting has it: the clock may have been set since.
-            let left = min((entry.forgottenUntil ?? wall).since(wall), node.policies.tombstoneTime)
-            tell(.recalled(entry.endpoint, .forgotten(until: now + left)))
+            let until = (entry.forgottenUntil ?? wall).instant(now: now, wall: wall)
+            tell(.recalled(entry.endpoint, .forgotten(until: until)))
         }
     }
 
@@ -86,9 +85,31 @@ extension NodeDaemon.Keeper {
         for endpoint in peers.removed { tell(wanted.drop(peer: endpoint, by: .settings)) }
     }
 
+    /// The registry's changes are told in slices, one an iteration: a file of 100,000 lines must not hold the loop.
     func take(_ change: RegistryChange) {
-        for endpoint in change.added { tell(wanted.name(masternode: endpoint, by: .registryFile)) }
-        for endpoint in change.removed { tell(wanted.drop(masternode: endpoint, by: .registryFile)) }
+        registryChanges.append(change)
+        if registryChanges.count == 1 { tellRegistrySlice() }
+    }
+
+    /// Tells the next slice, and goes on in the next iteration if more is left.
+    func tellRegistrySlice() {
+        var left = NodeDaemon.registrySlice
+        while left > 0, let change = registryChanges.first {
+            let (added, all) = (change.added.count, change.added.count + change.removed.count)
+            while left > 0, registryPlace < all {
+                if registryPlace < added {
+                    tell(wanted.name(masternode: change.added[registryPlace], by: .registryFile))
+                } else {
+                    tell(wanted.drop(masternode: change.removed[registryPlace - added], by: .registryFile))
+                }
+                registryPlace += 1
+                left -= 1
+            }
+            guard registryPlace == all else { break }
+            registryChanges.removeFirst()
+            registryPlace = 0
+        }
+        if !registryChanges.isEmpty, let registryTimer { node.loop.arm(registryTimer, at: node.loop.now) }
     }
 }
 

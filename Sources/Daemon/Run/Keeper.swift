@@ -19,6 +19,10 @@ extension NodeDaemon {
         /// Where the node really listens.
         var bound: [Endpoint] = []
         private var timer: TimerID?
+        /// Changes of the registry that the node has not been told yet, in order, and how much of the first one it has.
+        var registryChanges: [RegistryChange] = []
+        var registryPlace = 0
+        private(set) var registryTimer: TimerID?
         private(set) var stoppingSince: Instant?
         /// Nil if there is no control API.
         var control: ControlPlane?
@@ -47,6 +51,7 @@ extension NodeDaemon {
                 throw DaemonError.system("cannot watch for signals (\(error.call.rawValue))", error.code)
             }
             timer = node.loop.makeTimer(source: self, tag: 0)
+            registryTimer = node.loop.makeTimer(source: self, tag: 1)
             let (mailbox, handle) = (node.loop.mailbox, node.loop.makeHandle(for: self))
             desk.open(handle)
             guard let resolver else { return }
@@ -63,7 +68,6 @@ extension NodeDaemon {
             case let action as PostedAction: perform(action.action)
             case let change as SettingsChange: apply(change)
             case let change as RegistryChange: take(change)
-            case let late as LateMemory: recall(late.memory)
             case is ReloadEnd: service?.reloaded()
             default: break
             }
@@ -148,7 +152,7 @@ extension NodeDaemon {
         }
 
         override func timerFired(tag: UInt32) {
-            end()
+            if tag == 0 { end() } else if stoppingSince == nil { tellRegistrySlice() }
         }
 
         /// The node is over, or its time is.

@@ -29,6 +29,8 @@ public final class NodeDaemon {
 
     /// How long a node that was asked to end may drain, and how long its log may then write: together under 5 s.
     static let drainLimit = Nanoseconds.milliseconds(4_300)
+    /// Lines of the registry that are told in one iteration: far below the 20 ms that a turn may take, in a debug build as well.
+    static let registrySlice = 256
     private static let logLimit: CInt = 400
 
     /// Opens everything that `settings` ask for, or says in one line what is in the way. `layers` are read anew at a reload.
@@ -100,14 +102,10 @@ public final class NodeDaemon {
         handler.chronicle = control?.chronicle
         try keeper.begin(desk)
         keeper.want(configuration)
-        // Three quarters of the book: the rest is for those who are to come.
-        let recalled = Int(configuration.mesh.bookCapacity) * 3 / 4
-        let storeThread = try store?.start(
-            { [log] in log.say($0) },
-            tell: { [desk, store] in store.map { desk.post(LateMemory($0.recollect(limit: recalled))) != .full } ?? true }
-        )
+        let storeThread = try store?.start { [log] in log.say($0) }
         try custodian.start { keeper.take($0) }
-        if let store { keeper.recall(store.recollect(limit: recalled)) }
+        // Three quarters of the book: the rest is for those who are to come.
+        if let store { keeper.recall(store.recollect(limit: Int(configuration.mesh.bookCapacity) * 3 / 4)) }
         node.start()
         keeper.service?.begin()
         loop.run()

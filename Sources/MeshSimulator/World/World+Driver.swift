@@ -44,7 +44,7 @@ extension World {
         case .drain(let link, let reason): drain(node, link, reason)
         case .close(let link, let reason): close(node, link, reason)
         // A scenario with such a book is refused; what it would cost shows as a pair without a link.
-        case .bookFull: break
+        case .bookFull, .banFull: break
         }
     }
 

@@ -50,15 +50,24 @@ extension Mesh {
         case .ready: break
         }
         if peers[row].role == .regular, !hasRegularRoom { return .queue(.slot) }
-        if let full = dialBudget(at: now) { return .queue(full) }
+        if let full = dialBudget(of: readyList(for: row), at: now) { return .queue(full) }
         return .yes
     }
 
-    /// What the dial budgets wait for, or nil if one more dial fits: 64 in flight; 64 a second, 16 at once.
-    func dialBudget(at now: Instant) -> DialQueue? {
+    /// What the dial budgets wait for, or nil if one more dial from that queue fits: 64 in flight; 64 a second, 16 at once. Of the dials
+    /// in flight a quarter is kept for masternodes that were linked before, once there are any, and another quarter for regular peers while one
+    /// may be dialled: peers that never answer each hold their place for the whole dial timeout.
+    func dialBudget(of list: Int, at now: Instant) -> DialQueue? {
         let inFlight = linkLists.count(LinkList.dialRegular) + linkLists.count(LinkList.dialMasternode)
-        if inFlight >= Int(settings.dialLimit) || linkLists.count(LinkList.free) == 0 { return .dialBudget }
+        if inFlight >= dialLimit(of: list) || linkLists.count(LinkList.free) == 0 { return .dialBudget }
         return earliestDial > now ? .dialRate : nil
+    }
+
+    private func dialLimit(of list: Int) -> Int {
+        let (limit, share) = (Int(settings.dialLimit), Int(settings.dialLimit / 4))
+        if list == PeerList.readyUrgent { return limit }
+        let regularWaits = list == PeerList.readyMasternode && peerLists.first(PeerList.readyRegular) >= 0 && hasRegularRoom
+        return limit - (hasLinkedMasternode ? share : 0) - (regularWaits ? share : 0)
     }
 
     private var dialPeriod: Nanoseconds { Nanoseconds.seconds(1) / UInt64(settings.dialRate) }
@@ -69,12 +78,12 @@ extension Mesh {
         return dialSlotAt.nanoseconds > ahead.count ? Instant(nanoseconds: dialSlotAt.nanoseconds - ahead.count) : .zero
     }
 
-    /// Starts every dial that is ready and fits. Masternodes first, each class first in, first out. Before the start, and once
-    /// it is stopping, nobody is ready.
+    /// Starts every dial that is ready and fits: masternodes that were linked before, then the others, then regular peers, each class first in,
+    /// first out. Before the start, and once it is stopping, nobody is ready.
     mutating func pump(at now: Instant) {
         // Asked after every event, and nearly always there is nobody.
-        if peerLists.first(PeerList.readyMasternode) < 0, peerLists.first(PeerList.readyRegular) < 0 { return }
-        pump(PeerList.readyMasternode, at: now)
+        if peerLists.first(PeerList.readyUrgent) >= 0 { pump(PeerList.readyUrgent, at: now) }
+        if peerLists.first(PeerList.readyMasternode) >= 0 { pump(PeerList.readyMasternode, at: now) }
         // What waits for a slot waits: its row is not looked at for every event.
         if peerLists.first(PeerList.readyRegular) >= 0, hasRegularRoom { pump(PeerList.readyRegular, at: now) }
     }

@@ -12,7 +12,7 @@ extension Mesh {
     /// replays a missed tick.
     mutating func discover(at now: Instant) {
         bans.sweep(at: now)
-        for row in 0..<rowLimit where peers[row].isUsed && peers[row].role == .masternode {
+        for row in 0..<rowLimit where peers[row].isUsed && peers[row].role == .masternode && !peers[row].isBeyondTable {
             #if MESH_CANARIES
                 if has(.discoveryRacesBackoff) { peers[row].notBefore = .zero }
             #endif
@@ -73,8 +73,8 @@ extension Mesh {
     mutating func learnt(_ endpoint: Endpoint, from slot: Int, at now: Instant) {
         guard links[slot].isLive, takeIntake(slot, at: now) else { return }
         guard endpoint.isDialable, endpoint != ownEndpoint else { return }
-        // Nobody far away knows our loopback addresses.
-        if endpoint.address.isLoopback, !links[slot].remote.address.isLoopback { return }
+        // What is private to one network, one segment or one machine means another host elsewhere.
+        guard endpoint.address.scope.isKnown(at: links[slot].remote.address.scope) else { return }
         guard row(of: endpoint) < 0 else { return }
         let row = makeRow(endpoint, .learnt, at: now)
         guard row >= 0 else { return }
@@ -183,14 +183,14 @@ extension Mesh {
     public mutating func sharePeers(with link: LinkID, at now: Instant, _ body: (Endpoint) -> Bool) {
         guard let slot = live(link), rowLimit > 0 else { return }
         let start = Int(random.next(below: UInt64(rowLimit)))
-        let tellsLoopback = links[slot].remote.address.isLoopback
+        let scope = links[slot].remote.address.scope
         var told = 0
         for step in 0..<rowLimit where told < Int(settings.shareLimit) {
             let row = (start + step) % rowLimit
             let peer = peers[row]
             guard peer.isUsed, peer.lastSuccess != nil || peer.desire.contains(.registry) else { continue }
             guard Int(links[slot].row) != row, peer.tombstoneUntil <= now, !isOurselves(peer, at: now) else { continue }
-            guard tellsLoopback || !peer.endpoint.address.isLoopback else { continue }
+            guard peer.endpoint.address.scope.isKnown(at: scope) else { continue }
             guard bans.covering(peer.endpoint.address, at: now) == nil else { continue }
             told += 1
             if !body(peer.endpoint) { return }

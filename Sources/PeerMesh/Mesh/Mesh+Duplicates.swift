@@ -273,7 +273,7 @@ extension Mesh {
     /// One dial beside the live link, at most once in `verifyInterval`: whoever answers there is the peer.
     private mutating func verify(_ row: Int, at now: Instant) {
         if let last = peers[row].lastVerify, now - last < settings.verifyInterval { return }
-        guard peers[row].dial < 0, dialBudget(at: now) == nil else { return }
+        guard peers[row].dial < 0, dialBudget(of: readyList(for: row), at: now) == nil else { return }
         peers[row].lastVerify = now
         _ = startDial(row, at: now)
     }

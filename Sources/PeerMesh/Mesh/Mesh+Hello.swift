@@ -260,13 +260,17 @@ extension Mesh {
         }
     }
 
-    /// The only registered masternode at `address`, if it has no link; else -1. O(book), for foreign hellos only.
+    /// The only registered masternode at `address`, if it has no link; else -1. Looks at the registered ones of the address's block,
+    /// until it has found two.
     private func soleMasternode(at address: IPAddress) -> Int {
         var found = -1
-        for row in 0..<rowLimit where peers[row].desire.contains(.registry) {
-            guard peers[row].endpoint.address == address, peers[row].endpoint != ownEndpoint else { continue }
-            if found >= 0 { return -1 }
-            found = row
+        var row = registered.first(in: address.block.address, in: peers)
+        while row >= 0 {
+            if peers[row].endpoint.address == address, peers[row].endpoint != ownEndpoint {
+                if found >= 0 { return -1 }
+                found = row
+            }
+            row = registered.next(after: row)
         }
         return found >= 0 && peers[found].established < 0 ? found : -1
     }

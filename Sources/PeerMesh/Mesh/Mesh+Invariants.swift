@@ -7,7 +7,7 @@ extension Mesh {
     /// The first invariant that does not hold, in words; nil if all do.
     public func brokenInvariant(at now: Instant) -> String? {
         if contradictions > 0 { return "the table contradicted itself \(contradictions) times" }
-        return linkInvariant() ?? peerInvariant(at: now) ?? slotInvariant()
+        return linkInvariant() ?? peerInvariant(at: now) ?? slotInvariant() ?? registryInvariant()
     }
 
     /// Invariants 1 and 3 of links: one owner each, and one deadline or a named event for each waiting state.
@@ -87,7 +87,9 @@ extension Mesh {
             case .none, .off: break
             case .ready:
                 let list = peerLists.list(of: row)
-                if list != PeerList.readyMasternode, list != PeerList.readyRegular { return "\(row) is ready and not queued" }
+                if list != PeerList.readyUrgent, list != PeerList.readyMasternode, list != PeerList.readyRegular {
+                    return "\(row) is ready and not queued"
+                }
             case .wait(let until, _):
                 guard let deadline = wheel.deadline(of: rowTimer(row)) else { return "\(row) waits without a deadline" }
                 if deadline > until { return "\(row) waits beyond its time" }

@@ -148,6 +148,7 @@ extension Mesh {
         give(slot, to: row, as: .established)
         if peers[row].linkedSince == .never { peers[row].linkedSince = now }
         peers[row].lastSuccess = now
+        if peers[row].role == .masternode { hasLinkedMasternode = true }
         peers[row].isForeign = !links[slot].isNative
         if isDoubtful(slot, of: row) { setSlowCadence(row, .weakLink, at: now) }
         refresh(row, at: now)

@@ -1,6 +1,6 @@
 // Who is wanted, and by whom: the registry, the operator, our own endpoint; roles follow live (incidents P45).
 
-import Timers
+public import Timers
 
 extension Mesh {
     mutating func start(at now: Instant) {
@@ -33,7 +33,12 @@ extension Mesh {
 
     mutating func setOwnEndpoint(_ endpoint: Endpoint?, at now: Instant) {
         guard endpoint != ownEndpoint else { return }
+        let before = ownEndpoint.map { row(of: $0) } ?? -1
         ownEndpoint = endpoint
+        let after = endpoint.map { row(of: $0) } ?? -1
+        // We are not counted among those that the registry names.
+        if after >= 0, registered.isRanked(after) { leaveTable(after, at: now) }
+        if before >= 0, registered.isListed(before) { enterTable(before, at: now) }
         for row in 0..<rowLimit {
             peers[row].selfUntil = .zero
             refresh(row, at: now)
@@ -45,11 +50,13 @@ extension Mesh {
     mutating func register(_ endpoint: Endpoint, at now: Instant) {
         let row = makeRow(endpoint, .registry, at: now)
         guard row >= 0 else { return }
-        peers[row].desire.insert(.registry)
         peers[row].tombstoneUntil = .zero
         peers[row].demoteAt = .never
         setRole(row, .masternode, at: now)
-        markBeyondTable(at: now)
+        if !registered.isListed(row) {
+            registered.list(row, in: peers)
+            if isCounted(row) { enterTable(row, at: now) }
+        }
         refresh(row, at: now)
     }
 
@@ -57,7 +64,8 @@ extension Mesh {
         let row = row(of: endpoint)
         guard row >= 0, peers[row].desire.contains(.registry) else { return }
         peers[row].desire.remove(.registry)
-        peers[row].isBeyondTable = false
+        registered.unlist(row, in: peers)
+        leaveTable(row, at: now)
         if peers[row].hasLinks {
             // A glitch of the registry must not cost thirty links at once (model finding F21).
             peers[row].desire.insert(.learnt)
@@ -65,7 +73,6 @@ extension Mesh {
         } else {
             setRole(row, .regular, at: now)
         }
-        markBeyondTable(at: now)
         refresh(row, at: now)
     }
 
@@ -85,41 +92,78 @@ extension Mesh {
         beginWait(row, at: now)
     }
 
-    /// If the registry names more masternodes than the table holds, the first `maxPeers` in endpoint order are wanted.
-    private mutating func markBeyondTable(at now: Instant) {
-        var limit = Int(settings.maxPeers)
+    // If the registry names more masternodes than the table holds, the first `maxPeers` in endpoint order are wanted. One that
+    // comes or goes moves at most one other over the table's end: a registry of any length costs O(log rows) a line.
+
+    private var wantedLimit: Int {
         #if MESH_CANARIES
-            if has(.reserveLimitsMasternodes) { limit = Int(settings.effectiveReserve) }
+            if has(.reserveLimitsMasternodes) { return Int(settings.effectiveReserve) }
         #endif
-        let registered = registeredCount
-        var excess = registered - limit
-        for row in 0..<rowLimit where peers[row].isBeyondTable {
-            peers[row].isBeyondTable = false
-            if excess <= 0 { refresh(row, at: now) }
-        }
-        while excess > 0 {
-            var highest = -1
-            for row in 0..<rowLimit where isCounted(row) && !peers[row].isBeyondTable {
-                if highest < 0 || peers[row].endpoint > peers[highest].endpoint { highest = row }
-            }
-            guard highest >= 0 else { return }
-            peers[highest].isBeyondTable = true
-            excess -= 1
-        }
-        if registered > limit {
-            for row in 0..<rowLimit where isCounted(row) { refresh(row, at: now) }
+        return Int(settings.maxPeers)
+    }
+
+    private mutating func enterTable(_ row: Int, at now: Instant) {
+        let highest = registered.highestHeld
+        if registered.heldCount < wantedLimit {
+            place(row, beyond: false)
+        } else if highest >= 0, peers[row].endpoint < peers[highest].endpoint {
+            registered.unrank(highest, in: peers)
+            place(highest, beyond: true)
+            place(row, beyond: false)
+            refresh(highest, at: now)
+        } else {
+            place(row, beyond: true)
         }
     }
 
-    private func isCounted(_ row: Int) -> Bool {
+    private mutating func leaveTable(_ row: Int, at now: Instant) {
+        let isHeld = registered.isRanked(row) && !registered.isBeyond(row)
+        registered.unrank(row, in: peers)
+        peers[row].isBeyondTable = false
+        let next = registered.lowestBeyond
+        guard isHeld, next >= 0 else { return }
+        registered.unrank(next, in: peers)
+        place(next, beyond: false)
+        refresh(next, at: now)
+    }
+
+    private mutating func place(_ row: Int, beyond: Bool) {
+        registered.rank(row, beyond: beyond, in: peers)
+        peers[row].isBeyondTable = beyond
+    }
+
+    /// Whether the row is one of those that the table's places are counted for.
+    func isCounted(_ row: Int) -> Bool {
         peers[row].desire.contains(.registry) && peers[row].endpoint != ownEndpoint
     }
 
-    /// Masternodes that the registry names, without ourselves.
-    public var registeredCount: Int {
-        var count = 0
-        for row in 0..<rowLimit where isCounted(row) { count += 1 }
-        return count
+    /// Masternodes that the registry names, without ourselves. O(1).
+    public var registeredCount: Int { registered.count }
+
+    /// Whether the registry names a masternode at `address`. O(1) for IPv4; for IPv6 it looks at those of the same /64.
+    func hasRegistered(address: IPAddress) -> Bool {
+        var row = registered.first(in: address.block.address, in: peers)
+        while row >= 0, peers[row].endpoint.address != address { row = registered.next(after: row) }
+        return row >= 0
+    }
+
+    /// Whether the registry names a masternode in the block of `address`, which is what an automatic ban covers. O(1).
+    func hasRegistered(inBlockOf address: IPAddress) -> Bool {
+        registered.first(in: address.block.address, in: peers) >= 0
+    }
+
+    /// Whether ranks and marks say the same. O(book).
+    func registryInvariant() -> String? {
+        for row in 0..<rowLimit where peers[row].isUsed {
+            if registered.isListed(row) != peers[row].desire.contains(.registry) { return "registered row \(row) is not listed, or listed and not registered" }
+            if registered.isRanked(row) != isCounted(row) { return "row \(row) is ranked and not counted, or counted and not ranked" }
+            if registered.isBeyond(row) != peers[row].isBeyondTable { return "row \(row) is marked for what its rank is not" }
+        }
+        if registered.heldCount > wantedLimit { return "\(registered.heldCount) masternodes are wanted of \(wantedLimit)" }
+        let (highest, lowest) = (registered.highestHeld, registered.lowestBeyond)
+        guard lowest >= 0 else { return nil }
+        if registered.heldCount < wantedLimit { return "a masternode is beyond the table, which has room" }
+        return highest >= 0 && peers[lowest].endpoint < peers[highest].endpoint ? "the wanted masternodes are not the first" : nil
     }
 
     // The operator.
@@ -182,20 +226,41 @@ extension Mesh {
     // Bans and trust.
 
     mutating func ban(_ subnet: Subnet, until: Instant, by source: BanSource, reason: CloseReason?, at now: Instant) {
+        guard until > now else { return }
         let record = BanRecord(subject: subnet, kind: .ban(source), until: until, reason: reason)
-        guard until > now, bans.set(record, at: now) else { return }
+        guard setRecord(record, at: now) else { return }
         refreshCovered(by: subnet, closing: source == .operator, at: now)
+    }
+
+    /// Whether a ban (or trust) of `subnet` that the operator sets now finds a place: what a driver asks before it says that it is
+    /// done. An operator's record takes the place of the automatic ban that ends first. O(bans).
+    public func hasRoom(forRecordOf subnet: Subnet, isTrust: Bool, at now: Instant) -> Bool {
+        bans.hasRoom(for: BanRecord(subject: subnet, kind: isTrust ? .trust : .ban(.operator), until: .never, reason: nil), at: now)
+    }
+
+    /// Writes the record, or reports that there is no room for it: no record is dropped without a word.
+    private mutating func setRecord(_ record: BanRecord, at now: Instant) -> Bool {
+        switch bans.set(record, at: now) {
+        case .set: return true
+        case .setInPlace(of: let displaced):
+            actions.append(.banFull(displaced))
+            refreshCovered(by: displaced.subject, closing: false, at: now)
+            return true
+        case .full:
+            actions.append(.banFull(record))
+            return false
+        }
     }
 
     mutating func unban(_ subnet: Subnet, at now: Instant) {
         bans.remove(subnet, trust: false)
-        if subnet == Subnet(subnet.address) { scores.clear(subnet.address) }
+        if subnet.prefix >= subnet.address.block.prefix { scores.clear(subnet.address.block.address) }
         refreshCovered(by: subnet, closing: false, at: now)
     }
 
     mutating func trust(_ subnet: Subnet, at now: Instant) {
         let record = BanRecord(subject: subnet, kind: .trust, until: .never, reason: nil)
-        if bans.set(record, at: now) { refreshCovered(by: subnet, closing: false, at: now) }
+        if setRecord(record, at: now) { refreshCovered(by: subnet, closing: false, at: now) }
     }
 
     mutating func untrust(_ subnet: Subnet, at now: Instant) {
@@ -217,16 +282,17 @@ extension Mesh {
         }
     }
 
-    /// Scores provable abuse. Never trusted addresses, loopback, or an address where a masternode is registered: a whole
-    /// NAT must not pay for one (model finding F24).
+    /// Scores provable abuse, by the block of the address: the next address of an IPv6 /64 is the same host. Never trusted
+    /// addresses, loopback, or a block where a masternode is registered: a whole NAT must not pay for one (model finding F24).
     mutating func score(_ link: Link, _ reason: CloseReason, at now: Instant) {
         let points = reason.effect.score
         let address = link.remote.address
-        guard points > 0, link.direction == .inbound, !address.isLoopback, !hasRegistered(address: address) else { return }
+        guard points > 0, link.direction == .inbound, !address.isLoopback, !hasRegistered(inBlockOf: address) else { return }
         guard !bans.isTrusted(address, at: now) else { return }
-        if scores.add(points, to: address, at: now) >= settings.banScore {
-            scores.clear(address)
-            ban(Subnet(address), until: now + settings.banTime, by: .automatic, reason: reason, at: now)
+        let block = address.block
+        if scores.add(points, to: block.address, at: now) >= settings.banScore {
+            scores.clear(block.address)
+            ban(block, until: now + settings.banTime, by: .automatic, reason: reason, at: now)
         }
     }
 }

@@ -14,7 +14,7 @@ extension Mesh {
         if timer == .never { wheel.cancel(rowTimer(row)) } else { wheel.arm(rowTimer(row), at: timer) }
         switch schedule {
         case .ready:
-            peerLists.move(row, to: peers[row].role == .masternode ? PeerList.readyMasternode : PeerList.readyRegular)
+            peerLists.move(row, to: readyList(for: row))
         case .none, .wait, .off:
             peerLists.move(row, to: PeerList.idle)
         }
@@ -43,6 +43,14 @@ extension Mesh {
             return (.wait(until: until, peer.notBefore >= turn ? peer.waitReason : .theirTurn), until)
         }
         return (.ready, .never)
+    }
+
+    /// The queue of one that may dial. A masternode that was linked before and has not failed so often since that it is dormant is likely to
+    /// answer: it does not wait behind those that never do.
+    func readyList(for row: Int) -> Int {
+        let peer = peers[row]
+        guard peer.role == .masternode else { return PeerList.readyRegular }
+        return peer.lastSuccess != nil && peer.failures < settings.masternodeFailures ? PeerList.readyUrgent : PeerList.readyMasternode
     }
 
     /// A link that holds the schedule: held, or established without a doubt.

@@ -60,12 +60,13 @@ extension Mesh {
 
     private func pendingNeighbours(of address: IPAddress) -> (Int, Int) {
         let subnetBits = address.family == .v4 ? 24 : 48
+        let block = address.block
         var sameAddress = 0
         var sameSubnet = 0
         var slot = linkLists.first(LinkList.pending)
         while slot >= 0 {
             let other = links[slot].remote.address
-            if other == address { sameAddress += 1 }
+            if block.contains(other) { sameAddress += 1 }
             if other.shares(prefix: subnetBits, with: address) { sameSubnet += 1 }
             slot = linkLists.next(slot)
         }
@@ -79,14 +80,6 @@ extension Mesh {
             slot = linkLists.next(slot)
         }
         return -1
-    }
-
-    /// Whether the registry names a masternode at `address`. O(book); asked only for pending sockets.
-    func hasRegistered(address: IPAddress) -> Bool {
-        for row in 0..<rowLimit where peers[row].desire.contains(.registry) {
-            if peers[row].endpoint.address == address { return true }
-        }
-        return false
     }
 
     // After the hello, by identity.

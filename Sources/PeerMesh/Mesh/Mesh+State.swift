@@ -21,6 +21,7 @@ extension Mesh {
         nonces = other.nonces.clone()
         bans = other.bans.clone()
         scores = other.scores.clone()
+        registered = other.registered.clone()
         wheel = other.wheel.clone()
         random = other.random
         actions = other.actions.clone()
@@ -31,6 +32,7 @@ extension Mesh {
         isStopping = other.isStopping
         lastLife = other.lastLife
         dialSlotAt = other.dialSlotAt
+        hasLinkedMasternode = other.hasLinkedMasternode
         rescues = other.rescues
         contradictions = other.contradictions
         rowLimit = other.rowLimit
@@ -46,6 +48,7 @@ extension Mesh {
         writer.put(isStopping)
         writer.put(lastLife)
         writer.put(dialSlotAt)
+        writer.put(hasLinkedMasternode)
         writer.put(rescues)
         encodeLinks(&writer)
         encodePeers(&writer)
@@ -66,12 +69,14 @@ extension Mesh {
         isStopping = reader.flag()
         lastLife = reader.optionalInstant()
         dialSlotAt = reader.instant()
+        hasLinkedMasternode = reader.flag()
         rescues = reader.word()
         decodeLinks(&reader)
         decodePeers(&reader)
         let banCount = reader.number(below: Int(settings.banCapacity) + 1)
         for _ in 0..<banCount where !reader.isBad {
-            if !bans.set(decodeBan(&reader), at: .zero) { reader.isBad = true }
+            let outcome = bans.set(decodeBan(&reader), at: .zero)
+            if !outcome.isPlain { reader.isBad = true }
         }
         for timer in 0..<GlobalTimer.count {
             if let deadline = reader.optionalInstant() { wheel.arm(globalTimer(timer), at: deadline) }
@@ -109,6 +114,10 @@ extension Mesh {
             if let nonce = peers[row].provenNonce { nonces.insert(links.count + row, hash: mix(nonce)) }
             peerLists.move(row, to: PeerList.idle)
         }
+        for row in 0..<rowLimit where peers[row].desire.contains(.registry) {
+            registered.list(row, in: peers)
+            if isCounted(row) { registered.rank(row, beyond: peers[row].isBeyondTable, in: peers) }
+        }
         // The queue of those that may dial is rebuilt from the schedules, in row order.
         for row in 0..<rowLimit where peers[row].isUsed { rearm(row) }
     }
@@ -119,7 +128,7 @@ extension Mesh {
         case .none: break
         case .wait(let until, _): deadline = min(deadline, until)
         case .ready:
-            peerLists.move(row, to: peers[row].role == .masternode ? PeerList.readyMasternode : PeerList.readyRegular)
+            peerLists.move(row, to: readyList(for: row))
         case .off(.ourselves) where peers[row].selfUntil > .zero: deadline = min(deadline, peers[row].selfUntil)
         case .off(.forgotten): deadline = min(deadline, peers[row].tombstoneUntil)
         case .off(.banned):

@@ -35,6 +35,8 @@ public struct Mesh: ~Copyable {
     var nonces: HashIndex
     var bans: BanTable
     var scores: ScoreTable
+    /// What the registry names, in order and by address.
+    var registered: RegisteredRows
     /// Transitions that found the queue full: the driver did not take them.
     public internal(set) var lostTransitions: UInt64 = 0
 
@@ -47,6 +49,8 @@ public struct Mesh: ~Copyable {
     var dialSlotAt: Instant = .zero
     /// How often the table contradicted itself where it says that it never does: a fault of this code. Stays 0.
     public internal(set) var contradictions: UInt64 = 0
+    /// A masternode was linked at some time: from then on dials are kept free for those that were.
+    var hasLinkedMasternode = false
     /// How often phase 3 found a wanted masternode without a step. Stays 0.
     public internal(set) var rescues: UInt64 = 0
 
@@ -68,7 +72,9 @@ public struct Mesh: ~Copyable {
         static let readyRegular = 1
         static let idle = 2
         static let free = 3
-        static let count = 4
+        /// Masternodes that were linked and are not dormant: dialled ahead of those that do not answer.
+        static let readyUrgent = 4
+        static let count = 5
     }
 
     /// A mesh with empty tables. All memory that it will ever use is taken here.
@@ -90,6 +96,7 @@ public struct Mesh: ~Copyable {
         nonces = HashIndex(capacity: linkCount + peerCount)
         bans = BanTable(capacity: Int(settings.banCapacity))
         scores = ScoreTable(capacity: Int(min(256, max(1, settings.banCapacity))))
+        registered = RegisteredRows(capacity: peerCount)
         wheel = TimerWheel(capacity: linkCount + peerCount + GlobalTimer.count, now: now)
         random = Random(state: settings.seed)
         actions = FixedQueue(capacity: linkCount * 6 + peerCount + 16)

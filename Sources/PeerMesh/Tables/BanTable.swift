@@ -61,17 +61,62 @@ struct BanTable: ~Copyable {
         return false
     }
 
-    /// Sets a record; one with the same subject and kind is replaced. False if the table is full of others in force.
-    mutating func set(_ record: BanRecord, at now: Instant) -> Bool {
-        for index in 0..<count where records[index].subject == record.subject && records[index].kind == record.kind {
-            records[index] = record
-            return true
+    /// What became of a record.
+    enum Outcome {
+        case set
+        /// An operator's record took the place of this automatic ban.
+        case setInPlace(of: BanRecord)
+        case full
+
+        var isPlain: Bool {
+            switch self {
+            case .set: true
+            case .setInPlace, .full: false
+            }
+        }
+    }
+
+    /// Sets a record; one with the same subject and kind is replaced. Where the table is full of others in force, an operator's record takes
+    /// the place of the automatic ban that ends first: strangers' offences must not use up what the operator needs.
+    mutating func set(_ record: BanRecord, at now: Instant) -> Outcome {
+        let known = index(of: record)
+        if known >= 0 {
+            records[known] = record
+            return .set
         }
         if count == records.count { sweep(at: now) }
-        guard count < records.count else { return false }
-        records[count] = record
-        count += 1
-        return true
+        if count < records.count {
+            records[count] = record
+            count += 1
+            return .set
+        }
+        let place = displaceable(by: record)
+        guard place >= 0 else { return .full }
+        let displaced = records[place]
+        records[place] = record
+        return .setInPlace(of: displaced)
+    }
+
+    /// Whether `set` would find a place.
+    func hasRoom(for record: BanRecord, at now: Instant) -> Bool {
+        if count < records.count || index(of: record) >= 0 || displaceable(by: record) >= 0 { return true }
+        for index in 0..<count where records[index].until <= now { return true }
+        return false
+    }
+
+    private func index(of record: BanRecord) -> Int {
+        for index in 0..<count where records[index].subject == record.subject && records[index].kind == record.kind { return index }
+        return -1
+    }
+
+    /// The automatic ban that gives way to `record`, or -1.
+    private func displaceable(by record: BanRecord) -> Int {
+        guard record.kind != .ban(.automatic) else { return -1 }
+        var place = -1
+        for index in 0..<count where records[index].kind == .ban(.automatic) {
+            if place < 0 || records[index].until < records[place].until { place = index }
+        }
+        return place
     }
 
     /// Removes every ban (or every trust) whose subject is exactly `subject`: all kinds of bans go at once.

@@ -15,6 +15,8 @@ public enum NodeRecord: Hashable, Sendable {
     case memoryShort(at: Instant, link: LinkID, remote: Endpoint, inUse: UInt64)
     /// A peer that the registry or the operator wants found no place in the book, and is not dialled.
     case bookFull(at: Instant, peer: Endpoint, desire: Desire)
+    /// A ban or trust is not in force, because the table of bans is full.
+    case banFull(at: Instant, ban: BanRecord)
 }
 
 /// Bytes that broke the rules: what, where, and how they begin.

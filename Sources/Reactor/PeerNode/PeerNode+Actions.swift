@@ -44,6 +44,7 @@ extension PeerNode {
         case .drain(let id, _): drain(id)
         case .close(let id, _): close(id)
         case .bookFull(let endpoint, let desire): record(.bookFull(at: now, peer: endpoint, desire: desire))
+        case .banFull(let ban): record(.banFull(at: now, ban: ban))
         }
     }
 

@@ -1,0 +1,177 @@
+// The rows that the registry names: which of them the table holds, in endpoint order, and which live at an address. Derived from
+// the rows, kept so that no question about them walks the book.
+
+/// Two heaps (those the table holds, the highest endpoint on top; those beyond it, the lowest on top) and a chain for each
+/// address block. A change costs O(log rows), a question O(1).
+struct RegisteredRows: ~Copyable {
+    struct Neighbours: BitwiseCopyable {
+        /// The rows before and after in the block's chain, or -1.
+        var previous: Int32 = -1
+        var next: Int32 = -1
+        /// Where the row is in its heap, or -1.
+        var place: Int32 = -1
+        var isListed = false
+        var isBeyond = false
+    }
+
+    private var rows: Slab<Neighbours>
+    private var held: Slab<Int32>
+    private var beyond: Slab<Int32>
+    /// Rows that the table holds.
+    private(set) var heldCount = 0
+    /// Rows beyond its end.
+    private(set) var beyondCount = 0
+    /// The first row of each block's chain, by the block's hash.
+    private var blocks: HashIndex
+
+    init(capacity: Int) {
+        rows = Slab(count: capacity, repeating: Neighbours())
+        held = Slab(count: capacity, repeating: -1)
+        beyond = Slab(count: capacity, repeating: -1)
+        blocks = HashIndex(capacity: capacity)
+    }
+
+    private init(
+        rows: consuming Slab<Neighbours>, held: consuming Slab<Int32>, beyond: consuming Slab<Int32>, blocks: consuming HashIndex
+    ) {
+        self.rows = rows
+        self.held = held
+        self.beyond = beyond
+        self.blocks = blocks
+    }
+
+    borrowing func clone() -> RegisteredRows {
+        var copy = RegisteredRows(rows: rows.clone(), held: held.clone(), beyond: beyond.clone(), blocks: blocks.clone())
+        copy.heldCount = heldCount
+        copy.beyondCount = beyondCount
+        return copy
+    }
+
+    /// Rows that are ranked: all that the registry names but ourselves.
+    var count: Int { heldCount + beyondCount }
+
+    func isListed(_ row: Int) -> Bool { rows[row].isListed }
+    func isRanked(_ row: Int) -> Bool { rows[row].place >= 0 }
+    func isBeyond(_ row: Int) -> Bool { rows[row].isBeyond }
+
+    /// The highest row that the table holds, or -1.
+    var highestHeld: Int { heldCount > 0 ? Int(held[0]) : -1 }
+
+    /// The lowest row beyond the table, or -1.
+    var lowestBeyond: Int { beyondCount > 0 ? Int(beyond[0]) : -1 }
+
+    // Ranks.
+
+    mutating func rank(_ row: Int, beyond isBeyond: Bool, in peers: borrowing Slab<Peer>) {
+        rows[row].isBeyond = isBeyond
+        let place = isBeyond ? beyondCount : heldCount
+        if isBeyond { beyondCount += 1 } else { heldCount += 1 }
+        set(row, at: place, beyond: isBeyond)
+        rise(place, beyond: isBeyond, in: peers)
+    }
+
+    mutating func unrank(_ row: Int, in peers: borrowing Slab<Peer>) {
+        let place = Int(rows[row].place)
+        guard place >= 0 else { return }
+        let isBeyond = rows[row].isBeyond
+        if isBeyond { beyondCount -= 1 } else { heldCount -= 1 }
+        let last = isBeyond ? beyondCount : heldCount
+        rows[row].place = -1
+        rows[row].isBeyond = false
+        guard place != last else { return }
+        set(Int(isBeyond ? beyond[last] : held[last]), at: place, beyond: isBeyond)
+        sink(place, beyond: isBeyond, in: peers)
+        rise(place, beyond: isBeyond, in: peers)
+    }
+
+    private func row(at place: Int, beyond isBeyond: Bool) -> Int { Int(isBeyond ? beyond[place] : held[place]) }
+
+    private mutating func set(_ row: Int, at place: Int, beyond isBeyond: Bool) {
+        if isBeyond { beyond[place] = Int32(row) } else { held[place] = Int32(row) }
+        rows[row].place = Int32(place)
+    }
+
+    private func isAbove(_ one: Int, _ other: Int, beyond isBeyond: Bool, in peers: borrowing Slab<Peer>) -> Bool {
+        isBeyond ? peers[one].endpoint < peers[other].endpoint : peers[other].endpoint < peers[one].endpoint
+    }
+
+    private mutating func rise(_ start: Int, beyond isBeyond: Bool, in peers: borrowing Slab<Peer>) {
+        var place = start
+        while place > 0 {
+            let parent = (place - 1) / 2
+            let (mine, above) = (row(at: place, beyond: isBeyond), row(at: parent, beyond: isBeyond))
+            guard isAbove(mine, above, beyond: isBeyond, in: peers) else { return }
+            set(mine, at: parent, beyond: isBeyond)
+            set(above, at: place, beyond: isBeyond)
+            place = parent
+        }
+    }
+
+    private mutating func sink(_ start: Int, beyond isBeyond: Bool, in peers: borrowing Slab<Peer>) {
+        let count = isBeyond ? beyondCount : heldCount
+        var place = start
+        while true {
+            var best = place
+            for child in [2 * place + 1, 2 * place + 2] where child < count {
+                let (one, other) = (row(at: child, beyond: isBeyond), row(at: best, beyond: isBeyond))
+                if isAbove(one, other, beyond: isBeyond, in: peers) { best = child }
+            }
+            guard best != place else { return }
+            let (mine, below) = (row(at: place, beyond: isBeyond), row(at: best, beyond: isBeyond))
+            set(below, at: place, beyond: isBeyond)
+            set(mine, at: best, beyond: isBeyond)
+            place = best
+        }
+    }
+
+    // Addresses.
+
+    mutating func list(_ row: Int, in peers: borrowing Slab<Peer>) {
+        let block = peers[row].endpoint.address.block.address
+        let head = first(in: block, in: peers)
+        rows[row].isListed = true
+        if head < 0 {
+            blocks.insert(row, hash: block.stableHash)
+            return
+        }
+        // Behind the head: the index names the head alone, however many there are.
+        let next = Int(rows[head].next)
+        rows[row].previous = Int32(head)
+        rows[row].next = Int32(next)
+        rows[head].next = Int32(row)
+        if next >= 0 { rows[next].previous = Int32(row) }
+    }
+
+    mutating func unlist(_ row: Int, in peers: borrowing Slab<Peer>) {
+        guard rows[row].isListed else { return }
+        let (previous, next) = (Int(rows[row].previous), Int(rows[row].next))
+        if previous >= 0 {
+            rows[previous].next = Int32(next)
+        } else {
+            let hash = peers[row].endpoint.address.block.address.stableHash
+            blocks.remove(row, hash: hash)
+            if next >= 0 { blocks.insert(next, hash: hash) }
+        }
+        if next >= 0 { rows[next].previous = Int32(previous) }
+        rows[row].previous = -1
+        rows[row].next = -1
+        rows[row].isListed = false
+    }
+
+    /// The first registered row whose address lies in the block that begins at `block`, or -1.
+    func first(in block: IPAddress, in peers: borrowing Slab<Peer>) -> Int {
+        var cursor = 0
+        while true {
+            let row = blocks.next(hash: block.stableHash, cursor: &cursor)
+            if row < 0 || peers[row].endpoint.address.block.address == block { return row }
+        }
+    }
+
+    /// The next one of the same block, or -1.
+    func next(after row: Int) -> Int { Int(rows[row].next) }
+}
+
+extension IPAddress {
+    /// The key of the index of blocks.
+    var stableHash: UInt64 { mix(high ^ mix(low ^ mix(UInt64(family.rawValue)))) }
+}
