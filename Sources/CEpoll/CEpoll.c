@@ -33,6 +33,10 @@ int cepoll_replace(int fd, int replacement) {
     return result;
 }
 
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
 uint32_t *cepoll_fork_mark(void) {
     long size = sysconf(_SC_PAGESIZE);
     uint32_t *mark = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -56,8 +60,24 @@ uintptr_t cepoll_thread(void) {
     return (uintptr_t)&here;
 }
 
+// strerrordesc_np (glibc 2.32) neither translates nor shares a buffer; musl's strerror shares none either.
+static const char *cepoll_error_words(int error, char *buffer, size_t length) {
+#if !defined(__GLIBC_PREREQ)
+    (void)buffer;
+    (void)length;
+    return strerror(error);
+#elif __GLIBC_PREREQ(2, 32)
+    (void)buffer;
+    (void)length;
+    return strerrordesc_np(error);
+#else
+    return strerror_r(error, buffer, length);
+#endif
+}
+
 void cepoll_error_text(int error, char *buffer, size_t length) {
-    const char *text = strerrordesc_np(error);
+    char words[128];
+    const char *text = cepoll_error_words(error, words, sizeof words);
     if (text != NULL) {
         snprintf(buffer, length, "%s", text);
     } else {

@@ -99,14 +99,14 @@ void cepoll_fault_clip(struct msghdr *message, int64_t bytes);
 int64_t cepoll_fault_size(const struct msghdr *message);
 uint64_t cepoll_fault_clock(void);
 
-#define CEPOLL_ASK(kind, fd, call) ({ \
+#define CEPOLL_ASK(kind, fd, call) __extension__({ \
     int64_t cepoll_argument = 0, cepoll_answer; \
     int cepoll_descriptor = (fd); \
     if (!cepoll_fault_meets((kind), cepoll_descriptor, &cepoll_argument, &cepoll_answer)) { cepoll_answer = CEPOLL_RESULT(call); } \
     (long)cepoll_fault_note((kind), cepoll_descriptor, cepoll_argument, cepoll_answer); \
 })
 
-#define CEPOLL_ASK_N(kind, fd, length, call) ({ \
+#define CEPOLL_ASK_N(kind, fd, length, call) __extension__({ \
     int64_t cepoll_argument = (int64_t)(length), cepoll_answer; \
     int64_t cepoll_asked = cepoll_argument; \
     if (!cepoll_fault_meets((kind), (fd), &cepoll_argument, &cepoll_answer)) { \
@@ -116,7 +116,7 @@ uint64_t cepoll_fault_clock(void);
     (long)cepoll_fault_note((kind), (fd), cepoll_asked, cepoll_answer); \
 })
 
-#define CEPOLL_ASK_PIECES(kind, fd, message, call) ({ \
+#define CEPOLL_ASK_PIECES(kind, fd, message, call) __extension__({ \
     int64_t cepoll_argument = cepoll_fault_size(message), cepoll_answer; \
     int64_t cepoll_asked = cepoll_argument; \
     if (!cepoll_fault_meets((kind), (fd), &cepoll_argument, &cepoll_answer)) { \
@@ -126,7 +126,7 @@ uint64_t cepoll_fault_clock(void);
     (long)cepoll_fault_note((kind), (fd), cepoll_asked, cepoll_answer); \
 })
 
-#define CEPOLL_ASK_EVENTS(kind, events, capacity, timeout, call) ({ \
+#define CEPOLL_ASK_EVENTS(kind, events, capacity, timeout, call) __extension__({ \
     int64_t cepoll_argument = (int64_t)(timeout), cepoll_answer = 0; \
     int64_t cepoll_asked = cepoll_argument; \
     if (!cepoll_fault_meets((kind), -1, &cepoll_argument, &cepoll_answer) && !cepoll_fault_has_events()) { \

@@ -20,12 +20,13 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
-#define CEPOLL_RESULT(call) ({ long cepoll_n = (long)(call); cepoll_n >= 0 ? cepoll_n : -(long)errno; })
+#define CEPOLL_RESULT(call) __extension__({ long cepoll_n = (long)(call); cepoll_n >= 0 ? cepoll_n : -(long)errno; })
 
 // A call that the fault table of a test build may answer in the kernel's stead; ASK_N: of so many bytes, or fewer if it
 // says so. In every other build there is no table: these are the plain calls.
@@ -44,6 +45,7 @@
 
 static const uint32_t CEPOLL_IN = EPOLLIN;
 static const uint32_t CEPOLL_OUT = EPOLLOUT;
+static const uint32_t CEPOLL_PRI = EPOLLPRI;
 static const uint32_t CEPOLL_ERR = EPOLLERR;
 static const uint32_t CEPOLL_HUP = EPOLLHUP;
 static const uint32_t CEPOLL_RDHUP = EPOLLRDHUP;
@@ -79,13 +81,38 @@ static inline int cepoll_control(int epfd, int operation, int fd, uint32_t event
     return (int)CEPOLL_ASK(CEPOLL_CALL_CONTROL + operation, fd, epoll_ctl(epfd, operation, fd, &raw));
 }
 
+// The C library's own epoll_pwait2 (glibc 2.35), or the system call itself: musl and an older glibc have no function for it.
+#ifdef __GLIBC_PREREQ
+#if __GLIBC_PREREQ(2, 35)
+#define CEPOLL_HAS_PWAIT2
+#endif
+#endif
+
+#ifndef CEPOLL_HAS_PWAIT2
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
+_Static_assert(sizeof(struct timespec) == 16, "the kernel's timespec has two fields of 64 bits");
+
+/// syscall(2), which only _DEFAULT_SOURCE declares, by a name of our own.
+long cepoll_syscall(long number, ...) __asm__("syscall");
+#endif
+
+static inline int cepoll_pwait2(int epfd, struct epoll_event *events, int capacity, const struct timespec *timeout) {
+#ifdef CEPOLL_HAS_PWAIT2
+    return epoll_pwait2(epfd, events, capacity, timeout, NULL);
+#else
+    return (int)cepoll_syscall(SYS_epoll_pwait2, (long)epfd, events, (long)capacity, timeout, (void *)NULL, 0L);
+#endif
+}
+
 /// Waits for readiness, at most `timeout` nanoseconds; a negative timeout waits for ever. Returns the number of events, 0 at
 /// the timeout, or -errno. `events` must be aligned to 8 bytes.
 static inline int cepoll_wait(int epfd, cepoll_event *events, int capacity, int64_t timeout) {
     struct timespec span = { .tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000 };
     return CEPOLL_ASK_EVENTS(
         CEPOLL_CALL_WAIT, events, capacity, timeout,
-        epoll_pwait2(epfd, (struct epoll_event *)(void *)events, capacity, timeout < 0 ? NULL : &span, NULL)
+        cepoll_pwait2(epfd, (struct epoll_event *)(void *)events, capacity, timeout < 0 ? NULL : &span)
     );
 }
 
@@ -116,13 +143,6 @@ static inline int cepoll_eventfd_take(int fd) {
     return read(fd, &value, sizeof value) == (ssize_t)sizeof value ? 0 : -errno;
 }
 
-/// Blocks the calling thread until `fd` is readable, at most `milliseconds`; a negative number waits for ever. Returns 1,
-/// 0 at the timeout, or -errno. For threads other than a loop's.
-static inline int cepoll_poll_readable(int fd, int milliseconds) {
-    struct pollfd entry = { .fd = fd, .events = POLLIN };
-    int n = poll(&entry, 1, milliseconds);
-    return n >= 0 ? n : -errno;
-}
 
 // MARK: signals
 
@@ -433,6 +453,22 @@ uintptr_t cepoll_thread(void);
 
 /// The system's words for an error number, written into `buffer` and ended by a zero byte.
 void cepoll_error_text(int error, char *buffer, size_t length);
+
+/// Blocks the calling thread until `fd` is readable, at most `milliseconds`; a negative number waits for ever. A signal does not
+/// end the wait. Returns 1, 0 at the timeout, or -errno. For threads other than a loop's.
+static inline int cepoll_poll_readable(int fd, int milliseconds) {
+    struct pollfd entry = { .fd = fd, .events = POLLIN };
+    uint64_t end = cepoll_monotonic() + (uint64_t)(milliseconds > 0 ? milliseconds : 0) * 1000000u;
+    for (;;) {
+        int n = poll(&entry, 1, milliseconds);
+        if (n >= 0) { return n; }
+        if (errno != EINTR) { return -errno; }
+        if (milliseconds <= 0) { continue; }
+        // Rounded up, so that the last wait is not a spin.
+        uint64_t now = cepoll_monotonic();
+        milliseconds = now < end ? (int)((end - now + 999999u) / 1000000u) : 0;
+    }
+}
 
 // MARK: error numbers
 
