@@ -141,6 +141,93 @@ struct NodeEventsTests {
         #expect(run(loop) { executor.state.places.live == 0 })
     }
 
+    /// Two linked nodes of which the first has these settings.
+    static func pair(_ executor: LoopExecutor, _ change: (inout NodeSettings) -> Void) async throws -> (PeerNode, PeerNode, LinkID) {
+        var settings = NodeSettings()
+        change(&settings)
+        let client = try PeerNode(on: executor, wire: TimeWire(network: .reactor), settings: settings)
+        let server = try PeerNode(on: executor, wire: TimeWire(network: .reactor))
+        client.handle(.connect(try server.listen(on: .loopback())))
+        server.start()
+        client.start()
+        return (client, server, await firstLink(of: client))
+    }
+
+    @Test("an awaited send of a body that the node's memory never holds is refused at once, and the largest that it holds is sent")
+    func beyondMemory() throws {
+        let loop = try EventLoop()
+        let executor = loop.executor
+        try loop.run {
+            for limit in [16 << 10, 64 << 10, 1 << 20] {
+                let (client, server, link) = try await Self.pair(executor) { $0.memoryLimit = limit }
+                let guardian = Guardian([server, client], on: executor)
+                defer { guardian.cancel() }
+                for size in [limit + 1, limit, limit - 100, limit * 4] {
+                    await #expect(throws: SendError.tooLarge, "\(size) of \(limit)") {
+                        try await client.send([UInt8](repeating: 0, count: size), type: MessageType(1_000), to: link)
+                    }
+                    #expect(client.broadcast([UInt8](repeating: 0, count: size).span.bytes, type: MessageType(1_000)) == 0)
+                }
+                try await client.send([UInt8](repeating: 3, count: limit / 2 - 100), type: MessageType(1_000), to: link)
+                for await event in server.events {
+                    guard case .received(_, _, let body) = event else { continue }
+                    #expect(body.count == limit / 2 - 100)
+                    break
+                }
+                server.abandon()
+                client.abandon()
+                for await _ in server.events {}
+                for await _ in client.events {}
+            }
+        }
+    }
+
+    @Test("a frame that the receiver's memory never holds closes the link as too large, and does not wait for the keepalive")
+    func receivedBeyondMemory() throws {
+        let loop = try EventLoop()
+        let executor = loop.executor
+        let reason = try loop.run {
+            let (small, large, _) = try await Self.pair(executor) { $0.memoryLimit = 1 << 20 }
+            let guardian = Guardian([small, large], on: executor)
+            defer { guardian.cancel() }
+            let link = await Self.firstLink(of: large)
+            try await large.send([UInt8](repeating: 0, count: 4 << 20), type: MessageType(1_000), to: link)
+            var reason: CloseReason?
+            for await event in small.events {
+                guard case .linkDown(_, _, let why) = event else { continue }
+                reason = why
+                break
+            }
+            small.abandon()
+            large.abandon()
+            for await _ in small.events {}
+            for await _ in large.events {}
+            return reason
+        }
+        #expect(reason == .frameTooLarge)
+    }
+
+    @Test("settings that contradict each other are named, each in words")
+    func contradictions() {
+        let wire = TimeWire(network: .reactor)
+        #expect(NodeSettings().contradiction(with: wire) == nil)
+        let wrong: [(String, (inout NodeSettings) -> Void)] = [
+            ("lowWater", { $0.lowWater = $0.highWater + 1 }), ("lowWater", { $0.lowWater = -1 }),
+            ("highWater", { ($0.lowWater, $0.highWater) = (0, 0) }), ("queueLimit", { $0.queueLimit = 1 << 30 }),
+            ("queueLimit", { $0.queueLimit = 1 << 20 }), ("highWater", { $0.highWater = $0.queueLimit }),
+            ("controlLimit", { $0.controlLimit = 0 }), ("controlLimit", { $0.controlLimit = 1 << 30 }),
+            ("memoryLimit", { $0.memoryLimit = 0 }), ("memoryLimit", { $0.memoryLimit = -1 }),
+            ("readBudget", { $0.readBudget = 0 }), ("writeBudget", { $0.writeBudget = 0 }),
+            ("recordCapacity", { $0.recordCapacity = 3 }), ("recordCapacity", { $0.recordCapacity = -8 }),
+            ("listener.burst", { $0.listener.burst = 0 }),
+        ]
+        for (word, change) in wrong {
+            var settings = NodeSettings()
+            change(&settings)
+            #expect(settings.contradiction(with: wire)?.contains(word) == true, "\(word): \(settings.contradiction(with: wire) ?? "nil")")
+        }
+    }
+
     @Test("a send that waits ends when its task is cancelled, when its link is over, and when its node is")
     func sendsThatEnd() throws {
         let loop = try EventLoop()

@@ -63,6 +63,35 @@ struct PeerNodePortTests {
         #expect(world.run { left.application.live.count == 1 && poster.hasEnded })
     }
 
+    @Test("a signal that is handled does not end the wait for a snapshot, nor make it longer")
+    func waitInterrupted() async {
+        await #expect(processExitsWith: .success) {
+            var action = sigaction()
+            action.__sigaction_handler.sa_handler = { _ in }
+            try #require(sigaction(SIGALRM, &action, nil) == 0)
+            let request = try SnapshotRequest()
+            // A storm of them at the thread that waits.
+            let waiter = pthread_self()
+            let isOver = Atomic<Bool>(false)
+            let storm = Elsewhere {
+                while !isOver.load(ordering: .relaxed) {
+                    _ = pthread_kill(waiter, SIGALRM)
+                    _ = poll(nil, 0, 1)
+                }
+            }
+            let start = cepoll_monotonic()
+            try #require(!request.wait(milliseconds: 200))
+            try #require(cepoll_monotonic() - start >= 200_000_000)
+            let asker = Elsewhere {
+                _ = poll(nil, 0, 50)
+                request.complete()
+            }
+            try #require(request.wait(milliseconds: 600_000))
+            isOver.store(true, ordering: .relaxed)
+            while !storm.hasEnded || !asker.hasEnded { sched_yield() }
+        }
+    }
+
     @Test("a snapshot says how the node stands, and its storage is reused")
     func snapshot() throws {
         let world = try TestWorld()

@@ -7,14 +7,15 @@ public import PeerMesh
 public enum SendError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The link is not established, or not any more. What was queued on it before may be lost, too.
     case notLinked
-    /// The body is larger than the dialect's `Wire.maximumBody`. The link is unharmed.
+    /// The body is larger than the dialect's `Wire.maximumBody`, or than the node's `queueLimit` or `memoryLimit` ever leave room
+    /// for. The link is unharmed.
     case tooLarge
 
     /// The same in words.
     public var description: String {
         switch self {
         case .notLinked: "the link is not established, or not any more"
-        case .tooLarge: "the body is larger than the dialect allows"
+        case .tooLarge: "the body is larger than the dialect, the queue's limit or the memory limit allows"
         }
     }
 }

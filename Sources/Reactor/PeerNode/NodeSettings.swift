@@ -24,7 +24,8 @@ public struct NodeSettings: Hashable, Sendable {
     public var queueLimit = 16 << 20
     /// Queued bytes of pings and pongs at which it is, too. Both limits count what the kernel did not take: it is asked first.
     public var controlLimit = 64 << 10
-    /// Bytes that all buffers of the node may hold together.
+    /// Bytes that all buffers of the node may hold together, at least 16 KiB. A frame that does not fit into it alone is refused:
+    /// `tooLarge` to who sends it, `frameTooLarge` to who receives it.
     public var memoryLimit = 256 << 20
     /// Bytes read from one link before the others have their turn.
     public var readBudget = 256 << 10
@@ -42,6 +43,28 @@ public struct NodeSettings: Hashable, Sendable {
     /// The defaults, with these policies.
     public init(mesh: MeshSettings) {
         self.mesh = mesh
+    }
+
+    /// Why no node of this dialect can be made with these settings, in words; nil if one can. `PeerNode.init` asks it, and traps with
+    /// the words.
+    public func contradiction(with wire: any Wire) -> String? {
+        let frame = wire.maximumBody + 1_024
+        if lowWater < 0 || lowWater > highWater { return "lowWater must be within 0...highWater" }
+        if highWater < 1 { return "highWater must be at least 1: with none, every send would wait for ever" }
+        if queueLimit > BufferPool.largestBlock { return "queueLimit must be at most \(BufferPool.largestBlock)" }
+        if highWater >= queueLimit { return "highWater must be below queueLimit" }
+        if queueLimit < highWater + frame, queueLimit < BufferPool.largestBlock {
+            return "queueLimit must leave room for the largest frame above highWater: at least \(min(highWater + frame, BufferPool.largestBlock))"
+        }
+        if frame > ReadBuffer.largest { return "the dialect's maximumBody must be at most \(ReadBuffer.largest - 1_024)" }
+        if !(256...1 << 20 ~= controlLimit) { return "controlLimit must be within 256...1048576: it holds pings and pongs" }
+        if memoryLimit < Scratch.smallest * 4 { return "memoryLimit must be at least \(Scratch.smallest * 4)" }
+        if readBudget < 1 || writeBudget < 1 { return "readBudget and writeBudget must be at least 1" }
+        if recordCapacity != 0, recordCapacity < 2 || recordCapacity & (recordCapacity - 1) != 0 {
+            return "recordCapacity must be 0 or a power of two from 2 on"
+        }
+        if listener.burst < 1 { return "listener.burst must be at least 1" }
+        return nil
     }
 
     /// The address that a dial to `endpoint` comes from. A loopback address reaches nothing but loopback, and the other

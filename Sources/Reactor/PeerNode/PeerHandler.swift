@@ -36,7 +36,8 @@ public enum SendResult: UInt8, Hashable, Sendable, BitwiseCopyable {
     case queued
     /// The queue is above its mark, or the node's memory is used up. Nothing was queued; `lowWater` tells when to go on.
     case wouldBlock
-    /// The body is larger than the dialect's `maximumBody`. The link is unharmed.
+    /// The body is larger than the dialect's `maximumBody`, or than the node's `queueLimit` or `memoryLimit` ever leave room for. The
+    /// link is unharmed.
     case tooLarge
     /// The link is not established, or not any more.
     case notLinked

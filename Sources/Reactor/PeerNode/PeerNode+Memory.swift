@@ -5,9 +5,7 @@
 public import PeerMesh
 
 extension PeerNode {
-    /// Above this the largest reader is slowed…
-    private var slowingMark: Int { settings.memoryLimit / 8 * 7 }
-    /// …and below this all are read again.
+    /// Above `slowingMark` the largest reader is slowed, and below this all are read again.
     private var easingMark: Int { settings.memoryLimit / 4 * 3 }
 
     /// Reads the link no longer until memory is free.
@@ -24,7 +22,7 @@ extension PeerNode {
     /// Once a flush phase: slows the largest reader, or lets all go on.
     func balanceMemory() {
         let inUse = memory.pool.inUse
-        if inUse > slowingMark {
+        if inUse > memory.slowingMark {
             if let largest = largestReader() { starve(largest) }
         } else if inUse <= easingMark, starvedCount + owedCount > 0 {
             easeAll()

@@ -14,6 +14,7 @@ extension PeerNode {
         let frame = frame
         frame.removeAll()
         wire.encode(body, type: type, into: frame)
+        guard memory.canQueue(frame.count) else { return .tooLarge }
         var queued = link.enqueue(frame.bytes, policy == .insists ? .insists : .yields)
         if queued == .overLimit {
             let offered = offer(link)
@@ -34,6 +35,7 @@ extension PeerNode {
         let frame = frame
         frame.removeAll()
         wire.encode(body, type: type, into: frame)
+        guard memory.canQueue(frame.count) else { return 0 }
         guard let buffer = memory.shared.make(frame.bytes) else {
             counts.blockedSends &+= 1
             return 0

@@ -65,17 +65,14 @@ public final class PeerNode: Source {
     @safe @exclusivity(unchecked) public internal(set) var isStopped = false
 
     /// Makes a node that does nothing yet: add listeners, tell it of peers, then `start`. Throws if there is no descriptor for its ring
-    /// of records; settings that contradict each other trap. O(capacity of its tables).
+    /// of records, or no timer left in the loop's table; settings that contradict each other trap, in words
+    /// (`NodeSettings.contradiction`). O(capacity of its tables).
     public init(loop: EventLoop, wire: any Wire, settings: NodeSettings, handler: PeerHandler) throws(SystemError) {
+        if let words = settings.contradiction(with: wire) { fatalError("the settings of a node contradict each other: \(words)") }
         let limits = StreamLimits(
             highWater: settings.highWater, lowWater: settings.lowWater, hardLimit: settings.queueLimit,
             controlLimit: settings.controlLimit, frameLimit: wire.maximumBody + 1_024
         )
-        precondition(
-            settings.queueLimit >= settings.highWater + wire.maximumBody + 1_024 || settings.queueLimit == BufferPool.largestBlock,
-            "the queue's limit must leave room for the largest frame above the mark"
-        )
-        precondition(settings.readBudget > 0 && settings.writeBudget > 0, "a budget needs a byte")
         self.loop = loop
         self.wire = wire
         self.settings = settings
@@ -94,8 +91,9 @@ public final class PeerNode: Source {
         ownEndpoint = settings.endpoint
         port = NodePort(mailbox: loop.mailbox)
         super.init()
+        guard let timer = loop.makeTimerIfRoom(source: self, tag: 0) else { throw SystemError(.timerTable, CEPOLL_ENOSPC) }
+        self.timer = timer
         port.bind(loop.makeHandle(for: self))
-        timer = loop.makeTimer(source: self, tag: 0)
         if let endpoint = settings.endpoint { handle(.ownEndpoint(endpoint)) }
     }
 

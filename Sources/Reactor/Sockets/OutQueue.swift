@@ -8,7 +8,7 @@ import CEpoll
 struct OutQueue: ~Copyable {
     /// Of a bulk frame's length: its bytes are in a shared buffer.
     private static let sharedBit: UInt32 = 1 << 31
-    private static let entrySize = MemoryLayout<UInt32>.size
+    static let entrySize = MemoryLayout<UInt32>.size
     private static let shareSize = MemoryLayout<UInt>.size
 
     /// The bulk frames' bytes, but for the shared ones.

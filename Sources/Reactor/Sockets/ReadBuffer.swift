@@ -85,6 +85,9 @@ struct ReadBuffer: BitwiseCopyable {
 /// The buffer that every read of every stream goes through.
 @safe
 final class Scratch {
+    /// The smallest capacity.
+    static let smallest = 4_096
+
     private let memory: UnsafeMutableRawPointer
     let buffer: ReadBuffer
     /// Bytes that fit.
@@ -93,7 +96,7 @@ final class Scratch {
     @safe @exclusivity(unchecked) var isTaken = false
 
     init(capacity: Int) {
-        precondition(capacity >= 4_096)
+        precondition(capacity >= Self.smallest)
         self.capacity = capacity
         let size = capacity + ReadBuffer.headSize
         unsafe memory = .allocate(byteCount: size, alignment: 64)

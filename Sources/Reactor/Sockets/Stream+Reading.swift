@@ -152,6 +152,9 @@ extension Stream {
         let count = old.unread
         guard count < limits.frameLimit else { return .overLimit }
         let wanted = min(max(size, count + 1), ReadBuffer.largest)
+        // Both are out while the bytes are moved. A stream that holds more than the mark would be slowed for good.
+        let held = (isInScratch ? 0 : old.block.capacity) + BufferPool.capacity(for: wanted + ReadBuffer.headSize)
+        guard held <= memory.slowingMark else { return .overLimit }
         guard let block = memory.pool.take(atLeast: wanted + ReadBuffer.headSize) else { return .noMemory }
         let larger = ReadBuffer(block)
         larger.take(from: old)

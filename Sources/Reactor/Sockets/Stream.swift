@@ -17,8 +17,19 @@ final class StreamMemory {
         precondition(limits.hardLimit <= BufferPool.largestBlock && limits.frameLimit <= ReadBuffer.largest)
         pool = BufferPool(limit: limit)
         shared = SharedBuffers(pool: pool)
-        scratch = Scratch(capacity: size)
+        // A read needs as much room in the pool as the scratch has: more than the bound would never be read.
+        scratch = Scratch(capacity: max(Scratch.smallest, min(size, limit / 4)))
         self.limits = limits
+    }
+
+    /// From so many bytes on that are out, a node reads its largest reader no longer.
+    var slowingMark: Int { pool.limit / 8 * 7 }
+
+    /// Whether an empty queue would take a frame of so many bytes if nothing else were out. What it would not take, no waiting
+    /// makes it take.
+    func canQueue(_ count: Int) -> Bool {
+        let queue = BufferPool.capacity(for: MemoryLayout<OutQueue>.size) + BufferPool.capacity(for: OutQueue.entrySize)
+        return count <= limits.hardLimit && queue + BufferPool.capacity(for: count) <= pool.limit
     }
 
     /// A place for a queue, until `give`: there for as long as something waits to be sent.
