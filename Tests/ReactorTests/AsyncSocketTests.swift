@@ -84,6 +84,127 @@ struct AsyncSocketTests {
         #expect(controls == 1)
     }
 
+    @Test("bytes behind an urgent one are read at once, not with the next that come")
+    func urgent() throws {
+        let reads = try onLoop { executor, listener in
+            let client = cepoll_tcp(4)
+            defer { _ = cepoll_close(client) }
+            _ = cepoll_connect(client, listener.endpoint.systemAddress)
+            let server = try await listener.accept()
+            func send(_ text: String, _ flags: CInt = 0) { #expect(Glibc.send(client, text, text.utf8.count, flags) == text.utf8.count) }
+            var reads: [[UInt8]] = []
+            // Registered, and not readable: from here on only an edge tells.
+            async let first = server.read(upTo: 100)
+            while executor.loop.descriptorCount < 2 { await Task.yield() }
+            send("0123456789")
+            send("!", CInt(MSG_OOB))
+            send("abcdefghij")
+            reads.append(try await first)
+            let limit = Task(executorPreference: executor) {
+                try await executor.sleep(for: .seconds(20))
+                server.close()
+            }
+            defer { limit.cancel() }
+            while reads.joined().count < 20 { reads.append(try await server.read(upTo: 100)) }
+            return reads
+        }
+        #expect(reads.map { String(decoding: $0, as: UTF8.self) } == ["0123456789", "abcdefghij"])
+    }
+
+    @Test("a socket that is drained loses nothing of what it sent, though the other end had sent more than was read")
+    func drain() throws {
+        let answer = [UInt8](repeating: 7, count: 200_000)
+        let (got, ended) = try onLoop { executor, listener in
+            let client = try await executor.connect(to: listener.endpoint)
+            let server = try await listener.accept()
+            try await client.write([UInt8](repeating: 1, count: 50_000))
+            let serving = Task(executorPreference: executor) {
+                _ = try await server.read(upTo: 1)
+                try await server.write(answer)
+                return try await server.drain(within: .seconds(60))
+            }
+            try await executor.sleep(for: .milliseconds(20))
+            var got: [UInt8] = []
+            while true {
+                let bytes = try await client.read(upTo: 65_536)
+                if bytes.isEmpty { break }
+                got += bytes
+            }
+            client.close()
+            return (got, try await serving.value)
+        }
+        #expect(got == answer)
+        #expect(ended)
+    }
+
+    @Test("a drain ends at its limit, though the other end sends for ever; others have their turn meanwhile, and the socket is closed")
+    func drainOfAFlood() throws {
+        let (ended, isClosed, turns) = try onLoop { executor, listener in
+            let client = try await executor.connect(to: listener.endpoint)
+            let server = try await listener.accept()
+            let flood = Task(executorPreference: executor) {
+                let bytes = [UInt8](repeating: 1, count: 1 << 20)
+                while true { try await client.write(bytes) }
+            }
+            let ticks = Task(executorPreference: executor) {
+                var turns = 0
+                while !Task.isCancelled {
+                    try? await executor.sleep(for: .milliseconds(1))
+                    turns += 1
+                }
+                return turns
+            }
+            let ended = try await server.drain(within: .milliseconds(200))
+            ticks.cancel()
+            flood.cancel()
+            client.close()
+            return (ended, server.isClosed, await ticks.value)
+        }
+        #expect(!ended)
+        #expect(isClosed)
+        #expect(turns > 1)
+    }
+
+    @Test("a drain of a silent end closes at its limit; a cancelled one at once; one of a closed socket throws")
+    func drainEnds() throws {
+        try onLoop { executor, listener in
+            let client = try await executor.connect(to: listener.endpoint)
+            let server = try await listener.accept()
+            #expect(try await server.drain(within: .milliseconds(30)) == false)
+            #expect(server.isClosed)
+            await #expect(throws: SystemError.self) { try await server.drain() }
+            let other = try await executor.connect(to: listener.endpoint)
+            let kept = try await listener.accept()
+            let draining = Task(executorPreference: executor) { try await kept.drain(within: .seconds(3_600)) }
+            try await executor.sleep(for: .milliseconds(5))
+            draining.cancel()
+            await #expect(throws: CancellationError.self) { try await draining.value }
+            #expect(kept.isClosed)
+            client.close()
+            other.close()
+        }
+    }
+
+    @Test("what other threads must not ask a listener or a node's events ends the process, in words")
+    func offThread() async {
+        let counters = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            let loop = try EventLoop()
+            loop.runOnce(.noWait)
+            let listener = try loop.executor.listen(on: .loopback())
+            TestThread { _ = listener.counters }.join()
+        }
+        let node = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            let loop = try EventLoop()
+            loop.runOnce(.noWait)
+            let events = NodeEvents(on: loop.executor)
+            TestThread { _ = events.node }.join()
+        }
+        for result in [counters, node] {
+            let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+            #expect(text.contains("not on the event loop"), "\(text)")
+        }
+    }
+
     @Test("a refused dial throws what the kernel said")
     func refused() throws {
         let error = try onLoop { executor, listener in

@@ -23,14 +23,16 @@ public final class AsyncListener: AsyncSequence, @unchecked Sendable {
     }
 
     deinit {
-        guard !executor.isLoopGone else { return }
+        if executor.isLoopGone { return }
         let ending = EndingListener(listener: listener, queue: queue, executor: executor)
-        if executor.isOnThread { return ending.close() }
-        Task.detached(executorPreference: executor) { ending.close() }
+        if executor.isOnThread { ending.close() } else { _ = executor.send(.closeListener(ending)) }
     }
 
-    /// What it did since it was made.
-    public var counters: Listener.Counters { listener.counters }
+    /// What it did since it was made. On the loop's thread.
+    public var counters: Listener.Counters {
+        executor.requireThread()
+        return listener.counters
+    }
 
     /// Ends the listening. What nobody has taken is reset; a task that waits gets an error.
     public func close() {
@@ -185,7 +187,7 @@ final class AcceptQueue: Source {
 }
 
 /// A listener on its way out, perhaps to the loop's thread.
-private struct EndingListener: @unchecked Sendable {
+struct EndingListener: @unchecked Sendable {
     let listener: Listener
     let queue: AcceptQueue
     let executor: LoopExecutor

@@ -31,8 +31,9 @@ struct AsyncPlace {
     /// What the kernel said last, as long as no call has found otherwise. A new connection is tried before it is waited for.
     var isReadable = false
     var isWritable = false
-    /// The other end will send no more, or the connection failed: a read never waits any more.
-    var isOver = false
+    /// A short read does not mean that there is no more: the other end has ended, the connection failed (which the kernel tells once),
+    /// or an urgent byte lies between, at which a read stops. Stays so: only a read that finds nothing counts.
+    var readsUntilEmpty = false
     /// Writability was asked for; it stays so.
     var wantsWrite = false
     /// The jobs of the tasks that wait, as bits of a `TaskJob`; 0 is nobody.
@@ -125,7 +126,7 @@ struct AsyncPlaces: ~Copyable {
         unsafe place.pointee.isLive = false
         unsafe place.pointee.isReadable = false
         unsafe place.pointee.isWritable = false
-        unsafe place.pointee.isOver = false
+        unsafe place.pointee.readsUntilEmpty = false
         unsafe place.pointee.wantsWrite = false
         unsafe place.pointee.ownedTask = 0
         unsafe place.pointee.owner = nil

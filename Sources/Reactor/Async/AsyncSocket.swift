@@ -3,6 +3,7 @@
 
 import CEpoll
 public import PeerMesh
+public import Timers
 
 /// A TCP connection that tasks read and write. Everything but letting it go belongs to the loop's thread; at most one task
 /// reads and one writes at a time. Closed by `close`, or when the last reference goes, on whatever thread.
@@ -42,10 +43,68 @@ public final class AsyncSocket: @unchecked Sendable {
         return isOver
     }
 
-    /// Closes it. Tasks that wait for it are told by an error.
+    /// Closes it. Tasks that wait for it are told by an error. What has come and was not read makes the kernel reset the connection,
+    /// by which the other end may lose what was sent to it last: see `drain`.
     public func close() {
         executor.requireThread()
         executor.closePlace(id)
+    }
+
+    /// Closes it so that the other end gets all that was sent, even if it has sent more than was read: ends the sending side, reads and
+    /// drops what comes until the other end has ended, too, or `limit` has passed, then closes. For the end of a conversation that
+    /// is answered before it was heard to its end. No other task may read meanwhile.
+    ///
+    /// Returns whether the other end has ended in time; else, and if the connection fails, it may have lost what was sent last.
+    /// When the task is cancelled it closes at once and throws `CancellationError`. Throws `SystemError` if it is closed already, or
+    /// if the loop's tables are full; then it is closed.
+    @discardableResult
+    public nonisolated(nonsending) func drain(within limit: Nanoseconds = .seconds(5)) async throws -> Bool {
+        _ = try begin()
+        defer { executor.closePlace(id) }
+        let end = Instant(nanoseconds: cepoll_monotonic()) + limit
+        shutdownSending()
+        // The timer wakes who waits for bytes: its tag is our place.
+        guard let timer = executor.loop.makeTimerIfRoom(source: executor.driver, tag: UInt32(bitPattern: id.index)) else {
+            throw SystemError(.timerTable, CEPOLL_ENOSPC)
+        }
+        defer { if !executor.state.isEnding { executor.loop.destroy(timer) } }
+        executor.loop.arm(timer, at: end)
+        var dropped = 0
+        while Instant(nanoseconds: cepoll_monotonic()) < end {
+            switch try dropOnce() {
+            case .bytes(let count):
+                dropped += count
+                guard dropped >= Self.dropsAtOnce else { continue }
+                dropped = 0
+                await Task.yield()
+            case .wait(let wait): await waitForBytes(wait)
+            case .ended: return true
+            case .failed: return false
+            }
+        }
+        return false
+    }
+
+    /// Bytes that `drain` drops before others have their turn.
+    private static let dropsAtOnce = 256 << 10
+
+    private enum Dropped {
+        case bytes(Int)
+        case wait(AsyncWait)
+        case ended
+        case failed
+    }
+
+    private func dropOnce() throws -> Dropped {
+        try unsafe withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 16) { buffer in
+            do {
+                let attempt = try unsafe receive(into: buffer)
+                if let wait = attempt.wait { return Dropped.wait(wait) }
+                return attempt.count == 0 ? .ended : .bytes(attempt.count)
+            } catch let error as SystemError where error.call == .receive {
+                return .failed
+            }
+        }
     }
 
     /// Ends the sending side: the other end reads the end of the stream after what was written.
@@ -200,9 +259,8 @@ public final class AsyncSocket: @unchecked Sendable {
         }
         switch Transfer(result: unsafe cepoll_recv(place.pointee.descriptor, buffer.baseAddress, buffer.count)) {
         case .bytes(let count):
-            // Less than asked for: the kernel has no more, and tells anew when it has. An end that it told of already it
-            // would not tell again.
-            if unsafe count < buffer.count && !place.pointee.isOver { unsafe place.pointee.isReadable = false }
+            // Less than asked for: the kernel has no more, and tells anew when it has, unless `readsUntilEmpty`.
+            if unsafe count < buffer.count && !place.pointee.readsUntilEmpty { unsafe place.pointee.isReadable = false }
             return AsyncAttempt(count: count)
         case .wouldBlock:
             unsafe place.pointee.isReadable = false

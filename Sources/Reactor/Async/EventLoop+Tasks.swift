@@ -16,7 +16,7 @@ extension EventLoop {
     /// Runs the loop until `body` is done, as a task on it, and returns what it returned. Other tasks and sources go on meanwhile,
     /// and stay when it is done. Throws what `body` throws. Not from within an iteration.
     public func run<Success: Sendable>(_ body: @escaping @Sendable () async throws -> Success) throws -> Success {
-        precondition(!state.isInIteration, "an iteration was started from within one")
+        if state.isInIteration { refuseNested() }
         let outcome = TaskOutcome<Success>()
         Task.detached(executorPreference: executor) {
             do {

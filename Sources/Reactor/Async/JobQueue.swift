@@ -1,6 +1,7 @@
-// Jobs of Swift tasks on their way to the loop. A job must never be lost or refused, so nothing here is bounded: jobs from
-// other threads are a stack that is linked through the jobs themselves, and taken whole; jobs of the loop's own thread
-// wait in a ring that grows. Neither allocates in steady state.
+// Jobs of Swift tasks on their way to the loop. A job must never be lost, so nothing here is bounded: jobs from other threads are
+// a stack that is linked through the jobs themselves, and taken whole; jobs of the loop's own thread wait in a ring that grows.
+// Neither allocates in steady state. When the loop ends, the stack is closed: from then on a push is refused, so that every job
+// was either taken before or is still the caller's.
 
 import Synchronization
 
@@ -13,6 +14,27 @@ enum JobKind: UInt, BitwiseCopyable {
     case byPreference
     /// Of such a task that waits in an actor which lives on the loop.
     case both
+    /// No job of a task: an `Errand`, retained.
+    case errand
+}
+
+/// What another thread has the loop do for the async layer itself. Unlike a job of a task, it can be refused: a loop that has ended
+/// has nothing left to do.
+final class Errand {
+    enum Kind {
+        /// The last user of this place let it go.
+        case close(PlaceID)
+        /// A task that waits at this place was cancelled: whoever waits there looks again.
+        case wake(place: Int)
+        case closeListener(EndingListener)
+    }
+
+    let kind: Kind
+    fileprivate var below: UInt = 0
+
+    init(_ kind: Kind) {
+        self.kind = kind
+    }
 }
 
 /// A job and its kind: one word, as a job's address is a multiple of 16.
@@ -35,6 +57,11 @@ struct TaskJob: BitwiseCopyable {
         bits = address | kind.rawValue
     }
 
+    /// Of an errand, which it retains until `takeErrand`.
+    init(_ errand: Errand) {
+        bits = unsafe UInt(bitPattern: Unmanaged.passRetained(errand).toOpaque()) | JobKind.errand.rawValue
+    }
+
     var kind: JobKind { unsafe JobKind(rawValue: bits & Self.kindBits).unsafelyUnwrapped }
 
     /// The job itself; that of a task is the task's own.
@@ -42,10 +69,23 @@ struct TaskJob: BitwiseCopyable {
 
     var job: UnownedJob { unsafe unsafeBitCast(bits & ~Self.kindBits, to: UnownedJob.self) }
 
+    /// The errand, of a job of that kind: once.
+    func takeErrand() -> Errand {
+        let errand = unsafe UnsafeRawPointer(bitPattern: address).unsafelyUnwrapped
+        return unsafe Unmanaged<Errand>.fromOpaque(errand).takeRetainedValue()
+    }
+
+    private var errand: Errand {
+        let errand = unsafe UnsafeRawPointer(bitPattern: address).unsafelyUnwrapped
+        return unsafe Unmanaged<Errand>.fromOpaque(errand).takeUnretainedValue()
+    }
+
     /// The job below it in the stack, as bits; 0 ends it. Only while the job is queued: then the word is the queue's.
     var below: UInt {
-        get { unsafe link.pointee }
-        nonmutating set { unsafe link.pointee = newValue }
+        get { kind == .errand ? errand.below : unsafe link.pointee }
+        nonmutating set {
+            if kind == .errand { errand.below = newValue } else { unsafe link.pointee = newValue }
+        }
     }
 
     private var link: UnsafeMutablePointer<UInt> {
@@ -57,25 +97,47 @@ struct TaskJob: BitwiseCopyable {
 /// Jobs from other threads. Any thread pushes, without a lock; the loop takes all at once, so that no job can come back to
 /// the top while somebody looks at it.
 struct JobStack: ~Copyable {
+    /// What became of a push.
+    enum Pushed {
+        /// There was none before: who puts the first one wakes the loop for all.
+        case first
+        case behind
+        /// The stack is closed: the job is still the caller's, and sees all that the loop did.
+        case refused
+    }
+
+    /// In place of the top: closed for good.
+    private static let closed = UInt.max
+
     private let top = Atomic<UInt>(0)
 
-    /// Returns whether there was none: who puts the first one wakes the loop for all.
-    borrowing func push(_ job: TaskJob) -> Bool {
-        var current = top.load(ordering: .relaxed)
-        while true {
+    borrowing func push(_ job: TaskJob) -> Pushed {
+        var current = top.load(ordering: .acquiring)
+        while current != Self.closed {
             job.below = current
             let (won, now) = top.weakCompareExchange(
-                expected: current, desired: job.bits, successOrdering: .sequentiallyConsistent, failureOrdering: .relaxed
+                expected: current, desired: job.bits, successOrdering: .sequentiallyConsistent, failureOrdering: .acquiring
             )
-            if won { return current == 0 }
+            if won { return current == 0 ? .first : .behind }
             current = now
         }
+        return .refused
     }
 
     var isEmpty: Bool { top.load(ordering: .sequentiallyConsistent) == 0 }
 
-    /// All of them, newest first, as the bits of the top one; 0 if there is none.
+    var isClosed: Bool { top.load(ordering: .acquiring) == Self.closed }
+
+    /// All of them, newest first, as the bits of the top one; 0 if there is none. Not once it is closed.
     borrowing func takeAll() -> UInt { top.exchange(0, ordering: .acquiring) }
+
+    /// Closes it if there is none, in one step: false if one has come.
+    borrowing func closeIfEmpty() -> Bool {
+        top.compareExchange(expected: 0, desired: Self.closed, ordering: .acquiringAndReleasing).exchanged
+    }
+
+    /// Closes it and takes what is there, as `takeAll` does.
+    borrowing func close() -> UInt { top.exchange(Self.closed, ordering: .acquiringAndReleasing) }
 }
 
 /// Jobs in the order in which they will run. The loop's thread only.

@@ -46,9 +46,9 @@ extension LoopExecutor {
     func edge(_ events: UInt32, place index: Int) {
         let place = unsafe state.places.pointer(index)
         let failed = events & (CEPOLL_HUP | CEPOLL_ERR) != 0
-        if failed || events & (CEPOLL_IN | CEPOLL_RDHUP) != 0 {
+        if failed || events & (CEPOLL_IN | CEPOLL_RDHUP | CEPOLL_PRI) != 0 {
             unsafe place.pointee.isReadable = true
-            if failed || events & CEPOLL_RDHUP != 0 { unsafe place.pointee.isOver = true }
+            if failed || events & (CEPOLL_RDHUP | CEPOLL_PRI) != 0 { unsafe place.pointee.readsUntilEmpty = true }
             unsafe wake(place, .reading)
         }
         if failed || events & CEPOLL_OUT != 0 {
@@ -149,7 +149,7 @@ extension LoopExecutor {
         enqueueHere(TaskJob(bits: bits))
     }
 
-    private func wakeBoth(_ index: Int) {
+    func wakeBoth(_ index: Int) {
         wake(index, .reading)
         wake(index, .writing)
     }
@@ -158,9 +158,8 @@ extension LoopExecutor {
 
     /// Lets those who wait at this place look whether it is them who were cancelled. Any thread.
     func cancel(_ index: Int) {
-        guard !isLoopGone else { return }
-        if isOnThread { return wakeBoth(index) }
-        Task.detached(executorPreference: self) { self.cancel(index) }
+        if isLoopGone { return }
+        if isOnThread { wakeBoth(index) } else { _ = send(.wake(place: index)) }
     }
 
     // MARK: Places
@@ -217,13 +216,11 @@ extension LoopExecutor {
 
     /// The same from wherever the last user of the place let it go.
     func release(_ id: PlaceID) {
-        if isLoopGone {
-            // Nobody changes the slab any more, so that any thread may look.
-            if state.places.holds(id) { _ = cepoll_close(state.places[Int(id.index)].descriptor) }
-            return
-        }
-        if isOnThread { return closePlace(id) }
-        Task.detached(executorPreference: self) { self.closePlace(id) }
+        if isOnThread, !isLoopGone { return closePlace(id) }
+        if !isLoopGone, send(.close(id)) { return }
+        // The loop is gone: nobody changes the slab any more, so that any thread may look.
+        guard state.places.holds(id), state.places[Int(id.index)].descriptor >= 0 else { return }
+        _ = cepoll_close(state.places[Int(id.index)].descriptor)
     }
 
     func wakeAll() {

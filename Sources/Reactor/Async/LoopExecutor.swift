@@ -33,7 +33,6 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
     private let arrivals = JobStack()
     /// The loop's thread; 0 while it has none.
     private let thread = Atomic<UInt>(0)
-    private let isGone = Atomic<Bool>(false)
     private let storage: UnsafeMutablePointer<State>
 
     init(loop: EventLoop) {
@@ -77,8 +76,33 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
         if isOnThread {
             enqueueHere(job)
         } else {
-            guard !isGone.load(ordering: .acquiring) else { Self.refuse() }
-            if arrivals.push(job) { mailbox.wake() }
+            switch arrivals.push(job) {
+            case .first: mailbox.wake()
+            case .behind: break
+            case .refused: Self.refuse()
+            }
+        }
+    }
+
+    /// Has the loop do it. Any thread but the loop's. False if the loop is gone: then nothing will be done, and nobody but those
+    /// who hold them uses the places any more.
+    func send(_ kind: Errand.Kind) -> Bool {
+        let errand = TaskJob(Errand(kind))
+        switch arrivals.push(errand) {
+        case .first: mailbox.wake()
+        case .behind: break
+        case .refused:
+            _ = errand.takeErrand()
+            return false
+        }
+        return true
+    }
+
+    private func run(_ errand: Errand) {
+        switch errand.kind {
+        case .close(let place): closePlace(place)
+        case .wake(let place): wakeBoth(place)
+        case .closeListener(let listener): listener.close()
         }
     }
 
@@ -118,7 +142,7 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
     // MARK: For the loop
 
     /// Any thread.
-    var isLoopGone: Bool { isGone.load(ordering: .acquiring) }
+    var isLoopGone: Bool { arrivals.isClosed }
 
     var isOnThread: Bool { thread.load(ordering: .relaxed) == UInt(cepoll_thread()) }
 
@@ -139,6 +163,7 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
             case .byPreference: unsafe job.job.runSynchronously(on: asUnownedTaskExecutor())
             case .ofActor: unsafe job.job.runSynchronously(on: asUnownedSerialExecutor())
             case .both: unsafe job.job.runSynchronously(isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
+            case .errand: run(job.takeErrand())
             }
         }
         state.running = 0
@@ -151,13 +176,17 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
         state.isEnding = true
         wakeAll()
         var left = 1_000_000
-        while left > 0 {
-            let done = runJobs(left)
-            guard done > 0 else { break }
-            left -= done
-        }
+        repeat { left -= runJobs(left) } while left > 0 && !(state.jobs.isEmpty && arrivals.closeIfEmpty())
+        if left == 0 { endEndless() }
         unsafe state.loop = nil
-        isGone.store(true, ordering: .releasing)
+    }
+
+    /// Tasks that never come to rest are left where they are; what else was to be done is done.
+    private func endEndless() {
+        state.jobs.append(stack: arrivals.close())
+        while let job = state.jobs.popFirst() {
+            if job.kind == .errand { run(job.takeErrand()) }
+        }
     }
 
     /// In a forked child: the parent's tasks are the parent's. What they were to do here is forgotten, not freed.

@@ -32,9 +32,19 @@ public enum NodeEvent: Hashable, Sendable {
 public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
     public typealias Element = NodeEvent
 
-    /// The node whose events these are, for pausing its links. Set it right after the node is made.
-    public weak var node: PeerNode?
+    /// The node whose events these are, for pausing its links. Set it right after the node is made. On the loop's thread.
+    public var node: PeerNode? {
+        get {
+            executor.requireThread()
+            return source
+        }
+        set {
+            executor.requireThread()
+            source = newValue
+        }
+    }
 
+    private weak var source: PeerNode?
     private let executor: LoopExecutor
     private let place: PlaceID
     private let capacity: Int
@@ -98,7 +108,7 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
 
     private func resumeReading() {
         guard !paused.isEmpty else { return }
-        for link in paused { node?.resumeReading(of: link) }
+        for link in paused { source?.resumeReading(of: link) }
         paused.removeAll(keepingCapacity: true)
     }
 
@@ -134,7 +144,7 @@ public final class NodeEvents: PeerHandler, AsyncSequence, @unchecked Sendable {
         add(.received(link, type, unsafe body.withUnsafeBytes { unsafe Array($0) }))
         guard isTaken else { return }
         frames += 1
-        if frames >= capacity / 2, !paused.contains(link), node?.pauseReading(of: link) ?? false { paused.append(link) }
+        if frames >= capacity / 2, !paused.contains(link), source?.pauseReading(of: link) ?? false { paused.append(link) }
     }
 
     public override func highWater(_ link: LinkID) { add(.highWater(link)) }

@@ -46,6 +46,7 @@ public final class EventLoop {
     deinit {
         endTasks()
         mailbox.close()
+        for index in state.slots.liveIndices { unsafe state.slots[index].source?.takeUnretainedValue().loopEnds() }
         while state.flushList.pop() != nil {}
         while state.reapList.pop() != nil {}
         closeSignalDescriptors()
@@ -113,7 +114,7 @@ public final class EventLoop {
     private func iterate(_ mode: WaitMode, _ reading: Instant?) -> Instant {
         checkNotForked()
         bindThread()
-        precondition(!state.isInIteration, "an iteration was started from within one")
+        if state.isInIteration { refuseNested() }
         state.isInIteration = true
         applyInterests()
         wait(mode, reading)
@@ -130,6 +131,11 @@ public final class EventLoop {
         let end = Instant(nanoseconds: cepoll_monotonic())
         state.counts.callbackTime.add(end - state.clock)
         return end
+    }
+
+    /// Ends the process, in words, if an iteration is under way: for what must not be called from a callback. O(1).
+    public func requireOutsideOfIteration() {
+        if state.isInIteration { refuseNested() }
     }
 
     /// The thread of the first run owns the loop from then on.

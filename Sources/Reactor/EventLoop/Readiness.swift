@@ -20,8 +20,8 @@ public struct Interest: OptionSet, Hashable, Sendable, BitwiseCopyable {
     @inlinable
     public static var write: Interest { Interest(rawValue: 2) }
 
-    /// Told once for each change instead of as long as it lasts, and of the peer's end, too: for the tasks' own slots,
-    /// where nobody may be waiting when something comes.
+    /// Told once for each change instead of as long as it lasts, and of the peer's end and urgent bytes, too: for the tasks' own
+    /// slots, where nobody may be waiting when something comes.
     @inlinable
     static var edge: Interest { Interest(rawValue: 4) }
 
@@ -43,7 +43,7 @@ public struct Interest: OptionSet, Hashable, Sendable, BitwiseCopyable {
     var plainMask: UInt32 {
         let bits = UInt32(rawValue)
         let mask = bits & CEPOLL_IN | bits &<< 1 & CEPOLL_OUT
-        return contains(.edge) ? mask | CEPOLL_ET | CEPOLL_RDHUP : mask
+        return contains(.edge) ? mask | CEPOLL_ET | CEPOLL_RDHUP | CEPOLL_PRI : mask
     }
 }
 

@@ -38,3 +38,14 @@ func recycle(on loop: EventLoop) {
 func refuseForked() -> Never {
     fatalError("this event loop belongs to the parent process: call reinitializeAfterFork() in the child, or make a new loop")
 }
+
+/// An iteration was started from within one. In words in every build: a C++ exception brings programs here that never nested a run.
+@usableFromInline @inline(never)
+func refuseNested() -> Never {
+    fatalError(
+        """
+        this event loop is in the middle of an iteration: run, runOnce or a destroying call was made from one of its callbacks, \
+        or a callback was left by an exception or longjmp, which a callback must not let out
+        """
+    )
+}

@@ -81,6 +81,9 @@ open class Source {
     open func listenerRests(for rest: Nanoseconds, after error: SystemError, listenerTag: UInt32) {}
     /// One of the signals that this source watches arrived.
     open func signalled(_ signal: CInt) {}
+
+    /// The loop is going away, and what it has of this source with it: no id means anything any more. Once for each descriptor.
+    func loopEnds() {}
 }
 
 extension Unmanaged<Source> {

@@ -53,7 +53,8 @@ public final class Listener: Source {
     /// What it did so far.
     public var counters: Counters { state.counters }
 
-    private let loop: EventLoop
+    /// Not kept alive: the loop has this listener, and would have itself. `loopEnds` comes before it is gone.
+    @safe private unowned(unsafe) let loop: EventLoop
     private let settings: Settings
     private let tag: UInt32
     private let descriptor: CInt
@@ -139,8 +140,14 @@ public final class Listener: Source {
     }
 
     private func register() throws(SystemError) {
-        state.slot = try loop.add(descriptor, interest: .read, source: self, tag: 0)
-        state.timer = loop.makeTimer(source: self, tag: 0)
+        guard let timer = loop.makeTimerIfRoom(source: self, tag: 0) else { throw SystemError(.timerTable, CEPOLL_ENOSPC) }
+        do throws(SystemError) {
+            state.slot = try loop.add(descriptor, interest: .read, source: self, tag: 0)
+        } catch {
+            loop.destroy(timer)
+            throw error
+        }
+        state.timer = timer
     }
 
     deinit {
@@ -148,15 +155,27 @@ public final class Listener: Source {
         unsafe storage.deallocate()
     }
 
-    /// Ends the listening. What the kernel had queued is reset by it. May be called from `accepted`.
+    /// Ends the listening. What the kernel had queued is reset by it. May be called from `accepted`. Nothing to do if the loop is gone,
+    /// which has ended it.
     public func close() {
         guard let slot = state.slot, let timer = state.timer else { return }
         loop.remove(slot)
         loop.destroy(timer)
+        endUse()
+        if loop.isInIteration { loop.requestReap(self) } else { reap() }
+    }
+
+    private func endUse() {
         state.slot = nil
         state.timer = nil
         state.socket = nil
-        if loop.isInIteration { loop.requestReap(self) } else { reap() }
+    }
+
+    override func loopEnds() {
+        endUse()
+        if state.reserve >= 0 { _ = cepoll_close(state.reserve) }
+        state.reserve = -1
+        reap()
     }
 
     /// The close phase: the owner may end here, and not earlier, as it may be its own `accepted` that closed us.
