@@ -52,6 +52,7 @@ var targets: [Target] = [
     .testTarget(
         name: "ReactorTests", dependencies: ["Reactor", "PeerMesh", "Timers", "CEpoll", "CTestSupport"], swiftSettings: testing
     ),
+    .testTarget(name: "ReactorCTests", dependencies: ["ReactorC", "CReactor"], swiftSettings: testing),
 ]
 
 var dependencies: [Package.Dependency] = []

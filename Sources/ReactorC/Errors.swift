@@ -38,9 +38,9 @@ private func ownText(_ error: CInt) -> StaticString? {
     case REACTOR_ENETWORK: "no such network: reactor, time-mainnet, time-testnet, or a name of your own with its magic"
     case REACTOR_EOPTION: "an option is out of its range: reactor.h has the ranges"
     case REACTOR_EFULL: "the loop's mailbox is full: try again later"
-    case REACTOR_ECLOSED: "the loop or the node is over"
+    case REACTOR_ECLOSED: "the loop or the node has ended"
     case REACTOR_EBLOCKED: "the link's queue is above its mark: go on after low_water"
-    case REACTOR_ETOOLARGE: "the body is larger than the dialect allows"
+    case REACTOR_ETOOLARGE: "the body is larger than the dialect or the node's memory allows"
     case REACTOR_ENOLINK: "the link is not established"
     default: nil
     }

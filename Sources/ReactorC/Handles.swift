@@ -10,6 +10,12 @@ func lent<Object: AnyObject>(_ pointer: OpaquePointer, _ type: Object.Type = Obj
     unsafe Unmanaged<Object>.fromOpaque(UnsafeRawPointer(pointer)).takeUnretainedValue()
 }
 
+/// One more handle of an object that C has one of already.
+func retained(_ pointer: OpaquePointer) -> OpaquePointer {
+    _ = unsafe Unmanaged<AnyObject>.fromOpaque(UnsafeRawPointer(pointer)).retain()
+    return unsafe pointer
+}
+
 /// The object behind a handle that C gives back.
 func taken<Object: AnyObject>(_ pointer: OpaquePointer, _ type: Object.Type = Object.self) -> Object {
     unsafe Unmanaged<Object>.fromOpaque(UnsafeRawPointer(pointer)).takeRetainedValue()

@@ -4,18 +4,46 @@ public import CReactor
 import CEpoll
 import PeerMesh
 import Reactor
+import Synchronization
 import Timers
 
-/// What a `reactor_loop` points to: the loop, and the source that posts reach.
+/// What a `reactor_loop` points to: the loop, and how posts reach it.
 final class LoopBox {
     let loop: EventLoop
-    let posts: PostSource
-    let handle: SourceHandle
+    let port: LoopPort
 
     init(_ configuration: EventLoop.Configuration) throws(SystemError) {
         loop = try EventLoop(configuration)
-        posts = PostSource()
-        handle = loop.makeHandle(for: posts)
+        port = LoopPort(loop.mailbox, loop.makeHandle(for: PostSource()))
+    }
+}
+
+/// What a `reactor_loop_port` points to. Outlives the loop, whose source it is not: it has only a number of it.
+final class LoopPort: Sendable {
+    private let mailbox: Mailbox
+    private let handle: SourceHandle
+    private let isClosed = Atomic<Bool>(false)
+
+    init(_ mailbox: Mailbox, _ handle: SourceHandle) {
+        self.mailbox = mailbox
+        self.handle = handle
+    }
+
+    func post(_ function: @convention(c) (UnsafeMutableRawPointer?) -> Void, _ context: UnsafeMutableRawPointer?) -> CInt {
+        guard !isClosed.load(ordering: .acquiring) else { return REACTOR_ECLOSED }
+        let code = unsafe UInt64(UInt(bitPattern: unsafeBitCast(function, to: UnsafeRawPointer.self)))
+        let job = Job(kind: 0, a: code, b: UInt64(UInt(bitPattern: context)))
+        return mailbox.post(job, to: handle).code
+    }
+
+    func stop() {
+        if !isClosed.load(ordering: .acquiring) { mailbox.stop() }
+    }
+
+    /// The loop is being destroyed: what is still in its mailbox reaches nobody.
+    func close(_ loop: EventLoop) {
+        isClosed.store(true, ordering: .releasing)
+        loop.withdraw(handle)
     }
 }
 
@@ -69,7 +97,8 @@ public func reactor_loop_create(
 @c @implementation
 public func reactor_loop_destroy(_ loop: OpaquePointer) {
     let box = unsafe lent(loop, LoopBox.self)
-    box.loop.withdraw(box.handle)
+    box.loop.requireOutsideOfIteration()
+    box.port.close(box.loop)
     _ = unsafe taken(loop, LoopBox.self)
 }
 
@@ -85,7 +114,7 @@ public func reactor_loop_run_once(_ loop: OpaquePointer, _ wait: CInt) {
 
 @c @implementation
 public func reactor_loop_stop(_ loop: OpaquePointer) {
-    unsafe lent(loop, LoopBox.self).loop.mailbox.stop()
+    unsafe lent(loop, LoopBox.self).port.stop()
 }
 
 @c @implementation
@@ -109,8 +138,32 @@ public func reactor_loop_now(_ loop: OpaquePointer) -> UInt64 {
 public func reactor_loop_post(
     _ loop: OpaquePointer, _ function: @convention(c) (UnsafeMutableRawPointer?) -> Void, _ context: UnsafeMutableRawPointer?
 ) -> CInt {
-    let box = unsafe lent(loop, LoopBox.self)
-    let code = unsafe UInt64(UInt(bitPattern: unsafeBitCast(function, to: UnsafeRawPointer.self)))
-    let job = Job(kind: 0, a: code, b: UInt64(UInt(bitPattern: context)))
-    return box.loop.mailbox.post(job, to: box.handle).code
+    unsafe lent(loop, LoopBox.self).port.post(function, context)
+}
+
+@c @implementation
+public func reactor_loop_open_port(_ loop: OpaquePointer) -> OpaquePointer {
+    unsafe handle(lent(loop, LoopBox.self).port)
+}
+
+@c @implementation
+public func reactor_loop_port_retain(_ port: OpaquePointer) -> OpaquePointer {
+    unsafe retained(port)
+}
+
+@c @implementation
+public func reactor_loop_port_release(_ port: OpaquePointer) {
+    _ = unsafe taken(port, LoopPort.self)
+}
+
+@c @implementation
+public func reactor_loop_port_post(
+    _ port: OpaquePointer, _ function: @convention(c) (UnsafeMutableRawPointer?) -> Void, _ context: UnsafeMutableRawPointer?
+) -> CInt {
+    unsafe lent(port, LoopPort.self).post(function, context)
+}
+
+@c @implementation
+public func reactor_loop_port_stop(_ port: OpaquePointer) {
+    unsafe lent(port, LoopPort.self).stop()
 }

@@ -10,10 +10,12 @@ import Timers
 final class NodeBox {
     let node: PeerNode
     let handler: CallbackHandler
+    let port: FramePort
 
     init(_ node: PeerNode, _ handler: CallbackHandler) {
         self.node = node
         self.handler = handler
+        port = FramePort(node.port, maximumBody: node.wire.maximumBody)
     }
 }
 
@@ -62,6 +64,7 @@ public func reactor_node_create(
 public func reactor_node_destroy(_ node: OpaquePointer) {
     let box = unsafe taken(node, NodeBox.self)
     guard !box.handler.hasStopped else { return }
+    box.node.loop.requireOutsideOfIteration()
     box.handler.silence()
     box.node.abandon()
     // Its sockets are closed in the loop's close phase.

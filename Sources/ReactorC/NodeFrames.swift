@@ -4,11 +4,35 @@ public import CReactor
 import PeerMesh
 import Reactor
 
+/// What a `reactor_node_port` points to. Outlives the node.
+final class FramePort: Sendable {
+    private let port: NodePort
+    private let maximumBody: Int
+
+    init(_ port: NodePort, maximumBody: Int) {
+        self.port = port
+        self.maximumBody = maximumBody
+    }
+
+    func post(_ link: reactor_link, _ type: UInt32, _ bytes: UnsafeRawPointer?, _ count: Int) -> CInt {
+        guard let body = unsafe body(bytes, count) else { return REACTOR_EOPTION }
+        // Refused before it is copied.
+        guard body.count <= maximumBody else { return REACTOR_ETOOLARGE }
+        return unsafe port.send(body.bytes, type: MessageType(type), to: LinkID(number: link)).code
+    }
+}
+
+/// What C passes as bytes; nil if it names no memory. A size beyond half the address space is as large as that.
+private func body(_ bytes: UnsafeRawPointer?, _ count: Int) -> UnsafeRawBufferPointer? {
+    guard unsafe bytes != nil || count == 0 else { return nil }
+    return unsafe UnsafeRawBufferPointer(start: bytes, count: count < 0 ? .max : count)
+}
+
 @c @implementation
 public func reactor_node_send(
     _ node: OpaquePointer, _ link: reactor_link, _ type: UInt32, _ bytes: UnsafeRawPointer?, _ count: Int
 ) -> CInt {
-    let body = unsafe UnsafeRawBufferPointer(start: bytes, count: count)
+    guard let body = unsafe body(bytes, count) else { return REACTOR_EOPTION }
     return unsafe lent(node, NodeBox.self).node.send(body.bytes, type: MessageType(type), to: LinkID(number: link)).code
 }
 
@@ -16,14 +40,35 @@ public func reactor_node_send(
 public func reactor_node_post(
     _ node: OpaquePointer, _ link: reactor_link, _ type: UInt32, _ bytes: UnsafeRawPointer?, _ count: Int
 ) -> CInt {
-    let body = unsafe UnsafeRawBufferPointer(start: bytes, count: count)
-    return unsafe lent(node, NodeBox.self).node.port.send(body.bytes, type: MessageType(type), to: LinkID(number: link)).code
+    unsafe lent(node, NodeBox.self).port.post(link, type, bytes, count)
 }
 
 @c @implementation
 public func reactor_node_broadcast(_ node: OpaquePointer, _ type: UInt32, _ bytes: UnsafeRawPointer?, _ count: Int) -> CInt {
-    let body = unsafe UnsafeRawBufferPointer(start: bytes, count: count)
+    guard let body = unsafe body(bytes, count) else { return REACTOR_EOPTION }
     return CInt(clamping: unsafe lent(node, NodeBox.self).node.broadcast(body.bytes, type: MessageType(type)))
+}
+
+@c @implementation
+public func reactor_node_open_port(_ node: OpaquePointer) -> OpaquePointer {
+    unsafe handle(lent(node, NodeBox.self).port)
+}
+
+@c @implementation
+public func reactor_node_port_retain(_ port: OpaquePointer) -> OpaquePointer {
+    unsafe retained(port)
+}
+
+@c @implementation
+public func reactor_node_port_release(_ port: OpaquePointer) {
+    _ = unsafe taken(port, FramePort.self)
+}
+
+@c @implementation
+public func reactor_node_port_post(
+    _ port: OpaquePointer, _ link: reactor_link, _ type: UInt32, _ bytes: UnsafeRawPointer?, _ count: Int
+) -> CInt {
+    unsafe lent(port, FramePort.self).post(link, type, bytes, count)
 }
 
 @c @implementation

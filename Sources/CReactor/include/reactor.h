@@ -7,14 +7,17 @@
  * Threads. Every function says which thread may call it. "Loop thread" is the one thread that runs the loop; before the first
  * run it is whichever thread uses the loop. "Any thread" means any, at the same time as others. Callbacks run on the loop
  * thread, inside of reactor_loop_run or reactor_loop_run_once, and may call every function that the loop thread may call, but
- * for those two and the destroy functions where it is said.
+ * for those two and the destroy functions where it is said: such a call ends the process, in words. A callback must return: an
+ * exception that leaves it, or longjmp, leaves the loop in the middle of an iteration, and the next run or destroy ends the process
+ * in words, too.
  *
  * Errors. Functions that can fail return 0 or a negative number: -errno for what the system refused, one of REACTOR_E* for
  * what the caller gave. reactor_error_text puts either into words.
  *
  * Memory. What is passed in is copied or used only during the call. Handles belong to the caller until the function that ends
- * them. Options and callbacks begin with their own size, so that a program built against an older header keeps working: use
- * the init functions.
+ * them, and mean nothing after it, on any thread: a thread that posts to a loop or a node which another one may have destroyed
+ * holds a port (reactor_loop_open_port, reactor_node_open_port). Options and callbacks begin with their own size, so that a program
+ * built against an older header keeps working: use the init functions.
  */
 #ifndef REACTOR_H
 #define REACTOR_H
@@ -27,6 +30,8 @@ extern "C" {
 #endif
 
 #if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wnullability-extension"
 #pragma clang assume_nonnull begin
 #define REACTOR_NULLABLE _Nullable
 #define REACTOR_NONNULL _Nonnull
@@ -44,15 +49,17 @@ extern "C" {
 #define REACTOR_ENETWORK (-10003)  /* no network of that name */
 #define REACTOR_EOPTION (-10004)   /* an option is out of its range */
 #define REACTOR_EFULL (-10005)     /* the loop's mailbox is full: try again later, or drop it and count */
-#define REACTOR_ECLOSED (-10006)   /* the loop or the node is over */
+#define REACTOR_ECLOSED (-10006)   /* the loop or the node has ended */
 #define REACTOR_EBLOCKED (-10007)  /* the link's queue is above its mark: go on after low_water */
-#define REACTOR_ETOOLARGE (-10008) /* the body is larger than the dialect allows; the link is unharmed */
+#define REACTOR_ETOOLARGE (-10008) /* the body is larger than the dialect or the node's memory allows; the link is unharmed */
 #define REACTOR_ENOLINK (-10009)   /* the link is not established, or not any more */
 
 typedef struct reactor_loop reactor_loop;
+typedef struct reactor_loop_port reactor_loop_port;
 typedef struct reactor_watch reactor_watch;
 typedef struct reactor_timer reactor_timer;
 typedef struct reactor_node reactor_node;
+typedef struct reactor_node_port reactor_node_port;
 
 /* Writes the words for an error into `buffer`, ended by a zero byte and cut to `size`. Any thread. Returns `buffer`. */
 char *reactor_error_text(int error, char *buffer, size_t size);
@@ -76,7 +83,8 @@ void reactor_loop_options_init(reactor_loop_options *options);
  * limit. Fails with -EMFILE, -ENFILE, -ENOMEM or REACTOR_EOPTION. */
 int reactor_loop_create(const reactor_loop_options *REACTOR_NULLABLE options, reactor_loop *REACTOR_NULLABLE *REACTOR_NONNULL loop);
 
-/* Ends a loop whose nodes, watches and timers are over. Loop thread, not from a callback. Its posts answer REACTOR_ECLOSED. */
+/* Ends a loop whose nodes, watches and timers were ended before. Loop thread, not from a callback. What was posted and has not been
+ * called never will be. Posts by its ports are answered REACTOR_ECLOSED from then on. */
 void reactor_loop_destroy(reactor_loop *loop);
 
 /* Runs until reactor_loop_stop. Loop thread: the first caller becomes it. */
@@ -85,7 +93,8 @@ void reactor_loop_run(reactor_loop *loop);
 /* One iteration: waits if `wait` is not 0 and there is nothing to do. Loop thread. */
 void reactor_loop_run_once(reactor_loop *loop, int wait);
 
-/* Makes reactor_loop_run return after its iteration; asked for beforehand, after the next one. Any thread. */
+/* Makes reactor_loop_run return after its iteration; asked for beforehand, after the next one. Any thread, as long as the loop is not
+ * destroyed. */
 void reactor_loop_stop(reactor_loop *loop);
 
 /* A descriptor that is readable whenever an iteration has something to deliver: poll it to run this loop inside another. It is
@@ -101,9 +110,26 @@ uint64_t reactor_loop_now(const reactor_loop *loop);
 
 typedef void (*reactor_post_function)(void *REACTOR_NULLABLE context);
 
-/* Has `function` called with `context` on the loop thread, in the order of posting. Any thread; never blocks. REACTOR_EFULL and
- * REACTOR_ECLOSED mean that it will not be called. */
+/* Has `function` called with `context` on the loop thread, in the order of posting. Any thread, as long as the loop is not
+ * destroyed; never blocks. 0 means that it will be called, unless the loop is destroyed first. Fails with REACTOR_EFULL: then it will
+ * not be called. */
 int reactor_loop_post(reactor_loop *loop, reactor_post_function function, void *REACTOR_NULLABLE context);
+
+/* A way to the loop for a thread that cannot know how long the loop lives. It keeps nothing of the loop alive but a few kilobytes,
+ * and is good after reactor_loop_destroy, until reactor_loop_port_release. Any thread, as long as the loop is not destroyed. */
+reactor_loop_port *reactor_loop_open_port(reactor_loop *loop);
+
+/* One more user of a port, for another thread: each releases it once. Any thread. Returns `port`. */
+reactor_loop_port *reactor_loop_port_retain(reactor_loop_port *port);
+
+/* Ends one use of a port. Any thread. */
+void reactor_loop_port_release(reactor_loop_port *port);
+
+/* As reactor_loop_post. Any thread. Fails with REACTOR_EFULL, and with REACTOR_ECLOSED if the loop was destroyed. */
+int reactor_loop_port_post(reactor_loop_port *port, reactor_post_function function, void *REACTOR_NULLABLE context);
+
+/* As reactor_loop_stop. Any thread; does nothing if the loop was destroyed. */
+void reactor_loop_port_stop(reactor_loop_port *port);
 
 /* --- Descriptors -------------------------------------------------------------------------------------------------------- */
 
@@ -203,7 +229,7 @@ typedef struct {
 void reactor_node_options_init(reactor_node_options *options);
 
 /* Makes a node on a loop; NULL options are the defaults. It does nothing until reactor_node_start. Loop thread. Fails with
- * REACTOR_ENETWORK, REACTOR_EOPTION or -errno. */
+ * REACTOR_ENETWORK, REACTOR_EOPTION, -ENOSPC (the loop has no timer left) or another -errno. */
 int reactor_node_create(
     reactor_loop *loop, const reactor_node_options *REACTOR_NULLABLE options, const reactor_node_callbacks *callbacks,
     reactor_node *REACTOR_NULLABLE *REACTOR_NONNULL node);
@@ -212,7 +238,8 @@ int reactor_node_create(
 void reactor_node_destroy(reactor_node *node);
 
 /* Listens on ADDRESS:PORT; port 0 lets the kernel pick one. `bound`, if not NULL, takes where it really listens, 64 bytes at
- * most. Loop thread. Fails with REACTOR_EENDPOINT, -EADDRINUSE, -EADDRNOTAVAIL, -EACCES and other -errno. */
+ * most. Loop thread. Fails with REACTOR_EENDPOINT, REACTOR_ECLOSED after reactor_node_shutdown, -EADDRINUSE, -EADDRNOTAVAIL, -EACCES,
+ * -ENOSPC (no descriptor or timer left in the loop) and other -errno. */
 int reactor_node_listen(reactor_node *node, const char *endpoint, char *REACTOR_NULLABLE bound, size_t size);
 
 /* Says where others can dial this node; NULL takes it back. Loop thread. */
@@ -240,15 +267,32 @@ int reactor_node_ban(reactor_node *node, const char *subnet, uint64_t nanosecond
 /* Takes back the ban of exactly this range. Loop thread. Fails with REACTOR_ESUBNET. */
 int reactor_node_unban(reactor_node *node, const char *subnet);
 
-/* Queues one frame of the application for an established link: 0, REACTOR_EBLOCKED (nothing was queued), REACTOR_ETOOLARGE or
- * REACTOR_ENOLINK. Frames of one link leave in order, once for all that an iteration queued. Loop thread. */
+/* Queues one frame of the application for an established link: 0, REACTOR_EBLOCKED (nothing was queued), REACTOR_ETOOLARGE,
+ * REACTOR_ENOLINK, or REACTOR_EOPTION if `bytes` is NULL and `count` is not 0. Frames of one link leave in order, once for all that
+ * an iteration queued. Loop thread. */
 int reactor_node_send(reactor_node *node, reactor_link link, uint32_t type, const void *REACTOR_NULLABLE bytes, size_t count);
 
-/* The same, posted. Any thread; the bytes are copied. 0 means that it was handed over; a link that is over by then swallows it.
- * Fails with REACTOR_EFULL or REACTOR_ECLOSED. */
+/* The same, posted. Any thread, as long as the node is not destroyed; the bytes are copied. 0 means that it was handed over; a link that
+ * has ended by then swallows it. Fails with REACTOR_EFULL, REACTOR_ETOOLARGE, REACTOR_EOPTION, and with REACTOR_ECLOSED once the
+ * node has stopped. */
 int reactor_node_post(reactor_node *node, reactor_link link, uint32_t type, const void *REACTOR_NULLABLE bytes, size_t count);
 
-/* Queues one frame for every established link, encoded once. Returns how many took it. Loop thread. */
+/* A way to the node for a thread that cannot know how long the node lives: good after reactor_node_destroy, until
+ * reactor_node_port_release. Any thread, as long as the node is not destroyed. */
+reactor_node_port *reactor_node_open_port(reactor_node *node);
+
+/* One more user of a port, for another thread: each releases it once. Any thread. Returns `port`. */
+reactor_node_port *reactor_node_port_retain(reactor_node_port *port);
+
+/* Ends one use of a port. Any thread. */
+void reactor_node_port_release(reactor_node_port *port);
+
+/* As reactor_node_post. Any thread. Fails likewise, and with REACTOR_ECLOSED if the node was destroyed. */
+int reactor_node_port_post(
+    reactor_node_port *port, reactor_link link, uint32_t type, const void *REACTOR_NULLABLE bytes, size_t count);
+
+/* Queues one frame for every established link, encoded once. Returns how many took it, or REACTOR_EOPTION if `bytes` is NULL and
+ * `count` is not 0. Loop thread. */
 int reactor_node_broadcast(reactor_node *node, uint32_t type, const void *REACTOR_NULLABLE bytes, size_t count);
 
 typedef struct {
@@ -269,6 +313,7 @@ void reactor_node_get_state(const reactor_node *node, reactor_node_state *state)
 
 #if defined(__clang__)
 #pragma clang assume_nonnull end
+#pragma clang diagnostic pop
 #endif
 
 #ifdef __cplusplus
