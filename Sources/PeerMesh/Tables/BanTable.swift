@@ -20,6 +20,14 @@ public struct BanRecord: Hashable, Sendable, BitwiseCopyable {
     public var until: Instant
     /// What an automatic ban was for.
     public var reason: CloseReason?
+
+    /// A record, as a table of bans has it.
+    public init(subject: Subnet, kind: Kind, until: Instant, reason: CloseReason? = nil) {
+        self.subject = subject
+        self.kind = kind
+        self.until = until
+        self.reason = reason
+    }
 }
 
 struct BanTable: ~Copyable {
