@@ -44,7 +44,7 @@ public enum Event: Hashable, Sendable, BitwiseCopyable {
     case connect(Endpoint)
     /// The operator wants it no longer, and its links closed. A registered masternode is dialled again all the same.
     case disconnect(Endpoint)
-    /// The name behind an operator's peer now means another address: its row moves, failures and all.
+    /// The name behind a peer that the operator or the registry wants now means another address: its row moves, failures and all.
     case moved(from: Endpoint, to: Endpoint)
     /// Dial now: clears the failures and the wait.
     case redial(Endpoint)

@@ -55,7 +55,7 @@ struct LogTests {
     func bookFull() {
         let record = NodeRecord.bookFull(at: Instant(nanoseconds: 5_000_000_000), peer: peer, desire: .registry)
         let buffer = LineBuffer(capacity: 4_096)
-        LogFormatter(format: .text, names: [], epoch: 1_709_210_091_789_000_000).append(record, to: buffer)
+        LogFormatter(format: .text, epoch: 1_709_210_091_789_000_000).append(record, to: buffer)
         #expect(LogFormatter.level(of: record) == .error)
         #expect(buffer.text.contains("error"))
         #expect(buffer.text.contains("book-full peer=127.0.0.1:24201 by=registry"))
@@ -68,7 +68,7 @@ struct LogTests {
         let ban = BanRecord(subject: subject, kind: .ban(.automatic), until: .never, reason: nil)
         let record = NodeRecord.banFull(at: Instant(nanoseconds: 5_000_000_000), ban: ban)
         let buffer = LineBuffer(capacity: 4_096)
-        LogFormatter(format: .text, names: [], epoch: 1_709_210_091_789_000_000).append(record, to: buffer)
+        LogFormatter(format: .text, epoch: 1_709_210_091_789_000_000).append(record, to: buffer)
         #expect(LogFormatter.level(of: record) == .error)
         #expect(buffer.text.contains("ban-full subject=2a00:1:2:3::/64 by=automatic"))
         #expect(buffer.text.contains("--ban-capacity"))
@@ -77,7 +77,7 @@ struct LogTests {
     private func line(_ transition: Transition, _ format: LogFormat) -> String {
         let buffer = LineBuffer(capacity: 4_096)
         // 2024-02-29T12:34:56.789Z is 5 s after the epoch given here.
-        LogFormatter(format: format, names: [], epoch: 1_709_210_091_789_000_000).append(transition, to: buffer)
+        LogFormatter(format: format, epoch: 1_709_210_091_789_000_000).append(transition, to: buffer)
         return buffer.text
     }
 
@@ -122,12 +122,10 @@ struct LogTests {
     func notices() throws {
         let notices: [Notice] = [
             .draining(signal: 15, links: 3), .stopped(links: 0, after: .milliseconds(12)),
-            .resolved(name: 0, peer, count: 2),
-            .moved(name: 0, from: peer, to: peer), .unresolved(name: 0, code: -2, retryIn: .seconds(1)),
         ]
         for notice in notices {
             let buffer = LineBuffer(capacity: 4_096)
-            LogFormatter(format: .json, names: ["seed.example.org:24000"], epoch: 0).append(notice, at: 0, to: buffer)
+            LogFormatter(format: .json, epoch: 0).append(notice, at: 0, to: buffer)
             let object = try JSONSerialization.jsonObject(with: Data(buffer.text.utf8)) as? [String: Any]
             #expect(object?["event"] as? String != nil)
             #expect(buffer.text.count { $0 == "\n" } == 1)

@@ -193,6 +193,26 @@ struct RegistryTests {
         #expect(schedule(h, 4) == wait)
     }
 
+    @Test("a masternode whose name moves keeps its class, its failures and its wait, so that two dead addresses are not dialled in a loop")
+    func movedMasternode() {
+        var h = Harness()
+        _ = h.tell(.registered(peer(1)))
+        for _ in 0..<3 {
+            while report(h, 1)?.dial == nil { _ = h.wait(.seconds(1)) }
+            _ = h.tell(.dialFailed(report(h, 1)!.dial!, .refused))
+        }
+        let before = schedule(h, 1)
+        _ = h.tell(.moved(from: peer(1), to: peer(2)))
+        #expect(report(h, 1) == nil)
+        #expect(report(h, 2)?.desire == .registry && report(h, 2)?.role == .masternode)
+        #expect(h.failures(peer(2)) == 3 && schedule(h, 2) == before)
+        #expect(h.mesh.registeredCount == 1)
+        // What nobody wants moves nowhere.
+        _ = h.tell(.unregistered(peer(2)))
+        _ = h.tell(.moved(from: peer(2), to: peer(3)))
+        #expect(report(h, 3) == nil)
+    }
+
     @Test("moving onto a linked peer leaves its count and its link as they are")
     func movedOntoLinked() {
         var h = Harness()

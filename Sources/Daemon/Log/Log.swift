@@ -15,8 +15,6 @@ struct LogSettings: Sendable {
     /// Equal transitions within this span are counted instead of printed; zero prints all.
     var repeatWindow = Nanoseconds.seconds(10)
     var descriptor: CInt = 2
-    /// What notices refer to by index.
-    var names: [String] = []
 }
 
 extension LogSettings {
@@ -24,7 +22,6 @@ extension LogSettings {
         level = configuration.logLevel
         format = configuration.logFormat
         repeatWindow = configuration.logRepeat
-        names = configuration.namedPeers.map(\.name.description)
     }
 }
 
@@ -35,8 +32,6 @@ final class Log: Sendable {
     private let records: TransitionRing
     /// Written by the loop's thread, and no other.
     private let loopNotices = RecordRing<Notice>(capacity: 256)
-    /// Written by the resolver's thread, and no other.
-    private let resolverNotices = RecordRing<Notice>(capacity: 256)
     /// Lines of text from threads that may wait for a lock.
     private let spoken = Mutex<[StartLines.Line]>([])
     private let hasSpoken = Atomic<Bool>(false)
@@ -70,12 +65,6 @@ final class Log: Sendable {
         records.wake()
     }
 
-    /// Says something from the resolver's thread.
-    func sayFromResolver(_ notice: Notice) {
-        resolverNotices.push(notice)
-        records.wake()
-    }
-
     /// Says lines that are text already. Any thread but the loop's: it takes a lock. Beyond a bound they are lost and counted.
     func say(_ lines: StartLines) {
         spoken.withLock { spoken in
@@ -94,7 +83,7 @@ final class Log: Sendable {
     }
 
     private var hasOtherWork: Bool {
-        isStopping.load(ordering: .sequentiallyConsistent) || hasSpoken.load(ordering: .sequentiallyConsistent) || !loopNotices.isEmpty || !resolverNotices.isEmpty
+        isStopping.load(ordering: .sequentiallyConsistent) || hasSpoken.load(ordering: .sequentiallyConsistent) || !loopNotices.isEmpty
     }
 
     private func run(_ opening: StartLines) {
@@ -126,7 +115,7 @@ final class Log: Sendable {
                 writer.write(record)
                 isIdle = false
             }
-            while let notice = loopNotices.pop() ?? resolverNotices.pop() {
+            while let notice = loopNotices.pop() {
                 writer.write(notice)
                 isIdle = false
             }
@@ -138,7 +127,7 @@ final class Log: Sendable {
             }
             for line in lines { writer.write(line) }
         }
-        writer.report(lost: records.lost + loopNotices.dropped + resolverNotices.dropped + lostSpoken.load(ordering: .relaxed))
+        writer.report(lost: records.lost + loopNotices.dropped + lostSpoken.load(ordering: .relaxed))
         writer.flush()
     }
 }
@@ -163,7 +152,7 @@ struct LogWriter {
         self.settings = settings
         level = settings.level
         now = Instant(nanoseconds: cepoll_monotonic())
-        formatter = LogFormatter(format: settings.format, names: settings.names, epoch: 0)
+        formatter = LogFormatter(format: settings.format, epoch: 0)
         repeats = RepeatTable(window: settings.repeatWindow)
         begin()
         for line in opening.lines { write(line) }

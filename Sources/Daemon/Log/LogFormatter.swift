@@ -9,8 +9,6 @@ import Timers
 /// Formats for one log. Owned by the log's thread.
 struct LogFormatter {
     let format: LogFormat
-    /// The names that notices refer to by index.
-    let names: [String]
     /// Where the monotonic clock's zero lies, in nanoseconds since 1970.
     var epoch: UInt64
 
@@ -149,24 +147,6 @@ struct LogFormatter {
             let line = LogLine(buffer, format, time: time, level: notice.level, event: "stopped")
             line.field("links", UInt64(links))
             line.field("after", after)
-            line.end()
-        case .resolved(let name, let endpoint, let count):
-            let line = LogLine(buffer, format, time: time, level: notice.level, event: "resolved")
-            line.field("name", text: names[Int(name)])
-            line.field("peer", endpoint)
-            line.field("addresses", UInt64(count))
-            line.end()
-        case .moved(let name, let from, let to):
-            let line = LogLine(buffer, format, time: time, level: notice.level, event: "moved")
-            line.field("name", text: names[Int(name)])
-            line.field("from", from)
-            line.field("to", to)
-            line.end()
-        case .unresolved(let name, let code, let retryIn):
-            let line = LogLine(buffer, format, time: time, level: notice.level, event: "unresolved")
-            line.field("name", text: names[Int(name)])
-            line.field("message", text: Resolver.errorText(code))
-            line.field("next", retryIn)
             line.end()
         }
     }

@@ -10,17 +10,10 @@ enum Notice: Hashable, Sendable, BitwiseCopyable {
     case draining(signal: CInt, links: UInt32)
     /// The node has ended.
     case stopped(links: UInt32, after: Nanoseconds)
-    /// A name was resolved to `count` addresses; the node uses this one.
-    case resolved(name: UInt32, Endpoint, count: UInt32)
-    /// A name's peer moved to another of its addresses.
-    case moved(name: UInt32, from: Endpoint, to: Endpoint)
-    /// A name could not be resolved; `code` is getaddrinfo's.
-    case unresolved(name: UInt32, code: CInt, retryIn: Nanoseconds)
 
     var level: LogLevel {
         switch self {
-        case .draining, .stopped, .resolved, .moved: .info
-        case .unresolved: .warning
+        case .draining, .stopped: .info
         }
     }
 }

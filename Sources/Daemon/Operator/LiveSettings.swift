@@ -65,6 +65,11 @@ public final class LiveSettings: Reloader {
         case .posted, .closed:
             inForce.withLock { $0 = merged }
         }
+        let (before, after) = (Set(old.namedPeers), Set(merged.namedPeers))
+        // The change before it found room; this one follows it, however full the mailbox is now.
+        while desk.change(names: Array(after.subtracting(before)), removed: Array(before.subtracting(after)), by: .settings) == .full {
+            Descriptors.waitReadable(-1, -1, milliseconds: 10)
+        }
         return report
     }
 
@@ -85,18 +90,13 @@ public final class LiveSettings: Reloader {
                 preconditionFailure("\(setting.name) does not read what it says: \(error.value)")
             }
             switch setting.change {
-            case .live where namesAreEqual(old, candidate):
+            case .live:
                 merged = candidate
                 report.applied.append(change)
-            case .live, .restart:
+            case .restart:
                 report.needRestart.append(change)
             }
         }
         return merged
-    }
-
-    /// Host names are resolved by a thread that knows its list from the start: theirs wait for a restart.
-    private static func namesAreEqual(_ a: NodeConfiguration, _ b: NodeConfiguration) -> Bool {
-        a.namedPeers.map(\.name) == b.namedPeers.map(\.name)
     }
 }

@@ -8,9 +8,12 @@ import Synchronization
 public final class OperatorDesk: OperatorPort {
     private let mailbox: Mailbox
     private let handle = Mutex<SourceHandle?>(nil)
+    /// The names that are looked up.
+    let names: Resolver?
 
-    init(mailbox: Mailbox) {
+    init(mailbox: Mailbox, names: Resolver? = nil) {
         self.mailbox = mailbox
+        self.names = names
     }
 
     /// From now on the desk's letters are read.
@@ -20,6 +23,16 @@ public final class OperatorDesk: OperatorPort {
 
     public func post(_ action: OperatorAction) -> PostResult {
         post(PostedAction(action))
+    }
+
+    /// Has names wanted by `source`, and others no longer. `.full` changes nothing.
+    func change(names added: [NamedPeer], removed: [NamedPeer], by source: WantedPeers.Sources) -> PostResult {
+        guard let names, !added.isEmpty || !removed.isEmpty else { return .posted }
+        let handles = added.compactMap { names.want($0, by: source) }
+        let result = post(NamesChange(added: handles, removed: removed, source: source))
+        // Dropped last: an answer in between finds the name on the loop or does not, and either is right.
+        for peer in result == .full ? added : removed { names.drop(peer, by: source) }
+        return result
     }
 
     func post(_ object: any AnyObject & Sendable) -> PostResult {
@@ -56,6 +69,19 @@ final class RegistryChange: Sendable {
     init(added: [Endpoint], removed: [Endpoint]) {
         self.added = added
         self.removed = removed
+    }
+}
+
+/// Names that are wanted from now on, or no longer, on their way to the loop.
+final class NamesChange: Sendable {
+    let added: [NameHandle]
+    let removed: [NamedPeer]
+    let source: WantedPeers.Sources
+
+    init(added: [NameHandle], removed: [NamedPeer], source: WantedPeers.Sources) {
+        self.added = added
+        self.removed = removed
+        self.source = source
     }
 }
 

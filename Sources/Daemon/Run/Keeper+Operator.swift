@@ -5,8 +5,11 @@ import Reactor
 import Timers
 
 extension NodeDaemon.Keeper {
-    /// Wants whom the settings name by address; names come when they are resolved.
+    /// Wants whom the settings name. Before the loop runs.
     func want(_ configuration: NodeConfiguration) {
+        for peer in configuration.namedPeers {
+            if let handle = resolver?.want(peer, by: .settings) { want(handle, by: .settings) }
+        }
         for endpoint in configuration.masternodes.compactMap(\.endpoint) { tell(wanted.name(masternode: endpoint, by: .settings)) }
         for endpoint in configuration.peers.compactMap(\.endpoint) { tell(wanted.name(peer: endpoint, by: .settings)) }
     }
@@ -39,7 +42,9 @@ extension NodeDaemon.Keeper {
     func perform(_ action: OperatorAction) {
         switch action {
         case .connect(let endpoint): tell(wanted.name(peer: endpoint, by: .operator))
-        case .disconnect(let endpoint): tell(wanted.forget(peer: endpoint))
+        case .disconnect(let endpoint):
+            forgetNames(at: endpoint)
+            tell(wanted.forget(peer: endpoint))
         case .redial(let endpoint?): tell(.redial(endpoint))
         case .redial(nil): redialAll()
         case .ban(let subject, let until, _, _): ban(subject, until: until)

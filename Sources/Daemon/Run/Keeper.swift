@@ -10,10 +10,10 @@ extension NodeDaemon {
     final class Keeper: Source {
         unowned let node: PeerNode
         let log: Log
-        private let resolver: Resolver?
+        let resolver: Resolver?
         private let custodian: Custodian?
         let store: Store?
-        private var names: NamedPeers
+        var names = NamedPeers()
         var wanted = WantedPeers()
         private var gate: IntakeGate
         /// Where the node really listens.
@@ -30,13 +30,12 @@ extension NodeDaemon {
         let service: ServiceKeeper?
 
         init(
-            node: PeerNode, log: Log, resolver: Resolver?, names: NamedPeers, custodian: Custodian? = nil, store: Store? = nil,
+            node: PeerNode, log: Log, resolver: Resolver?, custodian: Custodian? = nil, store: Store? = nil,
             service: ServiceKeeper? = nil
         ) {
             self.node = node
             self.log = log
             self.resolver = resolver
-            self.names = names
             self.custodian = custodian
             gate = IntakeGate(key: node.policies.seed, capacity: node.policies.bookCapacity)
             self.store = store
@@ -55,16 +54,14 @@ extension NodeDaemon {
             let (mailbox, handle) = (node.loop.mailbox, node.loop.makeHandle(for: self))
             desk.open(handle)
             guard let resolver else { return }
-            _ = try resolver.start { index, addresses in
-                // A full mailbox loses an answer; the row's next failure asks again.
-                _ = mailbox.post(Job(kind: index, object: addresses), to: handle)
-            }
+            _ = try resolver.start { answer in mailbox.post(Job(kind: 0, object: answer), to: handle) == .posted }
         }
 
         override func posted(_ job: Job) {
             guard stoppingSince == nil else { return }
             switch job.object {
-            case let addresses as AddressList: take(addresses, of: Int(job.kind))
+            case let answer as NameAnswer: take(answer)
+            case let change as NamesChange: take(change)
             case let action as PostedAction: perform(action.action)
             case let change as SettingsChange: apply(change)
             case let change as RegistryChange: take(change)
@@ -73,48 +70,16 @@ extension NodeDaemon {
             }
         }
 
-        private func take(_ addresses: AddressList, of name: Int) {
-            let node = self.node
-            let step = names.take(addresses.endpoints, for: name) { endpoint in
-                node.peer(at: endpoint).map { $0.established != nil || $0.dial != nil || $0.held != nil } ?? false
-            }
-            if case .move(let from, let to) = step { log.say(.moved(name: UInt32(name), from: from, to: to)) }
-            switch names.kind(of: name) {
-            case .masternode: takeMasternode(step)
-            case .peer: takePeer(step, of: name)
-            }
-        }
-
-        private func takeMasternode(_ step: NamedPeers.Step) {
-            switch step {
-            case .nothing: break
-            case .want(let endpoint): tell(wanted.name(masternode: endpoint, by: .name))
-            case .move(let from, let to):
-                tell(wanted.name(masternode: to, by: .name))
-                if !names.isNamed(from, .masternode) { tell(wanted.drop(masternode: from, by: .name)) }
-            }
-        }
-
-        private func takePeer(_ step: NamedPeers.Step, of name: Int) {
-            if case .move(let from, let to) = step, wanted.isPinned(peer: from) {
-                // It was named by its address, too: the row stays, and the name has one of its own.
-                tell(.connect(to))
-                return
-            }
-            for event in names.events(for: step, of: name) { tell(event) }
-        }
-
         func tell(_ event: Event?) {
             if let event { node.handle(event) }
         }
 
-        /// A peer's schedule changed: one that waits for its redial is asked after anew, if it has a name.
+        /// A link or a peer of the node changed its state.
         func changed(_ transition: Transition) {
             // What ends because the node ends is no news of its peers: who was linked is dialled first next time.
             if stoppingSince == nil { store?.note(transition, at: node.loop.now, of: node) }
             service?.changed(transition)
-            guard let resolver, case .peer(_, let view) = transition.subject, view == .backoff || view == .dormant else { return }
-            for name in 0..<names.count where names.stands(name, for: transition.endpoint) { resolver.request(name) }
+            noteNames(transition)
         }
 
         /// A peer named another. Whether the mesh is to hear of it.

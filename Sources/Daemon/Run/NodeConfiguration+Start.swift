@@ -4,10 +4,10 @@ import PeerMesh
 import Timers
 
 extension NodeConfiguration {
-    /// The peers that were given by name, and what they are to the mesh.
-    var namedPeers: [(name: PeerName, kind: NamedPeers.Kind)] {
-        masternodes.filter { $0.endpoint == nil }.map { ($0, .masternode) }
-            + peers.filter { $0.endpoint == nil }.map { ($0, .peer) }
+    /// The peers that were given by name.
+    var namedPeers: [NamedPeer] {
+        masternodes.filter { $0.endpoint == nil }.map { NamedPeer(name: $0, kind: .masternode) }
+            + peers.filter { $0.endpoint == nil }.map { NamedPeer(name: $0, kind: .peer) }
     }
 
     /// The peers that were given by address.

@@ -16,7 +16,7 @@ public final class NodeDaemon {
     private let handler: DaemonHandler
     private let node: PeerNode
     private let log: Log
-    private let resolver: Resolver?
+    private let resolver: Resolver
     private let keeper: Keeper
     /// The way of operators' actions to the loop.
     public let desk: OperatorDesk
@@ -62,16 +62,15 @@ public final class NodeDaemon {
             throw DaemonError.system("cannot make the loop (\(error.call.rawValue))", error.code)
         }
         guard let records = node.transitions else { preconditionFailure("a daemon's node keeps records") }
-        let named = configuration.namedPeers
         let log = Log(LogSettings(configuration), records: records)
         self.log = log
-        resolver = named.isEmpty ? nil : try Resolver(names: named.map(\.name)) { log.sayFromResolver($0) }
-        desk = OperatorDesk(mailbox: loop.mailbox)
+        resolver = try Resolver(acceptsLoopback: configuration.isOnLoopback) { log.say($0) }
+        desk = OperatorDesk(mailbox: loop.mailbox, names: resolver)
         live = LiveSettings(configuration, layers: layers, desk: desk)
         custodian = try Custodian(configuration, live: live, desk: desk, log: log)
         let manager = ServiceManager()
         keeper = Keeper(
-            node: node, log: log, resolver: resolver, names: NamedPeers(named.map(\.kind), pinned: []), custodian: custodian, store: store,
+            node: node, log: log, resolver: resolver, custodian: custodian, store: store,
             service: manager.isPresent ? ServiceKeeper(manager: manager, node: node) : nil
         )
     }
@@ -110,7 +109,7 @@ public final class NodeDaemon {
         keeper.service?.begin()
         loop.run()
         control?.stop()
-        resolver?.stop()
+        resolver.stop()
         custodian.stop()
         store?.stop()
         _ = storeThread?.wait(milliseconds: NodeDaemon.logLimit)

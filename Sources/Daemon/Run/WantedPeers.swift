@@ -12,6 +12,7 @@ struct WantedPeers {
         static let registryFile = Sources(rawValue: 2)
         static let name = Sources(rawValue: 4)
         static let `operator` = Sources(rawValue: 8)
+        static let all: Sources = [.settings, .registryFile, .name, .operator]
     }
 
     private var masternodes: [Endpoint: Sources] = [:]
@@ -52,9 +53,20 @@ struct WantedPeers {
         return .disconnect(endpoint)
     }
 
-    /// Whether a peer is wanted by its address, not by a name alone.
-    func isPinned(peer endpoint: Endpoint) -> Bool {
-        !(peers[endpoint] ?? []).subtracting(.name).isEmpty
+    /// Whether anything wants it, of either kind.
+    func isWanted(_ endpoint: Endpoint) -> Bool { masternodes[endpoint] != nil || peers[endpoint] != nil }
+
+    func isWanted(peer endpoint: Endpoint) -> Bool { peers[endpoint] != nil }
+
+    /// Whether nothing but a name wants it, of either kind.
+    func isWantedByNameAlone(_ endpoint: Endpoint) -> Bool {
+        isWanted(endpoint) && (masternodes[endpoint] ?? .name) == .name && (peers[endpoint] ?? .name) == .name
+    }
+
+    /// All wishes for one address are for another now. The mesh is told by the caller.
+    mutating func move(from: Endpoint, to: Endpoint) {
+        if let sources = masternodes.removeValue(forKey: from) { masternodes[to, default: []].formUnion(sources) }
+        if let sources = peers.removeValue(forKey: from) { peers[to, default: []].formUnion(sources) }
     }
 
     func sources(ofMasternode endpoint: Endpoint) -> Sources { masternodes[endpoint] ?? [] }

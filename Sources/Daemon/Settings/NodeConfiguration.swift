@@ -69,6 +69,9 @@ public struct NodeConfiguration: Sendable {
         return only
     }
 
+    /// Others reach this node by a loopback address, so that the whole network is on this machine.
+    var isOnLoopback: Bool { (effectiveAdvertise.map { [$0] } ?? listen).contains { $0.address.isLoopback } }
+
     /// Adds the addresses of sockets that the process was given. Nobody who passes sockets needs the address of a first try.
     mutating func inherit(_ endpoints: [Endpoint]) {
         guard !endpoints.isEmpty else { return }

@@ -21,12 +21,19 @@ public struct PeerName: Hashable, Sendable, CustomStringConvertible {
         guard port != 0 else { return nil }
         if let address = IPAddress(host) {
             self.endpoint = Endpoint(address, port: port)
+            self.host = host
         } else {
             guard Self.isHostName(host) else { return nil }
             self.endpoint = nil
+            // Host names compare without case (RFC 4343): one name has one text.
+            self.host = host.lowercased()
         }
-        self.host = host
         self.port = port
+    }
+
+    /// A name that stands for this machine wherever it is asked (RFC 6761).
+    var isLocal: Bool {
+        ["localhost", "localhost.localdomain", "localhost6", "ip6-localhost", "ip6-loopback"].contains(host) || host.hasSuffix(".localhost")
     }
 
     public var description: String {
@@ -62,7 +69,8 @@ public struct PeerName: Hashable, Sendable, CustomStringConvertible {
         return port
     }
 
-    /// Letters, digits, hyphens and dots, as RFC 1123 has it; a name of digits and dots only is a mistyped address.
+    /// Letters, digits, hyphens and dots, as RFC 1123 has it. A name whose last part is a number is a mistyped address: the system's
+    /// resolver would read `127.1` and `0x7f000001` as one.
     private static func isHostName(_ text: String) -> Bool {
         guard !text.isEmpty, text.utf8.count <= 253 else { return false }
         var hasLetter = false
@@ -76,6 +84,19 @@ public struct PeerName: Hashable, Sendable, CustomStringConvertible {
                 }
             }
         }
-        return hasLetter
+        guard hasLetter, let last = text.split(separator: ".").last else { return false }
+        return !last.utf8.allSatisfy { $0 >= 0x30 && $0 <= 0x39 } && !last.lowercased().hasPrefix("0x")
+    }
+}
+
+extension Endpoint {
+    /// Why nobody can be dialled here, as the end of a sentence; nil if somebody could be.
+    var refusal: String? {
+        if port == 0 { return "and port 0 is no port to dial" }
+        if address.isUnspecified { return "the unspecified address, which is no host" }
+        if address.isMulticast { return address.family == .v4 && address.v4Bits == .max ? "the broadcast address, which is no host" : "a multicast address, which is no host" }
+        if !isDialable { return "which is no host" }
+        if address.family == .v6, address.high >> 54 == 0xfe80 >> 6 { return "a link-local IPv6 address, which needs a zone; give a global or private one" }
+        return nil
     }
 }

@@ -33,6 +33,33 @@ package final class DaemonThread: Sendable {
         return thread
     }
 
+    /// Starts `body` on a thread that nobody waits for: it may hang, and ends with the process.
+    package static func detach(_ name: String, _ body: @escaping @Sendable () -> Void) throws(DaemonError) {
+        let box = unsafe Unmanaged.passRetained(Body(name: name, run: body))
+        var id = pthread_t()
+        let result = unsafe pthread_create(&id, nil, { raw in
+            let body = unsafe Unmanaged<Body>.fromOpaque(raw!).takeRetainedValue()
+            Descriptors.nameThread(body.name)
+            body.run()
+            return nil
+        }, box.toOpaque())
+        guard result == 0 else {
+            unsafe box.release()
+            throw DaemonError.system("cannot start the \(name) thread", result)
+        }
+        pthread_detach(id)
+    }
+
+    private final class Body: Sendable {
+        let name: String
+        let run: @Sendable () -> Void
+
+        init(name: String, run: @escaping @Sendable () -> Void) {
+            self.name = name
+            self.run = run
+        }
+    }
+
     private init(name: String, ended: CInt, _ body: @escaping @Sendable () -> Void) {
         self.name = name
         self.ended = ended

@@ -205,16 +205,24 @@ extension Mesh {
         refresh(row, at: now)
     }
 
-    /// The name behind an operator's peer means another address now. Its wait and its failures go along.
+    /// The name behind a wanted peer means another address now. The registry's and the operator's wish, the wait and the failures
+    /// go along.
     mutating func operatorMoved(from: Endpoint, to: Endpoint, at now: Instant) {
         let old = row(of: from)
         guard old >= 0, from != to, !peers[old].hasLinks else { return }
-        let new = makeRow(to, .operator, at: now)
+        let wishes = peers[old].desire.intersection([.operator, .registry])
+        guard !wishes.isEmpty else { return }
+        let new = makeRow(to, wishes, at: now)
         guard new >= 0 else { return }
+        let moved = peers[old]
+        if wishes.contains(.registry) {
+            register(to, at: now)
+            unregister(from, at: now)
+        }
         if !peers[new].hasLinks {
-            peers[new].failures = max(peers[new].failures, peers[old].failures)
-            peers[new].notBefore = max(peers[new].notBefore, peers[old].notBefore)
-            peers[new].waitReason = peers[old].waitReason
+            peers[new].failures = max(peers[new].failures, moved.failures)
+            peers[new].notBefore = max(peers[new].notBefore, moved.notBefore)
+            peers[new].waitReason = moved.waitReason
             peers[new].turnAt = .zero
         }
         peers[new].tombstoneUntil = .zero
