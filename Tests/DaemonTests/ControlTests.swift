@@ -50,7 +50,7 @@ struct RequestTests {
         var values: [String] = []
         for parameter in operation.route.parameters where parameter.isRequired && parameter.place == .body {
             let text = switch parameter.kind {
-            case .endpoint: "192.0.2.1:1"
+            case .endpoint, .peer: "192.0.2.1:1"
             case .subnet: "192.0.2.0/24"
             case .span: "1s"
             case .count: "1"
@@ -69,12 +69,14 @@ struct RequestTests {
     @Test(
         "a bad request is a problem that names the value and what is accepted",
         arguments: [
-            ("GET", "/nope", "", 404, "GET /"), ("DELETE", "/peers", "", 405, "GET"), ("GET", "/peers/nonsense", "", 422, "ADDRESS:PORT"),
+            ("GET", "/nope", "", 404, "GET /"), ("DELETE", "/peers", "", 405, "GET"), ("GET", "/peers/nons%20ense", "", 422, "ADDRESS:PORT"),
             ("GET", "/peers/1.2.3.4:0", "", 422, "ADDRESS:PORT"), ("GET", "/peers/%zz", "", 400, "hex"), ("GET", "/peers?colour=red", "", 400, "colour"),
             ("GET", "/peers?state=odd", "", 422, "backoff"), ("POST", "/ban", "{\"subject\":\"300.0.0.1\"}", 422, "192.0.2.0/24"),
             ("POST", "/ban", "{\"subject\":\"10.0.0.0/33\"}", 422, "192.0.2.0/24"), ("POST", "/ban", "{\"subject\":\"10.0.0.1\",\"for\":\"5x\"}", 422, "500ms"),
             ("POST", "/ban", "{\"subject\":\"10.0.0.1\",\"for\":-1}", 422, "500ms"), ("POST", "/ban", "{}", 400, "subject"), ("POST", "/ban", "[1]", 400, "object"),
-            ("POST", "/ban", "{", 400, "byte"), ("POST", "/connect", "{\"peer\":\"example.org:80\"}", 422, "names"),
+            ("POST", "/ban", "{", 400, "byte"), ("POST", "/connect", "{\"peer\":\"example.org:0\"}", 422, "HOST:PORT"), ("POST", "/connect", "{\"peer\":7}", 422, "'7' is not a peer"),
+            ("GET", "/peers/127.1:5/why", "", 422, "'127.1:5' is not a peer: give ADDRESS:PORT"),
+            ("GET", "/peers/0x7f000001:5", "", 422, "ADDRESS:PORT"), ("GET", "/events?peer=example.org:80", "", 422, "ADDRESS:PORT"),
             ("POST", "/connect", "{\"peer\":\"1.2.3.4:5\",\"pear\":1}", 400, "pear"), ("POST", "/connect?peer=1.2.3.4:5", "{\"peer\":\"1.2.3.4:5\"}", 400, "twice"),
             ("POST", "/log-level", "{\"level\":\"loud\"}", 422, "debug"), ("GET", "/health/ready?min-links=-1", "", 422, "whole number"),
             ("POST", "/ban", "{\"subject\":\"10.0.0.1\",\"reason\":\"a\\u001bb\"}", 422, "one line"),

@@ -91,6 +91,25 @@ struct OptionTests {
         #expect(mistakes.first?.description.contains("\n") == false)
     }
 
+    @Test(
+        "an address that nobody can be dialled at is refused, and the text says what it is",
+        arguments: [
+            ("0.0.0.0:5", "unspecified"), ("[::]:5", "unspecified"), ("255.255.255.255:5", "broadcast"), ("239.1.2.3:5", "multicast"),
+            ("[ff05::1]:5", "multicast"), ("[fe80::1]:5", "zone"), ("::ffff:0.0.0.0", "unspecified"), ("1.2.3.4:0", "1 to 65535"),
+        ]
+    )
+    func noHost(value: String, word: String) throws {
+        for option in ["--peer", "--masternode"] {
+            let mistakes = try resolve([option, value]).mistakes
+            #expect(mistakes.count == 1 && mistakes.first?.description.contains(word) == true, "\(mistakes)")
+        }
+        let advertised = try resolve(["--advertise", value]).mistakes
+        #expect(advertised.count == 1)
+        if word == "broadcast" || word == "multicast" {
+            #expect(try resolve(["--listen", value]).mistakes.first?.description.contains("multicast") == true)
+        }
+    }
+
     @Test("the demo takes what its help says, and nothing else")
     func demo() throws {
         #expect(try DemoCommand.parse([]).nodes == 12)

@@ -57,7 +57,7 @@ struct ResolverTests {
         defer { gate.open() }
         var timing = NameTable.Timing()
         timing.deadline = .milliseconds(50)
-        let resolver = try Resolver(timing: timing, acceptsLoopback: true) { name in
+        let resolver = try Resolver(timing: timing, scope: .loopback) { name in
             if name.host == "good.test" { return ([one], 0) }
             gate.pass()
             return ([], -2)
@@ -75,7 +75,7 @@ struct ResolverTests {
 
     @Test("a name is resolved when it is wanted, and anew when its peer fails")
     func again() async throws {
-        let resolver = try Resolver(acceptsLoopback: true) { name in
+        let resolver = try Resolver(scope: .loopback) { name in
             (name.host == "a.test" ? [one] : [one, two], 0)
         } say: { _ in
         }
@@ -95,7 +95,7 @@ struct ResolverTests {
     func lost() async throws {
         var timing = NameTable.Timing()
         timing.firstRetry = .milliseconds(5)
-        let resolver = try Resolver(timing: timing, acceptsLoopback: true) { _ in ([one], 0) } say: { _ in }
+        let resolver = try Resolver(timing: timing, scope: .loopback) { _ in ([one], 0) } say: { _ in }
         _ = resolver.want(named("a.test:5"), by: .settings)
         let deliveries = Deliveries()
         let refusals = Counter()
@@ -121,7 +121,7 @@ struct ResolverTests {
 struct NameTableTests {
     private let start = Instant(nanoseconds: 1_000_000_000_000)
 
-    private func table(acceptsLoopback: Bool = true) -> NameTable { NameTable(timing: .init(), acceptsLoopback: acceptsLoopback) }
+    private func table(_ scope: AddressScope? = .loopback) -> NameTable { NameTable(timing: .init(), scope: scope) }
 
     private func text(_ lines: StartLines) -> String {
         let buffer = LineBuffer(capacity: 65_536)
@@ -131,7 +131,7 @@ struct NameTableTests {
 
     @Test("a lookup that takes too long is told, keeps its name from no later answer, and gives its place to another name")
     func late() {
-        var table = NameTable(timing: .init(parallel: 4), acceptsLoopback: true)
+        var table = NameTable(timing: .init(parallel: 4), scope: .loopback)
         for index in 0..<5 { _ = table.want(named("dead\(index).test:5"), by: .settings) }
         let first = table.takeDue(at: start)
         #expect(first.count == 4 && table.takeDue(at: start).isEmpty)
@@ -148,7 +148,7 @@ struct NameTableTests {
     func hung() {
         var timing = NameTable.Timing()
         (timing.parallel, timing.total) = (2, 3)
-        var table = NameTable(timing: timing, acceptsLoopback: true)
+        var table = NameTable(timing: timing, scope: .loopback)
         _ = table.want(named("dead.test:5"), by: .settings)
         var now = start
         for expected in [1, 1, 1, 0, 0] {
@@ -163,7 +163,7 @@ struct NameTableTests {
     func places() {
         var timing = NameTable.Timing()
         timing.parallel = 4
-        var table = NameTable(timing: timing, acceptsLoopback: true)
+        var table = NameTable(timing: timing, scope: .loopback)
         for index in 0..<9 { _ = table.want(named("dead\(index).test:5"), by: .settings) }
         var now = start
         for _ in 0..<9 {
@@ -210,28 +210,39 @@ struct NameTableTests {
         #expect(table.takeDue(at: start + .seconds(5)).count == 1)
     }
 
-    @Test("an answer that cannot be dialled is refused and told: no host, a loopback address of a node elsewhere, a zone that is missing")
+    @Test("an answer that cannot be dialled is refused and told: no host, a loopback or link-local address of a node elsewhere, a zone that is missing")
     func refused() throws {
-        let cases: [(String, String, Bool, String?)] = [
-            ("sink.test:5", "0.0.0.0:5", true, "unspecified"), ("sink.test:5", "[::]:5", false, "unspecified"),
-            ("all.test:5", "255.255.255.255:5", true, "broadcast"), ("many.test:5", "224.0.0.1:5", true, "multicast"),
-            ("self.test:5", "127.0.1.1:5", false, "loopback"), ("self.test:5", "[::1]:5", false, "loopback"),
-            ("near.test:5", "[fe80::1]:5", false, "zone"), ("self.test:5", "127.0.1.1:5", true, nil),
-            ("localhost:5", "127.0.0.1:5", false, nil), ("a.localhost:5", "127.0.0.1:5", false, nil),
-            ("localhost.evil.test:5", "127.0.0.1:5", false, "loopback"), ("inside.test:5", "10.0.0.5:5", false, nil),
+        let cases: [(String, String, AddressScope?, String?)] = [
+            ("sink.test:5", "0.0.0.0:5", .loopback, "unspecified"), ("sink.test:5", "[::]:5", .global, "unspecified"),
+            ("all.test:5", "255.255.255.255:5", .loopback, "broadcast"), ("many.test:5", "224.0.0.1:5", .private, "multicast"),
+            ("self.test:5", "127.0.1.1:5", .global, "loopback"), ("self.test:5", "[::1]:5", nil, "loopback"),
+            ("self.test:5", "127.0.1.1:5", .private, "loopback"), ("near.test:5", "[fe80::1]:5", .linkLocal, "zone"),
+            ("cloud.test:5", "169.254.169.254:5", .global, "link-local"), ("cloud.test:5", "169.254.169.254:5", .private, "link-local"),
+            ("self.test:5", "127.0.1.1:5", .loopback, nil), ("localhost:5", "127.0.0.1:5", .global, nil), ("a.localhost:5", "127.0.0.1:5", nil, nil),
+            ("localhost.evil.test:5", "127.0.0.1:5", .global, "loopback"), ("inside.test:5", "10.0.0.5:5", .private, nil),
+            ("near.test:5", "169.254.3.4:5", .linkLocal, nil),
         ]
-        for (name, address, acceptsLoopback, refusal) in cases {
-            var table = table(acceptsLoopback: acceptsLoopback)
+        for (name, address, scope, refusal) in cases {
+            var table = table(scope)
             _ = table.want(named(name), by: .settings)
             let outcome = table.finish(table.takeDue(at: start)[0].lookup, [try #require(Endpoint(address))], 0, at: start)
             #expect((outcome.answer == nil) == (refusal != nil), "\(name) \(address)")
             if let refusal { #expect(text(outcome.lines).contains(refusal), "\(text(outcome.lines))") }
         }
         // Beside one that can be dialled it is left out.
-        var table = table(acceptsLoopback: false)
+        var table = table(.private)
         _ = table.want(named("both.test:5"), by: .settings)
         let good = Endpoint("10.0.0.5:5")!
         #expect(table.finish(table.takeDue(at: start)[0].lookup, [one, good], 0, at: start).answer?.endpoints == [good])
+    }
+
+    @Test("a private address behind a name is dialled, and a node at a global address is told of it", arguments: [AddressScope.global, .private, nil])
+    func doubtful(scope: AddressScope?) throws {
+        var table = table(scope)
+        _ = table.want(named("inside.test:5"), by: .settings)
+        let outcome = table.finish(table.takeDue(at: start)[0].lookup, [Endpoint("10.0.0.5:5")!], 0, at: start)
+        #expect(outcome.answer != nil)
+        #expect(outcome.lines.lines.first?.level == (scope == .global ? .warning : .info))
     }
 
     @Test("a name is looked up until its last source drops it, and a limit holds")

@@ -218,6 +218,11 @@ private func produce(_ standing: Standing) throws -> (standing: Standing, senten
         return scene.why(peer)
     case .unknown:
         return Scene().why(peer)
+    case .unresolved:
+        let report = NameReport(
+            peer: NamedPeer(name: PeerName("a.test:5")!, kind: .peer), sources: .settings, known: [], current: nil,
+            trouble: "Name or service not known", next: nil)
+        return (.unresolved, Why.sentence(for: report))
     }
 }
 

@@ -42,7 +42,7 @@ struct ControlTests {
             #expect(try run("masternodes", "add", peer)[0].contains("add-masternode \(peer)"))
             try watcher.wait(for: "the link's event") { $0.text.contains("-> established") }
             try waitFor(state: "established")
-            #expect(try run("masternodes").contains { $0.contains(peer) && $0.contains("established") && $0.contains("registry") })
+            #expect(try run("masternodes").contains { $0.contains(peer) && $0.contains("established") && $0.contains("operator") })
 
             _ = try run("ban", "\(other.endpoint.address)", "--for", "1h", "--reason", "a rehearsal")
             let why = try run("why", peer)

@@ -14,11 +14,16 @@ struct BanNote: Hashable, Sendable {
 /// Whoever keeps such notes. Any thread but the loop's.
 protocol BanNotes: Sendable {
     func note(on record: BanRecord) -> BanNote?
+    /// The masternodes that the operator added by address.
+    var addedMasternodes: Set<Endpoint> { get }
 }
 
 /// Where a node without a state directory writes its operator's actions: into memory. They hold until it ends.
 final class MemoryJournal: OperatorJournal, BanNotes {
     private let notes = Mutex<[Subnet: BanNote]>([:])
+    private let added = Mutex<Set<Endpoint>>([])
+
+    var addedMasternodes: Set<Endpoint> { added.withLock { $0 } }
 
     func record(_ action: OperatorAction, at time: WallTime) throws(JournalError) {
         switch action {
@@ -26,7 +31,9 @@ final class MemoryJournal: OperatorJournal, BanNotes {
             notes.withLock { $0[subject] = BanNote(reason: reason, by: by, at: time) }
         case .unban(let subject):
             notes.withLock { $0[subject] = nil }
-        case .connect, .disconnect, .redial, .trust, .untrust, .addMasternode, .removeMasternode, .drain, .reload, .logLevel: break
+        case .addMasternode(let endpoint): added.withLock { _ = $0.insert(endpoint) }
+        case .removeMasternode(let endpoint): added.withLock { _ = $0.remove(endpoint) }
+        case .connect, .disconnect, .redial, .trust, .untrust, .wantName, .dropName, .drain, .reload, .logLevel: break
         }
     }
 
@@ -36,6 +43,10 @@ final class MemoryJournal: OperatorJournal, BanNotes {
 }
 
 extension Store: BanNotes {
+    var addedMasternodes: Set<Endpoint> {
+        core.withLock { core in Set(core.wanted.filter { $0.kind == .masternode }.map(\.endpoint)) }
+    }
+
     func note(on record: BanRecord) -> BanNote? {
         let kind: BanRow.Kind =
             switch record.kind {

@@ -6,7 +6,9 @@ import Timers
 
 extension ControlDesk {
     func act(_ request: Request) throws(Problem) -> Answer {
+        if let answer = try retry(request) { return answer }
         let action = try action(of: request)
+        if case .disconnect(let endpoint) = action { forgetNames(at: endpoint) }
         var note: String?
         do throws(JournalError) { try journal.record(action, at: .now) } catch {
             // The operator's word counts even where the disk does not take it; that it will be forgotten is said.
@@ -23,15 +25,25 @@ extension ControlDesk {
 
     private func action(of request: Request) throws(Problem) -> OperatorAction {
         switch request.operation {
-        case .connect: return .connect(try dialable(request, "peer"))
-        case .disconnect: return .disconnect(try known(request, "peer"))
+        case .connect:
+            switch try target(request, "peer", isNew: true) {
+            case .endpoint(let endpoint): return .connect(try ControlDesk.dialable(endpoint))
+            case .name(let name): return .wantName(try room(NamedPeer(name: name, kind: .peer)))
+            }
+        case .disconnect:
+            let target = try target(request, "peer")
+            guard let report = try report(of: target) else { return .disconnect(try known(target)) }
+            guard reports.contains(where: { $0.peer.name == report.peer.name && $0.peer.kind == .peer }) else {
+                throw .badValue("\(report.peer.name) is a masternode; `reactor-node masternodes remove` takes back one that was added")
+            }
+            return .dropName(NamedPeer(name: report.peer.name, kind: .peer))
         case .redial:
             if request.flag("all") {
-                guard request.endpoint("peer") == nil else { throw Problem.badRequest("give 'peer' or 'all', not both") }
+                guard request.peer("peer") == nil else { throw Problem.badRequest("give 'peer' or 'all', not both") }
                 return .redial(nil)
             }
-            guard request.endpoint("peer") != nil else { throw Problem.badRequest("give 'peer', or 'all' as true") }
-            return .redial(try known(request, "peer"))
+            guard request.peer("peer") != nil else { throw Problem.badRequest("give 'peer', or 'all' as true") }
+            return .redial(try known(target(request, "peer")))
         case .ban:
             let until = request.span("for").map { WallTime.now + $0 }
             let by = request.text("by") ?? request.user.map { "uid \($0)" } ?? "operator"
@@ -39,8 +51,16 @@ extension ControlDesk {
         case .unban: return .unban(try inForce(request, isTrust: false))
         case .trust: return .trust(subject(request))
         case .untrust: return .untrust(try inForce(request, isTrust: true))
-        case .addMasternode: return .addMasternode(try dialable(request, "peer"))
-        case .removeMasternode: return .removeMasternode(try registered(request))
+        case .addMasternode:
+            switch try target(request, "peer", isNew: true) {
+            case .endpoint(let endpoint): return .addMasternode(try ControlDesk.dialable(endpoint))
+            case .name(let name): return .wantName(try room(NamedPeer(name: name, kind: .masternode)))
+            }
+        case .removeMasternode:
+            let target = try target(request)
+            guard let report = try report(of: target) else { return .removeMasternode(try registered(target)) }
+            guard report.peer.kind == .masternode else { throw .notFound("\(report.peer.name) is not a masternode; `GET /masternodes` lists them") }
+            return .dropName(report.peer)
         case .drain: return .drain
         case .logLevel:
             guard let level = request.text("level").flatMap(LogLevel.init) else { preconditionFailure("a required value was not asked for") }
@@ -56,22 +76,55 @@ extension ControlDesk {
         return subject
     }
 
-    private func dialable(_ request: Request, _ name: String) throws(Problem) -> Endpoint {
-        let endpoint = named(request, name)
-        guard endpoint.isDialable else { throw Problem.badValue("'\(name)' is \(endpoint): give an address that can be dialled") }
+    private static func dialable(_ endpoint: Endpoint) throws(Problem) -> Endpoint {
+        if let why = endpoint.refusal { throw Problem.badValue("\(endpoint) cannot be dialled: it is \(why)") }
         return endpoint
     }
 
-    private func known(_ request: Request, _ name: String) throws(Problem) -> Endpoint {
-        let endpoint = named(request, name)
+    private func room(_ peer: NamedPeer) throws(Problem) -> NamedPeer {
+        guard names?.hasRoom(for: peer) == true else {
+            throw Problem.unavailable("this node looks up \(NameTable.capacity) names already, which is the limit; give an address")
+        }
+        return peer
+    }
+
+    /// A redial of a name that has no address yet: the name is looked up.
+    private func retry(_ request: Request) throws(Problem) -> Answer? {
+        guard request.operation == .redial, request.peer("peer") != nil else { return nil }
+        guard let report = try report(of: target(request, "peer")) else { return nil }
+        names?.retry(report.peer)
+        guard report.current == nil else { return nil }
+        return .json(try named(report.peer.name, "redial", nil))
+    }
+
+    /// What stands for an address that the operator wants no longer is wanted no longer either.
+    private func forgetNames(at endpoint: Endpoint) {
+        for report in reports where report.peer.kind == .peer && report.current == endpoint {
+            do throws(JournalError) { try journal.record(.dropName(report.peer), at: .now) } catch {}
+            names?.drop(report.peer, by: .all)
+        }
+    }
+
+    /// What was done with a name, and how it stands now.
+    private func named(_ name: PeerName, _ done: String, _ warning: String?) throws(Problem) -> JSON {
+        let snapshot = try view.snapshot(age: .zero)
+        let row = PeerRow(snapshot, chronicle, Moments(), reports, added: addedMasternodes)
+        let report = reports.first { $0.peer.name == name }
+        let peer = snapshot.peers.first { $0.endpoint == report?.current }
+        let now = peer.map { row.json($0, since: chronicle.history(of: $0.endpoint)?.viewSince) } ?? report.map { row.json($0) } ?? .null
+        return .members(("done", .string(done)), ("peer", .string(name.description)), ("now", now), ("warning", warning.map(JSON.string)))
+    }
+
+    private func known(_ target: PeerTarget) throws(Problem) -> Endpoint {
+        let endpoint = try endpoint(of: target)
         guard try view.snapshot().peers.contains(where: { $0.endpoint == endpoint }) else {
             throw Problem.notFound("\(endpoint) is not in the book; `GET /peers` lists who is")
         }
         return endpoint
     }
 
-    private func registered(_ request: Request) throws(Problem) -> Endpoint {
-        let endpoint = try known(request, "id")
+    private func registered(_ target: PeerTarget) throws(Problem) -> Endpoint {
+        let endpoint = try known(target)
         guard try view.snapshot().peers.contains(where: { $0.endpoint == endpoint && $0.desire.contains(.registry) }) else {
             throw Problem.notFound("\(endpoint) is no masternode; `GET /masternodes` lists who is")
         }
@@ -96,13 +149,17 @@ extension ControlDesk {
         switch action {
         case .connect(let peer), .disconnect(let peer), .redial(.some(let peer)), .addMasternode(let peer), .removeMasternode(let peer):
             let snapshot = try view.snapshot(age: .zero)
-            let row = PeerRow(snapshot, chronicle, Moments())
+            let row = PeerRow(snapshot, chronicle, Moments(), reports, added: addedMasternodes)
             let report = snapshot.peers.first { $0.endpoint == peer }
             let warning = warning ?? ControlDesk.isWantedStill(action, report).map(JSON.string)
             return .members(
                 ("done", .string(action.name)), ("peer", .string(peer.description)),
                 ("now", report.map { row.json($0, since: chronicle.history(of: peer)?.viewSince) } ?? .null), ("warning", warning)
             )
+        case .wantName(let peer): return try named(peer.name, action.name, note)
+        case .dropName(let peer):
+            let isLeft = reports.contains { $0.peer == peer }
+            return try named(peer.name, action.name, note ?? (isLeft ? "the settings or the registry file name it still: it stays a masternode" : nil))
         case .redial(.none):
             return .members(("done", .string(action.name)), ("warning", warning))
         case .ban(let subject, let until, _, _):
@@ -127,7 +184,7 @@ extension ControlDesk {
         switch action {
         case .removeMasternode: return "the registry file or the settings name it still: it stays a masternode"
         case .disconnect: return "it is a masternode and dialled again; a ban keeps it away"
-        case .connect, .redial, .addMasternode, .ban, .unban, .trust, .untrust, .drain, .reload, .logLevel: return nil
+        case .connect, .redial, .addMasternode, .wantName, .dropName, .ban, .unban, .trust, .untrust, .drain, .reload, .logLevel: return nil
         }
     }
 
@@ -158,6 +215,8 @@ extension OperatorAction {
         case .untrust: "untrust"
         case .addMasternode: "add-masternode"
         case .removeMasternode: "remove-masternode"
+        case .wantName(let peer): peer.kind == .peer ? "connect" : "add-masternode"
+        case .dropName(let peer): peer.kind == .peer ? "disconnect" : "remove-masternode"
         case .drain: "drain"
         case .reload: "reload"
         case .logLevel: "log-level"

@@ -29,6 +29,10 @@ struct DeskParts {
     /// Nil where nothing is kept.
     var store: Store?
     var reloader: any Reloader
+    /// The names that are looked up.
+    var names: Resolver?
+    /// Which of these masternodes the registry file names.
+    var registered: @Sendable (Set<Endpoint>) -> Set<Endpoint> = { _ in [] }
 }
 
 /// The answering side. On the control thread only.
@@ -41,6 +45,8 @@ final class ControlDesk {
     let notes: any BanNotes
     let store: Store?
     let reloader: any Reloader
+    let names: Resolver?
+    let registered: @Sendable (Set<Endpoint>) -> Set<Endpoint>
     let metrics: NodeMetrics
     /// The ways in, whose counts `/loop` and `/metrics` tell; set by the server.
     var doors: [ControlDoor] = []
@@ -53,6 +59,8 @@ final class ControlDesk {
         notes = parts.notes
         store = parts.store
         reloader = parts.reloader
+        names = parts.names
+        registered = parts.registered
         view = try NodeView(parts.port)
         metrics = NodeMetrics(facts)
     }
@@ -90,7 +98,7 @@ final class ControlDesk {
 
     // MARK: Peers
 
-    private func rows(_ snapshot: NodeSnapshot) -> PeerRow { PeerRow(snapshot, chronicle, Moments()) }
+    private func rows(_ snapshot: NodeSnapshot) -> PeerRow { PeerRow(snapshot, chronicle, Moments(), reports, added: addedMasternodes) }
 
     private func peers(_ request: Request) throws(Problem) -> JSON {
         let state = request.text("state")
@@ -105,19 +113,19 @@ final class ControlDesk {
 
     private func masternodes() throws(Problem) -> JSON {
         rows(try view.snapshot()).all { row in
-            if case .peer(let peer, _) = row { peer.desire.contains(.registry) } else { false }
+            switch row {
+            case .peer(let peer, _): peer.desire.contains(.registry)
+            case .name(let report): report.peer.kind == .masternode
+            case .link: false
+            }
         }
     }
 
-    /// The peer that the request names.
-    func named(_ request: Request, _ name: String = "id") -> Endpoint {
-        guard let endpoint = request.endpoint(name) else { preconditionFailure("a required value was not asked for") }
-        return endpoint
-    }
-
     private func peer(_ request: Request) throws(Problem) -> JSON {
-        let endpoint = named(request)
+        let target = try target(request)
         let snapshot = try view.snapshot()
+        if let report = try report(of: target), report.current == nil { return rows(snapshot).json(report) }
+        let endpoint = try endpoint(of: target)
         guard let peer = snapshot.peers.first(where: { $0.endpoint == endpoint }) else {
             throw Problem.notFound("\(endpoint) is not in the book; `GET /peers` lists who is")
         }
@@ -125,9 +133,11 @@ final class ControlDesk {
     }
 
     private func why(_ request: Request) throws(Problem) -> JSON {
-        let endpoint = named(request)
+        let target = try target(request)
         let snapshot = try view.snapshot(age: .zero)
         let why = Why(snapshot: snapshot, settings: mesh, moments: Moments(), notes: notes)
+        if let report = try report(of: target), report.current == nil { return why.json(report) }
+        let endpoint = try endpoint(of: target)
         let history = chronicle.history(of: endpoint)
         guard let peer = snapshot.peers.first(where: { $0.endpoint == endpoint }) else {
             return why.json(unknown: endpoint, history: history)

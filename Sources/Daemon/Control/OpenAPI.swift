@@ -89,6 +89,7 @@ enum OpenAPI {
     private static func schema(_ kind: Parameter.Kind) -> String {
         switch kind {
         case .endpoint: "{type: string, examples: [\"192.0.2.1:24200\", \"[2001:db8::1]:24200\"]}"
+        case .peer: "{type: string, examples: [\"192.0.2.1:24200\", \"[2001:db8::1]:24200\", \"mn1.example.org:24200\"]}"
         case .subnet: "{type: string, examples: [\"192.0.2.1\", \"192.0.2.0/24\", \"2001:db8::/32\"]}"
         case .span: "{type: string, pattern: \"^[0-9]+(ms|s|m|h)$\", examples: [\"1h\"]}"
         case .count: "{type: integer, minimum: 0}"
@@ -140,9 +141,10 @@ enum OpenAPI {
                 paused: {type: boolean}
             Peer:
               type: object
-              required: [id, state, class, wantedBy, failures, link]
+              required: [id, names, state, class, wantedBy, failures, link]
               properties:
                 id: {type: string}
+                names: {type: array, description: "The names that mean this peer", items: {type: string}}
                 state: {type: string, enum: [\(PeerRow.stateNames.joined(separator: ", "))]}
                 class: {type: string, enum: [masternode, regular]}
                 wantedBy: {type: array, items: {type: string, enum: [registry, operator, learnt]}}
@@ -157,9 +159,10 @@ enum OpenAPI {
                 link: {oneOf: [{$ref: "#/components/schemas/Link"}, {type: "null"}]}
             Why:
               type: object
-              required: [id, state, standing, sentence, advice, next, wanted, verdict, link, history]
+              required: [id, names, state, standing, sentence, advice, next, wanted, verdict, link, history]
               properties:
                 id: {type: string}
+                names: {type: array, items: {type: string}}
                 state: {type: string}
                 standing: {type: string, enum: [\(Standing.allCases.map(\.rawValue).joined(separator: ", "))]}
                 sentence: {type: string}

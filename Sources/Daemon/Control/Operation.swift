@@ -11,6 +11,8 @@ struct Parameter: Sendable {
     enum Kind: Sendable, Equatable {
         /// `address:port`.
         case endpoint
+        /// The same, or a host name; the port may be left out where it is clear.
+        case peer
         /// An address or a range in CIDR form.
         case subnet
         /// `500ms`, `5s`, `2m`, `1h`.
@@ -72,8 +74,8 @@ struct Route: Sendable {
 }
 
 extension Operation {
-    private static let peerPath = Parameter("id", .endpoint, .path, required: true, "The peer's address and port, as `GET /peers` names it")
-    private static let peerBody = Parameter("peer", .endpoint, .body, required: true, "The peer's address and port")
+    private static let peerPath = Parameter("id", .peer, .path, required: true, "The peer's address and port, or its name, as `GET /peers` has it")
+    private static let peerBody = Parameter("peer", .peer, .body, required: true, "The peer's address and port, or its host name and port")
     private static let subject = Parameter("subject", .subnet, .body, required: true, "An address, or a range such as 192.0.2.0/24")
     private static let thresholds = [
         Parameter("min-links", .count, .query, "Established links, at least"),
@@ -120,7 +122,7 @@ extension Operation {
             Route(
                 .post, "/redial", "Dial now: forget failures and waits, of one peer or of all",
                 [
-                    Parameter("peer", .endpoint, .body, "The peer's address and port"),
+                    Parameter("peer", .peer, .body, "The peer's address and port, or its name"),
                     Parameter("all", .flag, .body, "Every peer that waits"),
                 ])
         case .ban:

@@ -15,6 +15,7 @@ struct Request: Sendable {
 
     enum Value: Sendable, Equatable {
         case endpoint(Endpoint)
+        case peer(PeerReference)
         case subnet(Subnet)
         case span(Nanoseconds)
         case count(UInt64)
@@ -94,9 +95,14 @@ struct Request: Sendable {
         switch parameter.kind {
         case .endpoint:
             guard let text = value.text, let endpoint = Endpoint(text), endpoint.port != 0 else {
-                throw refuse("ADDRESS:PORT or [V6ADDRESS]:PORT; names live in the settings and the registry")
+                throw refuse("ADDRESS:PORT or [V6ADDRESS]:PORT")
             }
             return .endpoint(endpoint)
+        case .peer:
+            guard let text = value.text, let reference = PeerReference(text) else {
+                throw .badValue("'\((value.text ?? value.line).prefix(120))' is not a peer: give \(PeerName.acceptedForm)")
+            }
+            return .peer(reference)
         case .subnet:
             guard let text = value.text, let subnet = Subnet(text) else {
                 throw refuse("an address, or a range such as 192.0.2.0/24 or 2001:db8::/32")
@@ -150,6 +156,7 @@ struct Request: Sendable {
 
 extension Request {
     func endpoint(_ name: String) -> Endpoint? { if case .endpoint(let value) = values[name] { value } else { nil } }
+    func peer(_ name: String) -> PeerReference? { if case .peer(let value) = values[name] { value } else { nil } }
     func subnet(_ name: String) -> Subnet? { if case .subnet(let value) = values[name] { value } else { nil } }
     func span(_ name: String) -> Nanoseconds? { if case .span(let value) = values[name] { value } else { nil } }
     func count(_ name: String) -> UInt64? { if case .count(let value) = values[name] { value } else { nil } }

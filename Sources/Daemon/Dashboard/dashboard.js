@@ -10,6 +10,7 @@ const STATES = {
   securing: ["try", false, "securing"], connecting: ["try", false, "connecting"], dialing: ["try", false, "being dialled"],
   "awaiting-inbound": ["wait", false, "its turn to dial"], backoff: ["wait", false, "waits for a redial"],
   dormant: ["rest", false, "dormant"], idle: ["rest", false, "idle"], draining: ["rest", true, "draining"], banned: ["bad", true, "banned"],
+  unresolved: ["bad", false, "name without an address"], self: ["rest", false, "this node"],
 };
 const look = (state) => STATES[state] || ["rest", false, state];
 

@@ -18,7 +18,7 @@ const COLUMNS = [
 ];
 
 // By state, what needs a look stands first.
-const WORST = ["banned", "dormant", "backoff", "awaiting-inbound", "dialing", "connecting", "securing", "greeting", "held", "draining", "idle", "established"];
+const WORST = ["banned", "unresolved", "dormant", "backoff", "awaiting-inbound", "dialing", "connecting", "securing", "greeting", "held", "draining", "idle", "self", "established"];
 const AROUND = 4;                 // lines above and below what is in sight
 let sort = { key: "id", down: false };
 let shown = [];                   // the rows that pass the filters, in order

@@ -166,7 +166,9 @@ struct LogFormatter {
     }
 
     private func appendReason(_ transition: Transition, to line: LogLine) {
-        if let reason = transition.reason { line.field("reason", word: reason.name) }
+        guard let reason = transition.reason else { return }
+        line.field("reason", word: reason.name)
+        if case .io(let code) = reason { line.field("error", text: SystemError.text(of: code)) }
     }
 
     private func appendSchedule(_ transition: Transition, to line: LogLine) {

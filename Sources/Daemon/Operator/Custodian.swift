@@ -54,6 +54,11 @@ final class Custodian: Sendable {
         let watch: FolderWatch?
     }
 
+    /// Which of `endpoints` the registry file names. Any thread but the loop's.
+    func registered(_ endpoints: Set<Endpoint>) -> Set<Endpoint> {
+        registry.withLock { keeper in endpoints.intersection(keeper?.believed ?? []) }
+    }
+
     /// Has the settings read again. Any thread.
     func requestReload() {
         wantsReload.store(true, ordering: .releasing)

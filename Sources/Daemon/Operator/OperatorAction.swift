@@ -21,6 +21,10 @@ public enum OperatorAction: Hashable, Sendable {
     case addMasternode(Endpoint)
     /// Take back `addMasternode`. One that the registry file or the settings name stays until they do not.
     case removeMasternode(Endpoint)
+    /// Keep a link to the peer or masternode behind this name.
+    case wantName(NamedPeer)
+    /// Want the peer behind this name no longer, whoever gave the name; of a masternode, take back what the operator added.
+    case dropName(NamedPeer)
     /// End the node in order. Nothing that is kept.
     case drain
     /// Read settings and registry anew. Nothing that is kept. `Reloader` does it and tells what became of it.

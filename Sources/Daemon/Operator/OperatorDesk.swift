@@ -22,7 +22,11 @@ public final class OperatorDesk: OperatorPort {
     }
 
     public func post(_ action: OperatorAction) -> PostResult {
-        post(PostedAction(action))
+        switch action {
+        case .wantName(let peer): change(names: [peer], removed: [], by: .operator)
+        case .dropName(let peer): change(names: [], removed: [peer], by: peer.kind == .peer ? .all : .operator)
+        default: post(PostedAction(action))
+        }
     }
 
     /// Has names wanted by `source`, and others no longer. `.full` changes nothing.

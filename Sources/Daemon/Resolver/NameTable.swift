@@ -69,15 +69,16 @@ struct NameTable {
     }
 
     private let timing: Timing
-    private let acceptsLoopback: Bool
+    /// How far this node's own address reaches; nil if it knows none.
+    private let scope: AddressScope?
     private var entries: [UInt64: Entry] = [:]
     private var numbers: [NamedPeer: UInt64] = [:]
     private var flights: [UInt64: Flight] = [:]
     private var nextNumber: UInt64 = 1
 
-    init(timing: Timing, acceptsLoopback: Bool) {
+    init(timing: Timing, scope: AddressScope?) {
         self.timing = timing
-        self.acceptsLoopback = acceptsLoopback
+        self.scope = scope
     }
 
     private mutating func newNumber() -> UInt64 {
@@ -98,6 +99,8 @@ struct NameTable {
         numbers[peer] = handle.number
         return handle
     }
+
+    func hasRoom(for peer: NamedPeer) -> Bool { numbers[peer] != nil || entries.count < NameTable.capacity }
 
     mutating func drop(_ peer: NamedPeer, by source: WantedPeers.Sources) {
         guard let number = numbers[peer], let left = entries[number]?.sources.subtracting(source) else { return }
@@ -190,12 +193,18 @@ struct NameTable {
         entry.askAt = now + (entry.isLinked ? timing.linkedRefresh : timing.refresh)
         entries[number] = entry
         if isNews {
-            lines.add(
-                .info, "resolved", ("name", .text(entry.handle.peer.name.description)), ("peer", .endpoint(usable[0])),
-                ("addresses", .number(UInt64(usable.count)))
-            )
+            let (name, count) = (StartLines.Value.text(entry.handle.peer.name.description), StartLines.Value.number(UInt64(usable.count)))
+            if let doubt = doubt(of: usable[0]) {
+                lines.add(.warning, "resolved", ("name", name), ("peer", .endpoint(usable[0])), ("addresses", count), ("message", .text(doubt)))
+            } else {
+                lines.add(.info, "resolved", ("name", name), ("peer", .endpoint(usable[0])), ("addresses", count))
+            }
         }
         return (NameAnswer(entry.handle, usable), lines)
+    }
+
+    mutating func retry(_ peer: NamedPeer, at now: Instant) {
+        if let number = numbers[peer] { entries[number]?.askAt = now }
     }
 
     /// The answer did not reach the loop.
@@ -242,9 +251,18 @@ struct NameTable {
     /// Why an address of an answer is not dialled; nil if it may be.
     private func refusal(of endpoint: Endpoint, _ name: PeerName) -> String? {
         if let why = endpoint.refusal { return "it resolves to \(endpoint.address), \(why)" }
-        if endpoint.address.isLoopback, !acceptsLoopback, !name.isLocal {
+        switch endpoint.address.scope {
+        case .loopback where scope != .loopback && !name.isLocal:
             return "it resolves to \(endpoint.address), a loopback address, which is this machine and not another node"
+        case .linkLocal where scope != .linkLocal:
+            return "it resolves to \(endpoint.address), a link-local address, which only its own network segment knows"
+        case .global, .private, .shared, .linkLocal, .loopback, .reserved, .nowhere: return nil
         }
-        return nil
+    }
+
+    /// What is dialled, but strange for a node whose address the whole internet reaches.
+    private func doubt(of endpoint: Endpoint) -> String? {
+        guard scope == .global, endpoint.address.scope != .global else { return nil }
+        return "the address is \(endpoint.address.scope.name), and this node's is global: check the name's records"
     }
 }

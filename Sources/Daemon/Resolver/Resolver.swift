@@ -8,11 +8,16 @@ import Synchronization
 import Timers
 
 /// A peer or masternode that is wanted by name.
-struct NamedPeer: Hashable, Sendable {
-    enum Kind: String, Hashable, Sendable { case masternode, peer }
+public struct NamedPeer: Hashable, Sendable {
+    public enum Kind: String, Hashable, Sendable { case masternode, peer }
 
-    let name: PeerName
-    let kind: Kind
+    public let name: PeerName
+    public let kind: Kind
+
+    public init(name: PeerName, kind: Kind) {
+        self.name = name
+        self.kind = kind
+    }
 }
 
 /// A wanted name on its way to the loop. The number tells it from an earlier wish for the same name.
@@ -70,11 +75,12 @@ final class Resolver: Sendable {
         let code: CInt
     }
 
-    /// - Parameter acceptsLoopback: whether an answer may be a loopback address: this node is reached by such itself.
+    /// - Parameter scope: how far this node's own address reaches; nil if it knows none. Answers that cannot mean a host there are
+    ///   refused.
     init(
-        timing: NameTable.Timing = .init(), acceptsLoopback: Bool, lookup: @escaping Lookup = Resolver.system, say: @escaping Say
+        timing: NameTable.Timing = .init(), scope: AddressScope?, lookup: @escaping Lookup = Resolver.system, say: @escaping Say
     ) throws(DaemonError) {
-        table = Mutex(NameTable(timing: timing, acceptsLoopback: acceptsLoopback))
+        table = Mutex(NameTable(timing: timing, scope: scope))
         self.lookup = lookup
         self.say = say
         doorbell = try Doorbell()
@@ -93,8 +99,17 @@ final class Resolver: Sendable {
         table.withLock { $0.drop(peer, by: source) }
     }
 
-    /// Every name that is wanted, by name.
+    /// Looks a name up now.
+    func retry(_ peer: NamedPeer) {
+        table.withLock { $0.retry(peer, at: now) }
+        doorbell.ring()
+    }
+
+    /// Every name that is wanted, by name; of one that is both, the masternode first.
     var reports: [NameReport] { table.withLock { $0.reports } }
+
+    /// Whether there is room for another name.
+    func hasRoom(for peer: NamedPeer) -> Bool { table.withLock { $0.hasRoom(for: peer) } }
 
     // The loop's side.
 

@@ -53,6 +53,7 @@ extension NodeDaemon.Keeper {
         case .untrust(let subject): tell(.untrust(subject))
         case .addMasternode(let endpoint): tell(wanted.name(masternode: endpoint, by: .operator))
         case .removeMasternode(let endpoint): tell(wanted.drop(masternode: endpoint, by: .operator))
+        case .wantName, .dropName: break  // The desk's, which hands a name to the resolver first.
         case .drain: drain(signal: 0)
         case .reload: break  // The reloader's, on a thread that may read files.
         case .logLevel(let level): log.level = level

@@ -64,7 +64,7 @@ public final class NodeDaemon {
         guard let records = node.transitions else { preconditionFailure("a daemon's node keeps records") }
         let log = Log(LogSettings(configuration), records: records)
         self.log = log
-        resolver = try Resolver(acceptsLoopback: configuration.isOnLoopback) { log.say($0) }
+        resolver = try Resolver(scope: configuration.scope) { log.say($0) }
         desk = OperatorDesk(mailbox: loop.mailbox, names: resolver)
         live = LiveSettings(configuration, layers: layers, desk: desk)
         custodian = try Custodian(configuration, live: live, desk: desk, log: log)
@@ -127,7 +127,8 @@ public final class NodeDaemon {
             DeskParts(
                 facts: configuration.facts(available: available), port: node.port,
                 chronicle: Chronicle(capacity: Int(configuration.mesh.bookCapacity)), actions: desk,
-                journal: store ?? memory, notes: store ?? memory, store: store, reloader: live
+                journal: store ?? memory, notes: store ?? memory, store: store, reloader: live, names: resolver,
+                registered: { [custodian] in custodian.registered($0) }
             ),
             say: { [log] in log.say($0) }
         )

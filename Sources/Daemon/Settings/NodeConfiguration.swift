@@ -69,8 +69,12 @@ public struct NodeConfiguration: Sendable {
         return only
     }
 
-    /// Others reach this node by a loopback address, so that the whole network is on this machine.
-    var isOnLoopback: Bool { (effectiveAdvertise.map { [$0] } ?? listen).contains { $0.address.isLoopback } }
+    /// How far the address reaches by which others know this node; nil if it is not one.
+    var scope: AddressScope? {
+        let addresses = (effectiveAdvertise.map { [$0] } ?? listen).map(\.address)
+        guard let first = addresses.first, !first.isUnspecified, addresses.allSatisfy({ $0.scope == first.scope }) else { return nil }
+        return first.scope
+    }
 
     /// Adds the addresses of sockets that the process was given. Nobody who passes sockets needs the address of a first try.
     mutating func inherit(_ endpoints: [Endpoint]) {

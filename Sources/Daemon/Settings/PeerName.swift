@@ -92,10 +92,11 @@ public struct PeerName: Hashable, Sendable, CustomStringConvertible {
 extension Endpoint {
     /// Why nobody can be dialled here, as the end of a sentence; nil if somebody could be.
     var refusal: String? {
-        if port == 0 { return "and port 0 is no port to dial" }
+        if port == 0 { return "an endpoint with port 0, which nobody listens on" }
         if address.isUnspecified { return "the unspecified address, which is no host" }
-        if address.isMulticast { return address.family == .v4 && address.v4Bits == .max ? "the broadcast address, which is no host" : "a multicast address, which is no host" }
-        if !isDialable { return "which is no host" }
+        if address.family == .v4, address.v4Bits == .max { return "the broadcast address, which is no host" }
+        if address.isMulticast { return "a multicast address, which is no host" }
+        if !isDialable { return "an address of no host" }
         if address.family == .v6, address.high >> 54 == 0xfe80 >> 6 { return "a link-local IPv6 address, which needs a zone; give a global or private one" }
         return nil
     }

@@ -12,7 +12,10 @@ extension Setting {
         }
 
     private static let node: [Row] = [
-        Row(name: "network", field: .word(network), change: .restart, summary: "The network to join"),
+        Row(
+            name: "network", field: .word(network), change: .restart,
+            summary: "The network to join: \(Network.named.map(\.name).joined(separator: ", ")), or DIALECT:MAGIC with DIALECT time or bitcoin and MAGIC of 8 hex digits"
+        ),
         Row(
             name: "listen", field: .list(listen), change: .restart, summary: "Where to listen",
             fallback: "127.0.0.1 and the network's port"

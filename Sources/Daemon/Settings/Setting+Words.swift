@@ -20,7 +20,13 @@ extension Setting {
         placeholder: "address:port", accepted: addressForm,
         read: { (texts, configuration) throws(OptionError) in
             var endpoints: [Endpoint] = []
-            for text in texts { endpoints.append(try endpoint(text, configuration.network, allowsAnyPort: true)) }
+            for text in texts {
+                let endpoint = try endpoint(text, configuration.network, allowsAnyPort: true)
+                guard !endpoint.address.isMulticast else {
+                    throw OptionError(value: text, accepted: "an address of this machine; multicast and broadcast addresses are no host")
+                }
+                endpoints.append(endpoint)
+            }
             configuration.listen = endpoints
         },
         texts: { $0.listen.map(\.description) }
@@ -31,9 +37,7 @@ extension Setting {
         read: { (text, configuration) throws(OptionError) in
             guard text != "auto" else { return configuration.advertise = nil }
             let endpoint = try endpoint(text, configuration.network, allowsAnyPort: false, or: ", or auto")
-            guard !endpoint.address.isUnspecified, !endpoint.address.isMulticast else {
-                throw OptionError(value: text, accepted: "an address that others can dial")
-            }
+            if let why = endpoint.refusal { throw OptionError(value: text, accepted: "an address that others can dial; this is \(why)") }
             configuration.advertise = endpoint
         },
         text: { $0.advertise?.description ?? "auto" }
@@ -68,8 +72,8 @@ extension Setting {
                     guard let name = PeerName(text, defaultPort: configuration.network.defaultPort) else {
                         throw OptionError(value: text, accepted: PeerName.acceptedForm)
                     }
-                    if let endpoint = name.endpoint, !endpoint.isDialable {
-                        throw OptionError(value: text, accepted: "an address that can be dialled")
+                    if let why = name.endpoint?.refusal {
+                        throw OptionError(value: text, accepted: "an address that can be dialled; this is \(why)")
                     }
                     names.append(name)
                 }

@@ -105,6 +105,9 @@ final class Store: OperatorJournal {
     // What operators did.
 
     func record(_ action: OperatorAction, at time: WallTime) throws(JournalError) {
+        if case .wantName(let peer) = action {
+            throw JournalError("\(peer.name) is wanted until the node ends; put the name into the settings to keep it")
+        }
         let (log, trouble): (StoreLog?, String?) = core.withLock { core in
             // What was learnt goes along: an operator who is never silent must not keep it waiting.
             take(into: &core, Moment())

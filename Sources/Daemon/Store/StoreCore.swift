@@ -97,7 +97,7 @@ struct StoreCore {
         case .trust(let subject):
             set(BanRow(subject: subject, kind: .trust, until: nil, reason: "", by: "operator", at: time))
         case .untrust(let subject): clear(BanKey(subject: subject, kind: .trust))
-        case .redial, .drain, .reload, .logLevel: break
+        case .wantName, .dropName, .redial, .drain, .reload, .logLevel: break
         }
     }
 

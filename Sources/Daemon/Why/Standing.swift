@@ -30,6 +30,7 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
     case ourselves
     case forgotten
     case unknown
+    case unresolved
 
     /// The case for a peer of the book. `dial` is the state of its dial's link, if it has one.
     init(_ report: PeerReport, dial: LinkState?) {
@@ -98,7 +99,7 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
         case .queuedRate: "waits for the dial rate: {dial-rate} a second"
         case .backoff: "waits {in} before the next dial: {failures} in a row, the last one ended as {reason}"
         case .theirTurn: "it is the other side's turn to dial, as its address is lower; we dial in {in} if it has not"
-        case .dormant: "failed {failures} in a row, so it is dialled slowly now: again in {in}; the last dial ended as {reason}"
+        case .dormant: "{failures} in a row: dialled at long intervals, next attempt in {in}; the last dial ended as {reason}"
         case .fullThere: "it has no slot for us; asked again in {in}"
         case .bannedThere: "it bans us; dialled again in {in}"
         case .weakLink: "linked by a peer that cannot prove who it is; it is dialled itself in {in}"
@@ -109,8 +110,9 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
         case .tooMany: "the registry names {registered} masternodes and the table holds {max-peers}: this one is beyond its end"
         case .banned: "banned {until} by {by}, as {subject}"
         case .ourselves: "this address is the node itself"
-        case .forgotten: "failed {failures} in a row and was forgotten; it is not learnt again for {in}"
+        case .forgotten: "forgotten after {failures} in a row; it is not learnt again for {in}"
         case .unknown: "this node has never heard of it"
+        case .unresolved: "its name has no address yet: {trouble}"
         }
     }
 
@@ -127,7 +129,8 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
         case .notWanted, .notChosen, .forgotten, .unknown: "`reactor-node connect` links it for ever"
         case .tooMany: "raise --max-peers"
         case .banned: "`reactor-node unban` lifts it"
-        case .ourselves: "take the node's own address out of its peers; harmless"
+        case .unresolved: "`getent hosts NAME` asks the same resolver"
+        case .ourselves: "nothing need be done: a list that all nodes share names this one, too"
         }
     }
 
@@ -144,6 +147,7 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
         case .backoff, .dormant, .theirTurn, .fullThere, .bannedThere, .weakLink: "the dial"
         case .notStarted: "the start"
         case .stopping, .notWanted, .unknown: "nothing"
+        case .unresolved: "the next lookup of the name"
         case .notChosen: "the next round of discovery may choose it"
         case .tooMany: "nothing, until the registry shrinks"
         case .banned: "the ban's end"

@@ -10,11 +10,11 @@ extension Why {
         let standing = standing(of: peer)
         let next = nextStep(of: peer)
         return .members(
-            ("id", .string(peer.endpoint.description)), ("state", .string(peer.view.name)),
+            ("id", .string(peer.endpoint.description)), ("names", row.names(of: peer.endpoint)), ("state", .string(PeerRow.state(of: peer))),
             ("standing", .string(standing.rawValue)), ("sentence", .string(sentence(for: peer))),
             ("advice", .string(standing.advice)),
             ("next", .members(("step", .string(standing.nextStep)), ("at", moments.json(next)), ("seconds", next.map(moments.seconds(until:)) ?? .null))),
-            ("wanted", .members(("is", .bool(peer.isWanted)), ("by", .array(peer.desire.names.map(JSON.string))))),
+            ("wanted", .members(("is", .bool(peer.isWanted)), ("by", .array(row.wantedBy(peer).map(JSON.string))))),
             ("class", .string(peer.role.name)), ("turn", turn(of: peer)), ("verdict", verdict(peer.verdict)),
             ("ban", ban(on: peer).map { ban in Why.json(ban, moments, notes?.note(on: ban)) } ?? .null), ("slots", slots(for: peer)),
             ("attempts", attempts(of: peer, history)), ("since", moments.json(history?.viewSince)),
@@ -28,12 +28,28 @@ extension Why {
     func json(unknown endpoint: Endpoint, history: PeerHistory?) -> JSON {
         let ban = snapshot.bans.first { $0.kind != .trust && $0.until > moments.now && $0.subject.contains(endpoint.address) }
         return .members(
-            ("id", .string(endpoint.description)), ("state", .string("unknown")), ("standing", .string(Standing.unknown.rawValue)),
+            ("id", .string(endpoint.description)), ("names", .array([])), ("state", .string("unknown")), ("standing", .string(Standing.unknown.rawValue)),
             ("sentence", .string(Standing.unknown.sentence)), ("advice", .string(Standing.unknown.advice)),
             ("next", .members(("step", .string(Standing.unknown.nextStep)), ("at", .null), ("seconds", .null))),
             ("wanted", .members(("is", .bool(false)), ("by", .array([])))), ("verdict", verdict(.no(.unknownPeer))),
             ("ban", ban.map { Why.json($0, moments, notes?.note(on: $0)) } ?? .null), ("link", .null),
             ("history", .array((history?.entries ?? []).map { Why.json($0, moments) }))
+        )
+    }
+
+    /// For a wanted name that has no address yet.
+    func json(_ report: NameReport) -> JSON {
+        let standing = Standing.unresolved
+        let name = report.peer.name.description
+        return .members(
+            ("id", .string(name)), ("names", .array([.string(name)])), ("state", .string(PeerRow.unresolved)),
+            ("standing", .string(standing.rawValue)), ("sentence", .string(Why.sentence(for: report))),
+            ("advice", .string(standing.advice.replacing("NAME", with: report.peer.name.host))),
+            ("next", .members(
+                ("step", .string(standing.nextStep)), ("at", moments.json(report.next)),
+                ("seconds", report.next.map(moments.seconds(until:)) ?? .null))),
+            ("wanted", .members(("is", .bool(true)), ("by", .array(report.wantedBy.map(JSON.string))))), ("class", .string(report.role.name)),
+            ("verdict", verdict(.no(.unknownPeer))), ("ban", .null), ("link", .null), ("history", .array([]))
         )
     }
 

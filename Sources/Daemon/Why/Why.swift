@@ -46,6 +46,10 @@ struct Why {
         return covering.first { $0.kind == .ban(.operator) } ?? covering.first { $0.kind == .ban(.automatic) }
     }
 
+    static func sentence(for report: NameReport) -> String {
+        Standing.unresolved.sentence.replacing("{trouble}", with: report.trouble ?? "its lookup is in flight")
+    }
+
     private func fill(_ template: String, _ standing: Standing, _ peer: PeerReport) -> String {
         var result = ""
         var rest = template[...]
@@ -67,7 +71,7 @@ struct Why {
         case "by": ban(on: peer)?.kind == .ban(.automatic) ? "this node (\(ban(on: peer)?.reason?.name ?? "abuse"))" : "the operator"
         case "subject": ban(on: peer).map { $0.subject.text } ?? peer.endpoint.address.description
         case "failures": peer.failures == 1 ? "1 failure" : "\(peer.failures) failures"
-        case "reason": peer.lastReason?.name ?? "none yet"
+        case "reason": peer.lastReason?.words ?? "none yet"
         case "regular-slots": String(settings.regularSlots)
         case "dial-limit": String(settings.dialLimit)
         case "dial-rate": String(settings.dialRate)
@@ -96,6 +100,14 @@ struct Why {
         case 3_600..<86_400: return "\(seconds / 3_600) h \(seconds / 60 % 60) min"
         default: return "\(seconds / 86_400) d \(seconds / 3_600 % 24) h"
         }
+    }
+}
+
+extension CloseReason {
+    /// The reason as a person reads it: its name, or the system's words for an error number.
+    var words: String {
+        if case .io(let code) = self { return "\"\(SystemError.text(of: code))\"" }
+        return name
     }
 }
 

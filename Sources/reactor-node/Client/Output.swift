@@ -51,7 +51,7 @@ enum Output {
         switch state {
         case "established", "good": .green
         case "dialing", "greeting", "connecting", "securing", "held", "backoff", "awaiting-inbound", "degraded", "draining": .yellow
-        case "banned", "dormant", "down": .red
+        case "banned", "dormant", "down", "unresolved": .red
         default: .grey
         }
     }
@@ -159,6 +159,13 @@ enum Say {
     }
 
     static func text(_ value: JSON?) -> String { value?.text ?? value?.whole.map(String.init) ?? "-" }
+
+    /// A close reason for people: `io(113)` in the system's words.
+    static func reason(_ value: JSON?) -> String {
+        let name = text(value)
+        guard name.hasPrefix("io("), name.hasSuffix(")"), let code = CInt(name.dropFirst(3).dropLast()) else { return name }
+        return ControlClient.text(code)
+    }
 
     /// The time of day of an RFC 3339 text, in UTC.
     static func time(_ value: JSON?) -> String {

@@ -23,7 +23,7 @@ enum ActionWords {
 
 struct ConnectCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "connect", abstract: "Keeps a link to this peer, for ever.")
-    @Argument(help: ArgumentHelp("The peer's address and port", valueName: "address:port")) var peer: String
+    @Argument(help: ArgumentHelp("The peer: ADDRESS:PORT or HOST:PORT", valueName: "host:port")) var peer: String
     @OptionGroup var options: ClientOptions
 
     func run() throws { try options.post("/connect", .members(("peer", .string(peer)))) { ActionWords.write($0) } }
@@ -33,7 +33,7 @@ struct DisconnectCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "disconnect", abstract: "Closes a peer's links and wants it no longer.",
         discussion: "A masternode of the registry is dialled again all the same: `ban` keeps it away.")
-    @Argument(help: ArgumentHelp("The peer's address and port", valueName: "address:port")) var peer: String
+    @Argument(help: ArgumentHelp("The peer: ADDRESS:PORT or HOST:PORT", valueName: "host:port")) var peer: String
     @OptionGroup var options: ClientOptions
 
     func run() throws { try options.post("/disconnect", .members(("peer", .string(peer)))) { ActionWords.write($0) } }
@@ -42,7 +42,7 @@ struct DisconnectCommand: ParsableCommand {
 struct RedialCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "redial", abstract: "Dials now: forgets failures and waits, of one peer or of all.")
-    @Argument(help: ArgumentHelp("The peer's address and port", valueName: "address:port")) var peer: String?
+    @Argument(help: ArgumentHelp("The peer: ADDRESS:PORT or HOST:PORT", valueName: "host:port")) var peer: String?
     @Flag(help: "Every peer that waits") var all = false
     @OptionGroup var options: ClientOptions
 

@@ -45,11 +45,12 @@ extension StatusCommand {
 /// Rows of peers as a table.
 enum PeerTable {
     static func write(_ peers: JSON) {
-        var table = Table("PEER", "STATE", "?CLASS", "DIR", "?SINCE", "#RTT", "?#QUEUE", "?#IN", "?#OUT", "?#FAILS", "#NEXT", "LAST CLOSE", "?WANTED BY")
+        var table = Table("PEER", "STATE", "?CLASS", "DIR", "?SINCE", "#RTT", "?#QUEUE", "?#IN", "?#OUT", "?#FAILS", "#NEXT", "LAST CLOSE", "?WANTED BY", "?NAME")
         for peer in peers.elements {
             let link = peer["link"] ?? .null
             let isUp = link["state"]?.text == "established"
             let state = Say.text(peer["state"])
+            let names = (peer["names"]?.elements ?? []).compactMap(\.text).joined(separator: ",")
             let wanted = (peer["wantedBy"]?.elements ?? []).compactMap(\.text).joined(separator: ",")
             table.add([
                 .init(text: Say.text(peer["id"])), .init(text: state, colour: Output.colour(ofState: state)),
@@ -57,7 +58,8 @@ enum PeerTable {
                 .init(text: Say.date(isUp ? link["since"] : peer["since"])), .init(text: Say.milliseconds(link["rttSeconds"])),
                 .init(text: Say.bytes(link["queueBytes"])), .init(text: Say.bytes(link["bytesIn"])), .init(text: Say.bytes(link["bytesOut"])),
                 .init(text: Say.text(peer["failures"])), .init(text: Say.span(peer["nextSeconds"])),
-                .init(text: Say.text(peer["lastCloseReason"])), .init(text: wanted.isEmpty ? "-" : wanted),
+                .init(text: Say.reason(peer["lastCloseReason"])), .init(text: wanted.isEmpty ? "-" : wanted),
+                .init(text: names.isEmpty ? "-" : names),
             ])
         }
         table.write(orSay: "no peers")
@@ -95,7 +97,7 @@ struct MasternodesCommand: ParsableCommand {
 
     struct Add: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Adds a masternode, beside those of the registry.")
-        @Argument(help: ArgumentHelp("Its address and port", valueName: "address:port")) var peer: String
+        @Argument(help: ArgumentHelp("The masternode: ADDRESS:PORT or HOST:PORT", valueName: "host:port")) var peer: String
         @OptionGroup var options: ClientOptions
 
         func run() throws { try options.post("/masternodes", .members(("peer", .string(peer)))) { ActionWords.write($0) } }
@@ -103,7 +105,7 @@ struct MasternodesCommand: ParsableCommand {
 
     struct Remove: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Takes back a masternode that was added.")
-        @Argument(help: ArgumentHelp("Its address and port", valueName: "address:port")) var peer: String
+        @Argument(help: ArgumentHelp("The masternode: ADDRESS:PORT or HOST:PORT", valueName: "host:port")) var peer: String
         @OptionGroup var options: ClientOptions
 
         func run() throws {
@@ -117,7 +119,7 @@ struct WhyCommand: ParsableCommand {
         commandName: "why", abstract: "Says why a peer is linked, or why it is not; what happens next, and when.",
         discussion: "The answer is the value by which the node itself decides. docs/Why.md lists every answer there is.")
 
-    @Argument(help: ArgumentHelp("The peer's address and port", valueName: "address:port")) var peer: String
+    @Argument(help: ArgumentHelp("The peer: ADDRESS:PORT or HOST:PORT", valueName: "host:port")) var peer: String
     @OptionGroup var options: ClientOptions
 
     func run() throws {
@@ -130,6 +132,8 @@ enum WhyWords {
     static func write(_ why: JSON) {
         let state = Say.text(why["state"])
         Output.line("\(Say.text(why["id"]))  \(Output.paint(state, Output.colour(ofState: state)))")
+        let names = (why["names"]?.elements ?? []).compactMap(\.text).filter { $0 != why["id"]?.text }
+        if !names.isEmpty { Output.line("name      \(names.joined(separator: ", "))") }
         Output.line("why       \(Say.text(why["sentence"]))")
         let next = why["next"]
         let due = next?["seconds"]?.real == nil ? "" : ", in \(Say.span(next?["seconds"])) (\(Say.time(next?["at"])))"
@@ -150,7 +154,7 @@ enum WhyWords {
         if let attempts = why["attempts"] {
             Output.line(
                 "attempts  \(Say.text(attempts["dials"])) dials, \(Say.text(attempts["established"])) links; "
-                    + "\(Say.text(attempts["failuresInARow"])) failures in a row; last close: \(Say.text(why["lastCloseReason"]))")
+                    + "\(Say.text(attempts["failuresInARow"])) failures in a row; last close: \(Say.reason(why["lastCloseReason"]))")
         }
         if let link = why["link"], !link.isNull {
             Output.line(

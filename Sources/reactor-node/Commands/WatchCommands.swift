@@ -11,7 +11,7 @@ enum EventWords {
         var words = "\(Say.time(event["at"]))  \(Say.text(event["of"]))  "
         if withPeer { words += "\(Say.text(event["peer"]))  " }
         words += "\(Say.text(event["from"])) -> \(Output.paint(to, Output.colour(ofState: to)))"
-        if let reason = event["reason"]?.text { words += "  \(reason)" }
+        if event["reason"]?.text != nil { words += "  \(Say.reason(event["reason"]))" }
         if let direction = event["direction"]?.text { words += "  \(direction)" }
         if let failures = event["failures"]?.whole, failures > 0 { words += "  failures \(failures)" }
         return words

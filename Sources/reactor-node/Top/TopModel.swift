@@ -105,7 +105,7 @@ struct TopModel {
 
     /// What needs a look first stands first.
     private static func trouble(ofState state: String) -> Double {
-        let worstFirst = ["banned", "dormant", "backoff", "awaiting-inbound", "dialing", "connecting", "securing", "greeting", "held", "draining", "idle"]
+        let worstFirst = ["banned", "unresolved", "dormant", "backoff", "awaiting-inbound", "dialing", "connecting", "securing", "greeting", "held", "draining", "idle", "self"]
         return Double(worstFirst.firstIndex(of: state) ?? worstFirst.count)
     }
 

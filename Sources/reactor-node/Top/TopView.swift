@@ -101,7 +101,7 @@ struct TopView {
         for title in ["CL", "NEXT", "FOR", "RTT", "DIR"] where TopView.room(columns) + 4 > width { columns.removeAll { $0.title == title } }
         let used = TopView.room(columns)
         guard used + 4 <= width else { return columns }
-        columns.append(Column(title: "LAST CLOSE", width: max(width - used, 4), order: nil) { $0["lastCloseReason"]?.text ?? "" })
+        columns.append(Column(title: "LAST CLOSE", width: max(width - used, 4), order: nil) { $0["lastCloseReason"]?.text == nil ? "" : Say.reason($0["lastCloseReason"]) })
         return columns
     }
 

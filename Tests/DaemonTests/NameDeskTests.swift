@@ -1,0 +1,104 @@
+// Names in the control API: a peer is listed, explained, linked and let go by its name as by its address.
+
+import PeerMesh
+import Testing
+
+@testable import Daemon
+
+@Suite("Names in the control API")
+struct NameDeskTests {
+    @Test("a name that cannot be resolved is a row of its own, with its reason")
+    func unresolved() throws {
+        let scene = try NameScene(address: 66) { _, _, _ in [] }
+        scene.keeper.want(scene.settings(masternodes: ["nosuch.test:45000"]))
+        try scene.ask { asker in
+            let rows = asker.wait("/peers?state=unresolved") { $0.elements.count == 1 }
+            #expect(rows.elements.first?["id"]?.text == "nosuch.test:45000")
+            #expect(rows.elements.first?["class"]?.text == "masternode")
+            #expect(asker.get("/masternodes").elements.count == 1)
+            let why = asker.wait("/peers/nosuch.test:45000/why") { $0["sentence"]?.text?.contains("it has no usable address") == true }
+            #expect(why["standing"]?.text == "unresolved" && why["wanted"]?["is"]?.truth == true)
+            #expect(asker.get("/peers/NoSuch.test:45000")["state"]?.text == "unresolved")
+            // Without its port it is still the only one of this name.
+            #expect(asker.get("/peers/nosuch.test/why")["id"]?.text == "nosuch.test:45000")
+            #expect(asker.send("POST", "/redial", "{\"peer\":\"nosuch.test:45000\"}").body["now"]?["state"]?.text == "unresolved")
+            let refused = asker.send("POST", "/disconnect", "{\"peer\":\"other.test:45000\"}")
+            #expect(refused.status == 404 && refused.body.text?.contains("other.test:45000") == true)
+        }
+    }
+
+    @Test("a peer is linked, explained, dialled again and let go by its name")
+    func byName() throws {
+        let scene = try NameScene(address: 67) { _, live, _ in [live] }
+        let (name, live) = ("a.test:\(scene.live.port)", scene.live)
+        try scene.ask { asker in
+            #expect(asker.send("POST", "/connect", "{\"peer\":\"\(name)\"}").body["done"]?.text == "connect")
+            let row = asker.wait("/peers/\(name)") { $0["state"]?.text == "established" }
+            #expect(row["id"]?.text == live.description && row["names"]?.elements.first?.text == name)
+            let why = asker.get("/peers/\(live)/why")
+            #expect(why["names"]?.elements.first?.text == name && why["standing"]?.text == "linked")
+            #expect(asker.send("POST", "/redial", "{\"peer\":\"\(name)\"}").body["peer"]?.text == live.description)
+            #expect(asker.send("POST", "/disconnect", "{\"peer\":\"\(name)\"}").status == 200)
+            _ = asker.wait("/peers?state=established") { $0.elements.isEmpty }
+            #expect(asker.send("GET", "/peers/\(name)").status == 404)
+        }
+    }
+
+    @Test("a disconnect by address ends the wish for its names, too")
+    func byAddress() throws {
+        let scene = try NameScene(address: 68) { _, live, _ in [live] }
+        let (name, live) = ("a.test:\(scene.live.port)", scene.live)
+        scene.keeper.want(scene.settings(peers: [name]))
+        try scene.ask { asker in
+            _ = asker.wait("/peers/\(name)") { $0["state"]?.text == "established" }
+            #expect(asker.send("POST", "/disconnect", "{\"peer\":\"\(live)\"}").status == 200)
+            _ = asker.wait("/peers?state=established") { $0.elements.isEmpty }
+            #expect(asker.send("GET", "/peers/\(name)").status == 404)
+        }
+    }
+
+    @Test("a masternode is added and taken back by name; one that the settings name is not taken back, and that is said")
+    func masternodes() throws {
+        let scene = try NameScene(address: 69) { _, live, _ in [live] }
+        let name = "a.test:\(scene.live.port)"
+        scene.keeper.want(scene.settings(masternodes: ["b.test:\(scene.live.port)"]))
+        let other = "b.test:\(scene.live.port)"
+        try scene.ask { asker in
+            #expect(asker.send("POST", "/masternodes", "{\"peer\":\"\(name)\"}").body["done"]?.text == "add-masternode")
+            _ = asker.wait("/peers/\(name)") { $0["state"]?.text == "established" && $0["names"]?.elements.count == 2 }
+            #expect(asker.send("DELETE", "/masternodes/\(name)").body["warning"]?.text == nil)
+            let kept = asker.send("DELETE", "/masternodes/\(other)").body
+            #expect(kept["warning"]?.text?.contains("settings") == true && kept["now"]?["class"]?.text == "masternode")
+            #expect(asker.send("POST", "/disconnect", "{\"peer\":\"\(other)\"}").status == 422)
+        }
+    }
+
+    @Test("an address without its port is the only peer there, and where there are several they are named")
+    func withoutPort() throws {
+        let scene = try NameScene(address: 70) { _, _, _ in [] }
+        let live = scene.live
+        try scene.ask { asker in
+            #expect(asker.send("POST", "/connect", "{\"peer\":\"\(live)\"}").status == 200)
+            _ = asker.wait("/peers/127.0.70.1/why") { $0["standing"]?.text == "linked" }
+            #expect(asker.send("POST", "/connect", "{\"peer\":\"127.0.70.1:9\"}").status == 200)
+            let several = asker.send("GET", "/peers/127.0.70.1/why")
+            #expect(several.status == 422 && several.body.text?.contains("\(live)") == true && several.body.text?.contains("127.0.70.1:9") == true)
+            // Nobody there: the network's own port is meant.
+            #expect(asker.get("/peers/127.0.70.200/why")["id"]?.text == "127.0.70.200:24200")
+        }
+    }
+
+    @Test("what cannot be dialled is refused with the reason", arguments: [
+        ("0.0.0.0:5", "unspecified"), ("[::]:5", "unspecified"), ("255.255.255.255:5", "broadcast"), ("224.0.0.1:5", "multicast"),
+        ("[ff02::1]:5", "multicast"), ("[fe80::1]:5", "zone"),
+    ])
+    func undiallable(peer: String, word: String) throws {
+        let scene = try NameScene(address: 71) { _, _, _ in [] }
+        try scene.ask { asker in
+            for path in ["/connect", "/masternodes"] {
+                let refused = asker.send("POST", path, "{\"peer\":\"\(peer)\"}")
+                #expect(refused.status == 422 && refused.body.text?.contains(word) == true, "\(refused)")
+            }
+        }
+    }
+}
