@@ -8,11 +8,11 @@ import Timers
 @Suite("Layers of settings")
 struct LayerTests {
     private func file(_ text: String, _ name: String = "reactor-node.yaml") throws -> SettingsFile {
-        try SettingsFile(path: name, text: text)
+        try SettingsFile(path: name, text: Array(text.utf8))
     }
 
     private func resolve(
-        _ commandLine: [String: [String]] = [:], _ environment: [String: String] = [:], file text: String = "", _ name: String = "a.yaml"
+        _ commandLine: [String: [String]] = [:], _ environment: [String: String] = [:], file text: String = "# nothing\n", _ name: String = "a.yaml"
     ) throws -> ResolvedSettings {
         let path = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString)-\(name)").path
         try text.write(toFile: path, atomically: true, encoding: .utf8)
@@ -94,7 +94,7 @@ struct LayerTests {
 
     @Test(
         "what is no YAML or JSON is refused with the line",
-        arguments: [("a: b: c\n", ":1"), ("max-peers: 5\n  x: [1\n", ":"), ("- 1\n- 2\n", ":1"), ("max-peers: 1\nmax-peers: 2\n", "twice")]
+        arguments: [("a: b: c\n", ":1"), ("max-peers: 5\n  x: [1\n", ":"), ("- 1\n- 2\n", ":1"), ("max-peers: 1\nmax-peers: 2\n", "duplicate key 'max-peers' (lines 1 and 2)")]
     )
     func malformed(text: String, part: String) {
         let error = #expect(throws: SettingsMistake.self) { try file(text) }
@@ -102,9 +102,9 @@ struct LayerTests {
         #expect(error?.description.contains("\n") == false)
     }
 
-    @Test("an empty file says nothing; a file that is not there is refused")
+    @Test("a file of comments says nothing; a file that is not there is refused")
     func empty() throws {
-        for text in ["", "\n", "# only words\n", "---\n", "{}"] { #expect(try file(text).entries.isEmpty, "\(text)") }
+        for text in ["\n", "# only words\n", "---\n", "{}", " \r\n\t\n#"] { #expect(try file(text).entries.isEmpty, "\(text)") }
         let missing = try SettingsLayers(commandLine: [:], path: "/nowhere/reactor-node.yaml", environment: [:]).resolve()
         #expect(missing.mistakes.first?.description.contains("/nowhere/reactor-node.yaml") == true)
         let named = SettingsLayers(commandLine: [:], path: nil, environment: ["REACTOR_NODE_CONFIG": "/nowhere/else.yaml"])

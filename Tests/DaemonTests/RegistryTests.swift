@@ -17,6 +17,15 @@ struct RegistryTests {
         #expect(try read("[::1]:7\n[::2]:7\n") == ["[::1]:7", "[::2]:7"], "a bracket is not yet JSON")
     }
 
+    @Test(
+        "blank lines and CRLF before the first endpoint are layout",
+        arguments: ["\n\n[::1]:7\n", "\r\n[::1]:7\r\n", "\r\n\r\n\t [::1]:7 \t\r\n", " \n \n[\"[::1]:7\"]", "\r\n\r\n{\"masternodes\": [\"[::1]:7\"]}\r\n"]
+    )
+    func layout(text: String) throws {
+        #expect(try read(text) == ["[::1]:7"])
+        #expect(try read("\u{feff}" + text) == ["[::1]:7"], "a byte order mark is no part of it")
+    }
+
     @Test("JSON, as a list or an object, with room for identities")
     func json() throws {
         #expect(try read("[\"10.0.0.1:5\", {\"endpoint\": \"10.0.0.2:6\", \"identity\": \"ab01\"}]") == ["10.0.0.1:5", "10.0.0.2:6"])
@@ -31,7 +40,9 @@ struct RegistryTests {
         arguments: [
             "", "10.0.0.1:5\n10.0.0.2:24", "10.0.0.1:5", "10.0.0.1:5\nnonsense\n", "10.0.0.1:0\n", "host.test:5\n", "0.0.0.0:5\n", "[\"10.0.0.1:5\"",
             "{\"masternodes\": [\"10.0.0.1:5\"", "{\"nodes\": []}", "[{\"identity\": \"x\"}]", "[{\"endpoint\": \"10.0.0.1:5\", \"extra\": 1}]",
-            "\u{0}\u{0}\u{0}\n", "[[\"10.0.0.1:5\"]]", "[5]",
+            "\u{0}\u{0}\u{0}\n", "[[\"10.0.0.1:5\"]]", "[5]", "127.0.0.1 4\n", "127.0.0.1:2 4\n", "[::1 ]:7\n", "10.0.0.1\t:5\n", "\n\n[", "\r\n[", "[\n",
+            "[\"10.0.0.1 :5\"]", "{\"masternodes\": [], \"masternodes\": [\"10.0.0.1:5\"]}", "[\"10.0.0.1:5\"] x", "[null]", "[{\"endpoint\": null}]",
+            "{\"masternodes\": null}", "[&a \"10.0.0.1:5\", *a]",
         ]
     )
     func damage(text: String) {

@@ -299,3 +299,235 @@ private final class Said: @unchecked Sendable {
         lock.withLock { names += lines.lines.map { "\($0.event)" } }
     }
 }
+
+@Suite("A store that others changed")
+struct StoreReadingTests {
+    private let folder = TestFolder(inMemory: true)
+    private var file: String { folder.path + "/" + Store.fileName }
+    private let range = Subnet("10.9.0.0/16")!
+    private let peer = Endpoint(IPAddress(v4: 10, 0, 0, 1), port: 5)
+
+    /// A store with a ban, a peer and an address, closed in order.
+    private func fill() throws {
+        let store = try Store(directory: folder.path)
+        store.note(told: peer, by: peer.address)
+        try store.record(.ban(range, until: nil, reason: "spam", by: "uid 7"), at: .now)
+        try store.record(.connect(peer), at: .now)
+    }
+
+    /// Opens the store; a thread of the last one may still let go of it.
+    private func open() throws -> Store {
+        let deadline = Date(timeIntervalSinceNow: 120)
+        while Date() < deadline {
+            if let store = try? Store(directory: folder.path) { return store }
+            usleep(1_000)
+        }
+        return try Store(directory: folder.path)
+    }
+
+    private func change(_ sql: String) throws {
+        let queue = try DatabaseQueue(path: file)
+        try queue.writeWithoutTransaction { try $0.execute(sql: sql) }
+        try queue.close()
+    }
+
+    private func setAside() throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { $0.contains(".damaged-") }
+    }
+
+    /// Every column of every table gone, NULL, a BLOB, a text, a number out of all bounds; tables gone, views and triggers there.
+    static let changes: [String] = {
+        let columns = [
+            ("meta", ["name", "value"]), ("counter", ["name", "value"]), ("wanted", ["endpoint", "kind"]), ("registry", ["file", "endpoint"]),
+            ("ban", ["subject", "kind", "until", "reason", "set_by", "set_at"]),
+            (
+                "address",
+                [
+                    "endpoint", "source", "first_seen", "last_seen", "last_try", "last_success", "last_reason", "failures", "sessions",
+                    "forgotten_until", "linked_since", "tried",
+                ]
+            ),
+        ]
+        var found: [String] = []
+        for (table, names) in columns {
+            found.append("DROP TABLE \(table)")
+            found.append("DROP TABLE \(table); CREATE TABLE \(table) (x)")
+            found.append("DROP TABLE \(table); CREATE VIEW \(table) AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n")
+            let plain = "CREATE TABLE copy AS SELECT * FROM \(table); DROP TABLE \(table); ALTER TABLE copy RENAME TO \(table); "
+            for name in names {
+                found.append(plain + "ALTER TABLE \(table) RENAME COLUMN \(name) TO other")
+                for value in ["NULL", "x'00ff'", "''", "'nonsense'", "9223372036854775807", "-9223372036854775808", "1.5e300", "4294967295"] {
+                    found.append(plain + "UPDATE \(table) SET \(name) = \(value)")
+                }
+            }
+        }
+        found.append("CREATE TRIGGER t AFTER INSERT ON counter BEGIN DELETE FROM ban; END")
+        found.append("PRAGMA user_version = 0")
+        found.append("CREATE TABLE more (x)")
+        return found
+    }()
+
+    @Test("whatever is in a row, a column or a table, the store opens; what is whole is kept, and the file is set aside", .timeLimit(.minutes(5)))
+    func total() throws {
+        try fill()
+        let whole = try Data(contentsOf: URL(fileURLWithPath: file))
+        for sql in StoreReadingTests.changes {
+            for name in try FileManager.default.contentsOfDirectory(atPath: folder.path) where name.hasPrefix(Store.fileName) {
+                try FileManager.default.removeItem(atPath: folder.path + "/" + name)
+            }
+            try whole.write(to: URL(fileURLWithPath: file))
+            try change(sql)
+            let store = try open()
+            let memory = store.recollect(limit: 10)
+            try store.record(.trust(Subnet(peer.address)), at: .now)
+            #expect(store.status.trouble == nil, "\(sql)")
+            if !sql.contains(" ban") { #expect(memory.bans.map(\.subject) == [range], "\(sql)") }
+            if !sql.contains(" wanted") { #expect(memory.wanted.map(\.endpoint) == [peer], "\(sql)") }
+            if sql.contains("DROP TABLE") || sql.contains("TRIGGER") { #expect(try setAside().count == 1, "\(sql)") }
+            // The clock's sum and the counts must not end the process either.
+            store.note(told: peer, by: peer.address)
+            let now = Instant(nanoseconds: 1)
+            store.records.push(StoreRecord(at: now, endpoint: peer, what: .failed(.refused)))
+            store.records.push(StoreRecord(at: now, endpoint: peer, what: .linked))
+            let thread = try store.start { _ in }
+            store.stop()
+            #expect(thread.wait(milliseconds: 120_000), "\(sql)")
+        }
+    }
+
+    @Test("a file that is damaged in one place gives up the rest")
+    func damagedPlace() throws {
+        try fill()
+        // STRICT refuses this, a disk does not.
+        try change("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'NOT NULL', '') WHERE name = 'address'; PRAGMA writable_schema = RESET")
+        try change("UPDATE address SET first_seen = NULL")
+        let store = try open()
+        let memory = store.recollect(limit: 10)
+        #expect(memory.bans.count == 1 && memory.wanted.count == 1 && memory.addresses.isEmpty)
+        #expect(try setAside().count == 1)
+    }
+
+    @Test("the store and all beside it are for its user alone, also where they were not")
+    func rights() throws {
+        try fill()
+        #expect(chmod(file, 0o644) == 0)
+        let store = try open()
+        try store.record(.connect(peer), at: .now)
+        for name in try FileManager.default.contentsOfDirectory(atPath: folder.path) {
+            let mode = try FileManager.default.attributesOfItem(atPath: folder.path + "/" + name)[.posixPermissions] as? Int
+            #expect(mode == 0o600, "\(name)")
+        }
+    }
+
+    @Test("a lock that is a link, a pipe or a directory is refused, and what it leads to stays as it is", arguments: ["symbolic", "hard", "pipe", "directory"])
+    func foreignLock(kind: String) throws {
+        let victim = try folder.write("precious\n", "victim")
+        let state = folder.path + "/state"
+        try FileManager.default.createDirectory(atPath: state, withIntermediateDirectories: true)
+        switch kind {
+        case "symbolic": #expect(symlink(victim, state + "/lock") == 0)
+        case "hard": #expect(link(victim, state + "/lock") == 0)
+        case "pipe": #expect(mkfifo(state + "/lock", 0o600) == 0)
+        default: #expect(mkdir(state + "/lock", 0o700) == 0)
+        }
+        let error = #expect(throws: DaemonError.self) { try Store(directory: state) }
+        #expect(error?.status == .configuration && error?.description.contains("/lock") == true || kind == "directory", "\(String(describing: error))")
+        #expect(try String(contentsOfFile: victim, encoding: .utf8) == "precious\n")
+    }
+
+    @Test("a store that is a link is not followed: nothing is written, and the store says so")
+    func foreignStore() throws {
+        let state = folder.path + "/state"
+        try FileManager.default.createDirectory(atPath: state, withIntermediateDirectories: true)
+        let victim = try folder.write("", "victim")
+        #expect(symlink(victim, state + "/" + Store.fileName) == 0)
+        let store = try Store(directory: state)
+        #expect(throws: JournalError.self) { try store.record(.connect(peer), at: .now) }
+        #expect(store.status.trouble?.contains("is a link") == true)
+        #expect(try Data(contentsOf: URL(fileURLWithPath: victim)).isEmpty)
+    }
+
+    @Test("a store that vanished or was emptied is said at the next start; the first start of a directory is not")
+    func absent() throws {
+        func events() throws -> [String] {
+            let store = try open()
+            let said = Said()
+            let thread = try store.start { said.add($0) }
+            store.stop()
+            #expect(thread.wait(milliseconds: 120_000))
+            return said.events
+        }
+        #expect(try !events().contains("store-absent"))
+        #expect(try !events().contains("store-absent"))
+        try FileManager.default.removeItem(atPath: file)
+        #expect(try events().contains("store-absent"))
+        try Data().write(to: URL(fileURLWithPath: file))
+        #expect(try events().contains("store-absent"))
+    }
+
+    @Test("a store that is removed or exchanged while it is open is written again, and merged with what took its place")
+    func replaced() throws {
+        let other = Endpoint(IPAddress(v4: 10, 0, 0, 9), port: 5)
+        try fill()
+        let backup = try Data(contentsOf: URL(fileURLWithPath: file))
+        let store = try open()
+        try FileManager.default.removeItem(atPath: file)
+        try store.record(.connect(other), at: .now)
+        #expect(try StoreDatabase(path: file).load().wanted.count == 2)
+        try store.record(.disconnect(peer), at: .now)
+        for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: file + suffix) }
+        try backup.write(to: URL(fileURLWithPath: file))
+        try store.record(.unban(range), at: .now)
+        let state = try StoreDatabase(path: file).load()
+        #expect(Set(state.wanted.map(\.endpoint)) == [peer, other] && state.bans.isEmpty)
+    }
+}
+
+@Suite("A store that cannot be read at start")
+struct UnreadStoreTests {
+    private let folder = TestFolder(inMemory: true)
+    private var file: String { folder.path + "/" + Store.fileName }
+    private let range = Subnet("10.9.0.0/16")!
+    private let peer = Endpoint(IPAddress(v4: 10, 0, 0, 1), port: 5)
+    private let other = Endpoint(IPAddress(v4: 10, 0, 0, 2), port: 5)
+
+    private func fill() throws {
+        let store = try Store(directory: folder.path)
+        for index in 0..<10 { try store.record(.ban(Subnet(IPAddress(v4: 10, 8, 0, UInt8(index))), until: nil, reason: "r", by: "b"), at: .now) }
+        try store.record(.addMasternode(peer), at: .now)
+    }
+
+    @Test("while another program holds the file, the store says so; then what it holds is told, and what was told meanwhile counts more", .timeLimit(.minutes(2)))
+    func locked() throws {
+        try fill()
+        var unsafe = Configuration()
+        unsafe.allowsUnsafeTransactions = true
+        let backup = try DatabaseQueue(path: file, configuration: unsafe)
+        try backup.writeWithoutTransaction { try $0.execute(sql: "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; UPDATE counter SET value = value") }
+        let store = try Store(directory: folder.path)
+        #expect(store.status.trouble?.contains("it was not read") == true && store.recollect(limit: 10).bans.isEmpty)
+        #expect(throws: JournalError.self) { try store.record(.connect(other), at: .now) }
+        #expect(throws: JournalError.self) { try store.record(.unban(Subnet("10.8.0.3")!), at: .now) }
+        let (said, told) = (Said(), DispatchSemaphore(value: 0))
+        let thread = try store.start({ said.add($0) }, tell: { told.signal(); return true })
+        try backup.writeWithoutTransaction { try $0.execute(sql: "COMMIT") }
+        try backup.close()
+        #expect(told.wait(timeout: .now() + 60) == .success)
+        let memory = store.recollect(limit: 10)
+        #expect(memory.bans.count == 9 && Set(memory.wanted.map(\.endpoint)) == [peer, other])
+        store.stop()
+        #expect(thread.wait(milliseconds: 120_000))
+        #expect(said.events.contains("store-read") && store.status.trouble == nil)
+        let state = try StoreDatabase(path: file).load()
+        #expect(state.bans.count == 9 && state.wanted.count == 2)
+    }
+
+    @Test("a file that takes no writes is read all the same", .timeLimit(.minutes(2)))
+    func full() throws {
+        try fill()
+        // No page may be added, and no table made: a full disk to SQLite.
+        let store = try Store(directory: folder.path, .init(maximumPages: 1))
+        #expect(store.recollect(limit: 10).bans.count == 10 && store.recollect(limit: 10).wanted.map(\.endpoint) == [peer])
+        #expect(try StoreDatabase(path: file).load().bans.count == 10, "and keeps what it has")
+    }
+}

@@ -91,3 +91,12 @@ final class NamesChange: Sendable {
 
 /// A reload that the service manager asked for is over: whoever asked is to be told.
 final class ReloadEnd: Sendable {}
+
+/// What the store could not tell at start, on its way to the loop.
+final class LateMemory: Sendable {
+    let memory: Store.Recollection
+
+    init(_ memory: Store.Recollection) {
+        self.memory = memory
+    }
+}

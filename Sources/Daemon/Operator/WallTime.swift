@@ -24,6 +24,19 @@ public struct WallTime: Hashable, Comparable, Sendable, BitwiseCopyable {
         return WallTime(milliseconds: overflow ? .max : sum)
     }
 
+    /// Whether this is at most `span` milliseconds before `now`, or so little after it that clocks may differ: a day. What lies further
+    /// ahead was dated by a clock that was wrong, and proves nothing.
+    func isWithin(_ span: Int64, before now: WallTime) -> Bool {
+        let (age, overflow) = now.milliseconds.subtractingReportingOverflow(milliseconds)
+        return !overflow && age <= span && age >= -86_400_000
+    }
+
+    /// Moved by `shift` milliseconds; saturates.
+    func shifted(by shift: Int64) -> WallTime {
+        let (sum, overflow) = milliseconds.addingReportingOverflow(shift)
+        return WallTime(milliseconds: overflow ? (shift > 0 ? .max : .min) : sum)
+    }
+
     /// How long after `earlier` this is; zero if it is not.
     public func since(_ earlier: WallTime) -> Nanoseconds {
         guard self > earlier else { return .zero }

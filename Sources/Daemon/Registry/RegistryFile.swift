@@ -2,7 +2,6 @@
 // whole is not believed: not a file of no bytes, not a last line without its end, not a file with one bad line.
 
 import PeerMesh
-import Yams
 
 /// What one reading of the file says.
 struct RegistryFile: Hashable, Sendable {
@@ -31,73 +30,74 @@ struct RegistryFile: Hashable, Sendable {
 
     /// Reads `bytes`; a port that is not given is the network's, if that has one.
     init(_ bytes: [UInt8], defaultPort: UInt16) throws(Damage) {
-        guard !bytes.isEmpty else { throw Damage(line: 0, text: "it is empty; a registry of nobody has a comment line") }
-        guard let text = String(validating: bytes, as: UTF8.self) else { throw Damage(line: 0, text: "it is not UTF-8 text") }
-        let first = bytes.first { $0 != 0x20 && $0 != 0x09 && $0 != 0x0a && $0 != 0x0d }
-        // `[` opens a JSON list, but an IPv6 endpoint, too.
-        if first == UInt8(ascii: "{") || RegistryFile.opensList(bytes) {
-            try self.init(json: text, defaultPort)
-        } else {
-            try self.init(lines: text, defaultPort)
+        let text: [UInt8]
+        do throws(FileFault) { text = try TextFile.text(bytes) } catch { throw Damage(line: 0, text: error.description) }
+        entries = RegistryFile.isJSON(text) ? try RegistryFile.entries(json: text, defaultPort) : try RegistryFile.entries(lines: text, defaultPort)
+    }
+
+    /// `[` opens a JSON list, but an IPv6 endpoint, too.
+    private static func isJSON(_ text: [UInt8]) -> Bool {
+        let dense = Array(text.lazy.filter { $0 != 0x20 && $0 != 0x09 && $0 != 0x0a && $0 != 0x0d }.prefix(2))
+        switch dense.first {
+        case UInt8(ascii: "{"): return true
+        case UInt8(ascii: "["): return dense.count < 2 || [UInt8(ascii: "\""), UInt8(ascii: "{"), UInt8(ascii: "]")].contains(dense[1])
+        default: return false
         }
     }
 
-    private static func opensList(_ bytes: [UInt8]) -> Bool {
-        let blanks: Set<UInt8> = [0x20, 0x09, 0x0a, 0x0d]
-        let dense = bytes.lazy.filter { !blanks.contains($0) }.prefix(2).map { $0 }
-        return dense.first == UInt8(ascii: "[") && (dense.count < 2 || [UInt8(ascii: "\""), UInt8(ascii: "{"), UInt8(ascii: "]")].contains(dense[1]))
-    }
-
-    private init(lines text: String, _ defaultPort: UInt16) throws(Damage) {
-        entries = []
-        var number = 0
-        let lines = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
+    private static func entries(lines text: [UInt8], _ defaultPort: UInt16) throws(Damage) -> [Entry] {
+        var entries: [Entry] = []
+        let lines = text.split(separator: 0x0a, omittingEmptySubsequences: false)
         guard lines.last?.isEmpty ?? true else {
             throw Damage(line: lines.count, text: "the last line has no end: it may be half written; end it with a newline")
         }
-        for line in lines {
-            number += 1
-            let content = line.prefix { $0 != "#" }.filter { $0 != " " && $0 != "\t" && $0 != "\r" }
-            guard !content.isEmpty else { continue }
-            entries.append(Entry(endpoint: try RegistryFile.endpoint(String(content), defaultPort, line: number)))
+        for (index, line) in lines.enumerated() {
+            let isBlank: (UInt8) -> Bool = { $0 == 0x20 || $0 == 0x09 || $0 == 0x0d }
+            // Blanks around an endpoint are layout; one within it is a mistake.
+            let content = line.prefix { $0 != UInt8(ascii: "#") }.drop(while: isBlank)
+            guard let last = content.lastIndex(where: { !isBlank($0) }) else { continue }
+            let word = String(decoding: content[...last], as: UTF8.self)
+            entries.append(Entry(endpoint: try endpoint(word, defaultPort, line: index + 1)))
         }
+        return entries
     }
 
-    private init(json text: String, _ defaultPort: UInt16) throws(Damage) {
-        entries = []
-        let root: Node?
-        do {
-            root = try Yams.compose(yaml: text.split(separator: "\t").joined(separator: " "))
-        } catch YamlError.scanner(_, let problem, let mark, _), YamlError.parser(_, let problem, let mark, _) {
-            throw Damage(line: mark.line, text: "it is not JSON, or not all of it is there: \(problem)")
-        } catch {
-            throw Damage(line: 0, text: "it is not JSON, or not all of it is there")
+    private static func entries(json text: [UInt8], _ defaultPort: UInt16) throws(Damage) -> [Entry] {
+        let root: FileValue
+        do throws(TextMistake) { root = try ValueReader.document(text) } catch {
+            throw Damage(line: error.line, text: "it is not JSON, or not all of it is there: \(error.text)")
         }
-        let list: Node? = if case .mapping(let mapping)? = root { mapping["masternodes"] } else { root }
-        guard case .sequence(let elements)? = list else {
+        let list: FileValue?
+        if case .object(let members) = root.kind { list = members.first { $0.key == "masternodes" }?.value } else { list = root }
+        guard case .list(let elements)? = list?.kind else {
             throw Damage(line: 0, text: "give {\"masternodes\": [\"ADDRESS:PORT\", …]}, or the list alone")
         }
-        for element in elements { entries.append(try RegistryFile.entry(element, defaultPort)) }
+        var entries: [Entry] = []
+        for element in elements { entries.append(try entry(element, defaultPort)) }
+        return entries
     }
 
-    private static func entry(_ node: Node, _ defaultPort: UInt16) throws(Damage) -> Entry {
-        let line = node.mark?.line ?? 0
-        switch node {
-        case .scalar(let scalar):
-            return Entry(endpoint: try endpoint(scalar.string, defaultPort, line: line))
-        case .mapping(let mapping):
-            guard let text = mapping["endpoint"]?.string else { throw Damage(line: line, text: "a masternode without \"endpoint\"") }
-            for key in mapping.keys where key.string != "endpoint" && key.string != "identity" {
-                throw Damage(line: line, text: "no field of a masternode is named '\(key.string ?? "?")'; there are endpoint and identity")
+    private static func entry(_ value: FileValue, _ defaultPort: UInt16) throws(Damage) -> Entry {
+        switch value.kind {
+        case .text(let text):
+            return Entry(endpoint: try endpoint(text, defaultPort, line: value.line))
+        case .object(let members):
+            for member in members where member.key != "endpoint" && member.key != "identity" {
+                throw Damage(line: member.line, text: "no field of a masternode is named '\(member.key.prefix(80))'; there are endpoint and identity")
             }
-            return Entry(endpoint: try endpoint(text, defaultPort, line: line), identity: mapping["identity"]?.string)
-        case .sequence, .alias:
-            throw Damage(line: line, text: "give \"ADDRESS:PORT\" or {\"endpoint\": \"ADDRESS:PORT\"}")
+            guard let text = members.first(where: { $0.key == "endpoint" })?.value.text else {
+                throw Damage(line: value.line, text: "a masternode without \"endpoint\"")
+            }
+            let identity = members.first { $0.key == "identity" }?.value
+            guard identity == nil || identity?.text != nil else { throw Damage(line: value.line, text: "\"identity\" must be a text") }
+            return Entry(endpoint: try endpoint(text, defaultPort, line: value.line), identity: identity?.text)
+        case .list, .nothing:
+            throw Damage(line: value.line, text: "give \"ADDRESS:PORT\" or {\"endpoint\": \"ADDRESS:PORT\"}")
         }
     }
 
     private static func endpoint(_ text: String, _ defaultPort: UInt16, line: Int) throws(Damage) -> Endpoint {
         if let endpoint = PeerName(text, defaultPort: defaultPort)?.endpoint, endpoint.isDialable { return endpoint }
-        throw Damage(line: line, text: "'\(text.prefix(80))' is no masternode's endpoint: give ADDRESS:PORT or [V6ADDRESS]:PORT")
+        throw Damage(line: line, text: "'\(text.prefix(80))' is not a masternode's endpoint: give ADDRESS:PORT or [V6ADDRESS]:PORT")
     }
 }

@@ -31,15 +31,16 @@ struct RegistryKeeper {
     /// Reads the file. While its writer has it open (`isOpen`) nobody is missed: what is gone may only not be written yet.
     mutating func read(isOpen: Bool = false) -> Outcome {
         var outcome = Outcome()
-        guard let bytes = TextFile.read(path, limit: RegistryKeeper.largest) else {
-            complain(errno == ENOENT ? "it is not there" : "it cannot be read: \(systemText(errno))", &outcome)
+        let bytes: [UInt8]
+        do throws(FileFault) { bytes = try TextFile.text(path, limit: RegistryKeeper.largest) } catch {
+            // A writer that is not done yet is no damage.
+            if !isOpen { complain(error.description, &outcome) }
             return outcome
         }
         do throws(RegistryFile.Damage) {
             let file = try RegistryFile(bytes, defaultPort: defaultPort)
             believe(file.endpoints, isOpen: isOpen, &outcome)
         } catch {
-            // A writer that is not done yet is no damage.
             if !isOpen { complain(error.description, &outcome) }
         }
         return outcome

@@ -18,7 +18,7 @@ extension NodeDaemon.Keeper {
     func recall(_ memory: Store.Recollection) {
         let (now, wall) = (node.loop.now, WallTime.now)
         for ban in memory.bans {
-            let until = ban.until.map { $0.instant(now: now, wall: wall) } ?? .never
+            let until = ban.left(at: wall).map { now + $0 } ?? .never
             switch ban.kind {
             case .trust: tell(.trust(ban.subject))
             case .operator: tell(.ban(ban.subject, until: until, by: .operator))
@@ -33,8 +33,9 @@ extension NodeDaemon.Keeper {
         }
         for entry in memory.addresses { tell(.recalled(entry.endpoint, entry.linkedSince == nil ? .known : .linked)) }
         for entry in memory.tombstones {
-            let until = (entry.forgottenUntil ?? wall).instant(now: now, wall: wall)
-            tell(.recalled(entry.endpoint, .forgotten(until: until)))
+            // No longer than the setting has it: the clock may have been set since.
+            let left = min((entry.forgottenUntil ?? wall).since(wall), node.policies.tombstoneTime)
+            tell(.recalled(entry.endpoint, .forgotten(until: now + left)))
         }
     }
 

@@ -65,6 +65,7 @@ extension NodeDaemon {
             case let action as PostedAction: perform(action.action)
             case let change as SettingsChange: apply(change)
             case let change as RegistryChange: take(change)
+            case let late as LateMemory: recall(late.memory)
             case is ReloadEnd: service?.reloaded()
             default: break
             }

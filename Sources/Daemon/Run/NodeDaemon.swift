@@ -101,10 +101,14 @@ public final class NodeDaemon {
         handler.chronicle = control?.chronicle
         try keeper.begin(desk)
         keeper.want(configuration)
-        let storeThread = try store?.start { [log] in log.say($0) }
-        try custodian.start { keeper.take($0) }
         // Three quarters of the book: the rest is for those who are to come.
-        if let store { keeper.recall(store.recollect(limit: Int(configuration.mesh.bookCapacity) * 3 / 4)) }
+        let recalled = Int(configuration.mesh.bookCapacity) * 3 / 4
+        let storeThread = try store?.start(
+            { [log] in log.say($0) },
+            tell: { [desk, store] in store.map { desk.post(LateMemory($0.recollect(limit: recalled))) != .full } ?? true }
+        )
+        try custodian.start { keeper.take($0) }
+        if let store { keeper.recall(store.recollect(limit: recalled)) }
         node.start()
         keeper.service?.begin()
         loop.run()

@@ -12,7 +12,8 @@ extension Setting {
 
     /// The name that `key` most likely stands for. Some name is always nearest; it is a help, not a guess that is acted on.
     public static func nearest(to key: String) -> String {
-        let wanted = key.lowercased().map { $0 == "_" || $0 == "." ? "-" : String($0) }.joined()
+        // The cost grows with the key's length, which the writer of a file chooses.
+        let wanted = key.prefix(64).lowercased().map { $0 == "_" || $0 == "." ? "-" : String($0) }.joined()
         if let known = strangers[wanted] { return known }
         let names = all.map(\.name)
         if let same = names.first(where: { $0 == wanted }) { return same }

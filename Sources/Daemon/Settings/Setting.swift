@@ -192,6 +192,9 @@ extension Setting {
         return found
     }
 
+    /// The same of a name that somebody typed; nil if there is no such setting.
+    static func find(_ name: String) -> Setting? { byName[name] }
+
     private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
 
     /// The mesh's numbers.

@@ -17,7 +17,7 @@ struct AddressBook {
     /// Failures in a row after which an address that never worked makes room.
     static let failuresWithoutSuccess: UInt32 = 3
 
-    struct Entry: Hashable {
+    struct Entry: Hashable, Sendable {
         var endpoint: Endpoint
         /// Who told of it; itself, if it told of itself.
         var source: IPAddress
@@ -62,11 +62,19 @@ struct AddressBook {
         entries[entry.endpoint] = entry
     }
 
+    /// Adds what `other` knows and this book does not, to be written.
+    mutating func absorb(_ other: AddressBook) {
+        for (endpoint, entry) in other.entries where entries[endpoint] == nil {
+            restore(entry)
+            changed.insert(endpoint)
+        }
+    }
+
     /// Somebody at `source` told of `endpoint`.
     mutating func heard(_ endpoint: Endpoint, from source: IPAddress, at now: WallTime) {
         if let known = entries[endpoint] {
-            // Once an hour is often enough to know that it is still told of.
-            guard now.milliseconds - known.lastSeen.milliseconds > 3_600_000 else { return }
+            // Once an hour is often enough to know that it is still told of. A time to come was dated by a wrong clock.
+            guard !known.lastSeen.isWithin(3_600_000, before: now) else { return }
             entries[endpoint]?.lastSeen = now
             changed.insert(endpoint)
             return
@@ -96,7 +104,7 @@ struct AddressBook {
     /// It failed.
     mutating func failed(_ endpoint: Endpoint, _ reason: String, at now: WallTime) {
         update(endpoint) { entry in
-            entry.failures += 1
+            entry.failures = entry.failures &+ 1 == 0 ? .max : entry.failures + 1
             entry.lastReason = reason
         }
     }
@@ -108,7 +116,7 @@ struct AddressBook {
         update(endpoint) { entry in
             entry.lastSuccess = now
             entry.failures = 0
-            entry.sessions += 1
+            entry.sessions = entry.sessions &+ 1 == 0 ? .max : entry.sessions + 1
             entry.linkedSince = now
             entry.forgottenUntil = nil
         }
@@ -170,7 +178,7 @@ struct AddressBook {
     }
 
     private func hasWorked(_ entry: Entry, within span: Int64, _ now: WallTime) -> Bool {
-        entry.lastSuccess.map { now.milliseconds - $0.milliseconds < span } ?? false
+        entry.lastSuccess.map { $0.isWithin(span, before: now) } ?? false
     }
 
     /// Nothing speaks for it: it makes room.
@@ -178,7 +186,7 @@ struct AddressBook {
         if entry.linkedSince != nil { return false }
         if let until = entry.forgottenUntil, until > now { return true }
         if entry.lastSuccess == nil, entry.failures >= AddressBook.failuresWithoutSuccess { return true }
-        return now.milliseconds - max(entry.lastSeen, entry.lastSuccess ?? entry.lastSeen).milliseconds > AddressBook.staleAfter
+        return !max(entry.lastSeen, entry.lastSuccess ?? entry.lastSeen).isWithin(AddressBook.staleAfter, before: now)
     }
 
     // Placement.

@@ -6,17 +6,27 @@ import Glibc
 /// The right to a state directory, held until it is let go.
 final class DirectoryLock: Sendable {
     private let descriptor: CInt
+    /// Whether the directory had a lock file already: a node has used it before.
+    let wasUsed: Bool
 
     /// Makes the directory if need be, and takes it; or says which process has it.
     init(_ directory: String) throws(DaemonError) {
         try DirectoryLock.make(directory)
         let path = directory + "/lock"
-        let descriptor = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        // A link is not followed: its target would be overwritten.
+        let made = unsafe open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        let descriptor = made >= 0 ? made : unsafe open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
         guard descriptor >= 0 else {
+            if errno == ELOOP { throw DirectoryLock.foreign(path) }
             throw DaemonError(.configuration, "cannot use the state directory '\(directory)': \(systemText(errno)) (--state-dir)")
         }
         // Ours from here on: an init that throws once everything is set runs the deinit, which closes it.
         self.descriptor = descriptor
+        wasUsed = made < 0
+        var state = stat()
+        guard unsafe fstat(descriptor, &state) == 0, state.st_mode & S_IFMT == S_IFREG, state.st_nlink == 1 else {
+            throw DirectoryLock.foreign(path)
+        }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             let holder = DirectoryLock.holder(path)
             throw DaemonError(
@@ -32,6 +42,10 @@ final class DirectoryLock: Sendable {
 
     deinit {
         Descriptors.close(descriptor)
+    }
+
+    private static func foreign(_ path: String) -> DaemonError {
+        DaemonError(.configuration, "'\(path)' is a link or not a regular file: remove it, or give another directory (--state-dir)")
     }
 
     private static func make(_ directory: String) throws(DaemonError) {

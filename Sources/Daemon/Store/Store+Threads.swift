@@ -13,12 +13,18 @@ extension Store {
     /// How long a file that failed rests.
     private static let retry: CInt = 5_000
 
-    /// Starts both threads; the first ends last.
-    func start(_ say: @escaping @Sendable (StartLines) -> Void) throws(DaemonError) -> DaemonThread {
+    /// How long a file that was not read yet rests: what it holds is not in force.
+    private static let rereading: CInt = 1_000
+
+    /// Starts both threads; the first ends last. `tell` hears when something was read after the start, or what was read is to be
+    /// judged again; it is false if the node is to be told later.
+    func start(
+        _ say: @escaping @Sendable (StartLines) -> Void, tell: @escaping @Sendable () -> Bool = { true }
+    ) throws(DaemonError) -> DaemonThread {
         say(core.withLock { $0.takeLines() })
         let syncing = try DaemonThread.start("store-sync") { self.keepSynced() }
         return try DaemonThread.start("store") {
-            self.run(say)
+            self.run(say, tell)
             self.hasWritten.store(true, ordering: .sequentiallyConsistent)
             self.syncBell.ring()
             _ = syncing.wait(milliseconds: -1)
@@ -35,8 +41,9 @@ extension Store {
 
     private var hasRecords: Bool { !records.isEmpty || !told.isEmpty }
 
-    private func run(_ say: (StartLines) -> Void) {
+    private func run(_ say: (StartLines) -> Void, _ tell: () -> Bool) {
         var isFailing = false
+        var hasNews = false
         while true {
             let isLast = isStopping.load(ordering: .sequentiallyConsistent)
             let moment = Moment()
@@ -49,22 +56,27 @@ extension Store {
             requestSync()
             if !lines.lines.isEmpty { say(lines) }
             if isLast { return }
-            rest(isFailing)
+            let isUnread = core.withLock { core in
+                hasNews = core.takeNews() || hasNews
+                return core.isUnread
+            }
+            if hasNews { hasNews = !tell() }
+            rest(isFailing || hasNews, isUnread || hasNews ? Store.rereading : Store.retry)
         }
     }
 
     /// Sleeps until there is something to write, then until enough of it has come together.
-    private func rest(_ isFailing: Bool) {
+    private func rest(_ isFailing: Bool, _ retry: CInt) {
         doorbell.willSleep()
         if !hasRecords, !isStopping.load(ordering: .sequentiallyConsistent) {
-            Descriptors.waitReadable(doorbell.descriptor, -1, milliseconds: isFailing ? Store.retry : -1)
+            Descriptors.waitReadable(doorbell.descriptor, -1, milliseconds: isFailing ? retry : -1)
         }
         doorbell.didWake()
         guard hasRecords else { return }
         behindSince.store(cepoll_monotonic(), ordering: .relaxed)
         stopBell.willSleep()
         if !isStopping.load(ordering: .sequentiallyConsistent) {
-            Descriptors.waitReadable(stopBell.descriptor, -1, milliseconds: isFailing ? Store.retry : Store.gathering)
+            Descriptors.waitReadable(stopBell.descriptor, -1, milliseconds: isFailing ? retry : Store.gathering)
         }
         stopBell.didWake()
     }

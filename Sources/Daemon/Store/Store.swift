@@ -56,7 +56,7 @@ final class Store: OperatorJournal {
     init(directory: String, _ options: StoreDatabase.Options = .init()) throws(DaemonError) {
         self.directory = directory
         lock = try DirectoryLock(directory)
-        core = Mutex(try StoreCore(path: directory + "/" + Store.fileName, options))
+        core = Mutex(try StoreCore(path: directory + "/" + Store.fileName, options, isFirst: !lock.wasUsed))
         doorbell = try Doorbell()
         syncBell = try Doorbell()
         stopBell = try Doorbell()
@@ -65,7 +65,7 @@ final class Store: OperatorJournal {
     // What was kept.
 
     /// Everything that a new process is to know, as of `now`.
-    struct Recollection {
+    struct Recollection: Sendable {
         var bans: [BanRow]
         var wanted: [WantedRow]
         /// Those that were linked come first.
@@ -77,7 +77,7 @@ final class Store: OperatorJournal {
         let now = WallTime.now
         return core.withLock { core in
             Recollection(
-                bans: core.bans.values.filter { !$0.isOver(at: now) }.sorted { ($0.at, $0.subject.description) < ($1.at, $1.subject.description) },
+                bans: core.bans.values.filter { $0.left(at: now) != .zero }.sorted { ($0.at, $0.subject.description) < ($1.at, $1.subject.description) },
                 wanted: core.wanted.sorted { $0.endpoint < $1.endpoint }, addresses: core.book.recalled(limit: limit, at: now),
                 tombstones: core.book.tombstones(at: now)
             )
@@ -100,6 +100,25 @@ final class Store: OperatorJournal {
                 counters: core.allCounters
             )
         }
+    }
+
+    // The registry's last good reading.
+
+    /// What the registry file `file` named when it was believed last. Any thread but the loop's.
+    func registered(by file: String) -> [Endpoint] {
+        core.withLock { $0.registered(by: file) }
+    }
+
+    /// `file` was believed: it names these. Any thread but the loop's.
+    func keep(registry file: String, _ endpoints: [Endpoint]) {
+        core.withLock { $0.keep(registry: file, endpoints) }
+        doorbell.ring()
+    }
+
+    /// The system's clock was set by `shift` milliseconds. Any thread but the loop's.
+    func clockSet(by shift: Int64) {
+        core.withLock { $0.clockSet(by: shift) }
+        doorbell.ring()
     }
 
     // What operators did.
@@ -138,7 +157,7 @@ final class Store: OperatorJournal {
     func note(_ transition: Transition, at now: Instant, of node: PeerNode) {
         switch transition.subject {
         case .link(_, let from, let to, let direction):
-            noteLink(transition, from, to, direction)
+            noteLink(transition, from, to, direction, node)
             if let reason = transition.reason, reason.effect.score > 0 { noteBan(transition.endpoint.address, reason, now, node) }
         case .peer(_, let to):
             guard to == .idle, let report = node.peer(at: transition.endpoint), case .off(.forgotten) = report.schedule else { return }
@@ -146,7 +165,7 @@ final class Store: OperatorJournal {
         }
     }
 
-    private func noteLink(_ transition: Transition, _ from: LinkState, _ to: LinkState, _ direction: Direction) {
+    private func noteLink(_ transition: Transition, _ from: LinkState, _ to: LinkState, _ direction: Direction, _ node: PeerNode) {
         guard transition.isPeer else { return }
         if to == .connecting {
             push(transition, .dialled)
@@ -156,6 +175,10 @@ final class Store: OperatorJournal {
             push(transition, .unlinked(transition.reason ?? .remoteClosed))
         } else if to == .closed, from != .draining, direction == .outbound {
             push(transition, .failed(transition.reason ?? .remoteClosed))
+            // The failure that is one too many: the peer was and is idle, so that no change of its own tells of it.
+            if let report = node.peer(at: transition.endpoint), case .off(.forgotten) = report.schedule {
+                push(transition, .forgotten(until: report.nextStep ?? transition.at + node.policies.tombstoneTime))
+            }
         }
     }
 

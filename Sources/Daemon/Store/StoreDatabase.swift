@@ -1,9 +1,10 @@
-// The store's file: its tables, and how rows become values. SQLite with a write-ahead log: what is committed survives the process,
+// The store's file: its tables, and how values become rows. SQLite with a write-ahead log: what is committed survives the process,
 // and what is synced besides (`StoreLog`) the machine.
 
 import GRDB
 import Glibc
 import PeerMesh
+import Timers
 
 /// A ban or a trust as it is kept: with who set it and why.
 struct BanRow: Hashable, Sendable {
@@ -20,6 +21,11 @@ struct BanRow: Hashable, Sendable {
     var at: WallTime
 
     func isOver(at now: WallTime) -> Bool { until.map { $0 <= now } ?? false }
+
+    /// How long it holds from `now` on; nil for ever. Never longer than it was set for: the clock may have been set since.
+    func left(at now: WallTime) -> Nanoseconds? {
+        until.map { min($0.since(now), $0.since(at)) }
+    }
 }
 
 /// A peer or masternode that the operator added at run time.
@@ -39,13 +45,23 @@ struct StoredState {
     var bans: [BanRow] = []
     var wanted: [WantedRow] = []
     var counters: [String: Int64] = [:]
+    /// What each registry file named when it was last believed.
+    var registry: Set<RegisteredRow> = []
+}
+
+/// A masternode that a registry file named.
+struct RegisteredRow: Hashable, Sendable {
+    var file: String
+    var endpoint: Endpoint
 }
 
 /// The open file. One thread at a time.
 struct StoreDatabase: Sendable {
-    static let version = 1
+    static let version = 2
     private let queue: DatabaseQueue
     let log: StoreLog
+    /// Which file this is: the name may lead to another one later.
+    let identity: FileIdentity?
 
     /// How a file is opened: for tests a disk that is full, or slow.
     struct Options: Sendable {
@@ -65,9 +81,9 @@ struct StoreDatabase: Sendable {
             if let pages = options.maximumPages { try database.execute(sql: "PRAGMA max_page_count = \(pages)") }
         }
         queue = try DatabaseQueue(path: path, configuration: configuration)
-        try StoreDatabase.check(queue)
         try StoreDatabase.migrate(queue)
         log = try StoreLog(of: path, configuration, options.synchronise)
+        identity = FileIdentity(path: path)
     }
 
     func close() {
@@ -80,77 +96,55 @@ struct StoreDatabase: Sendable {
         let version: Int
     }
 
-    private static func check(_ queue: DatabaseQueue) throws {
-        let verdict = try queue.read { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") }
-        guard verdict == "ok" else { throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: verdict) }
-    }
+    /// The tables as they are made: a file whose tables differ is not whole.
+    static let tables: [(name: String, sql: String)] = [
+        ("meta", "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID"),
+        (
+            "address",
+            """
+            CREATE TABLE address (
+                endpoint TEXT PRIMARY KEY, source TEXT NOT NULL, first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL,
+                last_try INTEGER, last_success INTEGER, last_reason TEXT, failures INTEGER NOT NULL, sessions INTEGER NOT NULL,
+                forgotten_until INTEGER, linked_since INTEGER, tried INTEGER NOT NULL
+            ) STRICT, WITHOUT ROWID
+            """
+        ),
+        (
+            "ban",
+            """
+            CREATE TABLE ban (
+                subject TEXT NOT NULL, kind TEXT NOT NULL, until INTEGER, reason TEXT NOT NULL, set_by TEXT NOT NULL,
+                set_at INTEGER NOT NULL, PRIMARY KEY (subject, kind)
+            ) STRICT, WITHOUT ROWID
+            """
+        ),
+        ("wanted", "CREATE TABLE wanted ( endpoint TEXT NOT NULL, kind TEXT NOT NULL, PRIMARY KEY (endpoint, kind) ) STRICT, WITHOUT ROWID"),
+        ("counter", "CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID"),
+        registryTable,
+    ]
+
+    /// Since version 2.
+    static let registryTable = (
+        name: "registry",
+        sql: "CREATE TABLE registry (file TEXT NOT NULL, endpoint TEXT NOT NULL, PRIMARY KEY (file, endpoint)) STRICT, WITHOUT ROWID"
+    )
 
     private static func migrate(_ queue: DatabaseQueue) throws {
+        // Read first: a file that is as it should be takes no write.
+        let version = try queue.read { try Int.fetchOne($0, sql: "PRAGMA user_version") ?? 0 }
+        guard version <= StoreDatabase.version else { throw Newer(version: version) }
+        guard version < StoreDatabase.version else { return }
         try queue.write { database in
-            let version = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
-            guard version <= StoreDatabase.version else { throw Newer(version: version) }
-            guard version == 0 else { return }
-            try database.execute(
-                sql: """
-                    CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-                    CREATE TABLE address (
-                        endpoint TEXT PRIMARY KEY, source TEXT NOT NULL, first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL,
-                        last_try INTEGER, last_success INTEGER, last_reason TEXT, failures INTEGER NOT NULL, sessions INTEGER NOT NULL,
-                        forgotten_until INTEGER, linked_since INTEGER, tried INTEGER NOT NULL
-                    ) STRICT, WITHOUT ROWID;
-                    CREATE TABLE ban (
-                        subject TEXT NOT NULL, kind TEXT NOT NULL, until INTEGER, reason TEXT NOT NULL, set_by TEXT NOT NULL,
-                        set_at INTEGER NOT NULL, PRIMARY KEY (subject, kind)
-                    ) STRICT, WITHOUT ROWID;
-                    CREATE TABLE wanted (
-                        endpoint TEXT NOT NULL, kind TEXT NOT NULL, PRIMARY KEY (endpoint, kind)
-                    ) STRICT, WITHOUT ROWID;
-                    CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-                    PRAGMA user_version = \(StoreDatabase.version);
-                    """)
+            for table in version == 0 ? tables : [registryTable] { try database.execute(sql: table.sql) }
+            try database.execute(sql: "PRAGMA user_version = \(StoreDatabase.version)")
         }
     }
 
     // Reading.
 
-    /// Everything. A row that does not read as what it should be is left out.
+    /// Everything that can be read. `StoreReader` says what cannot.
     func load() throws -> StoredState {
-        try queue.read { database in
-            var state = StoredState()
-            for row in try Row.fetchAll(database, sql: "SELECT name, value FROM meta") {
-                let (name, value): (String, Int64) = (row["name"], row["value"])
-                if name == "key0" { state.key.0 = UInt64(bitPattern: value) }
-                if name == "key1" { state.key.1 = UInt64(bitPattern: value) }
-            }
-            state.addresses = try Row.fetchAll(database, sql: "SELECT * FROM address ORDER BY endpoint").compactMap(StoreDatabase.address)
-            state.bans = try Row.fetchAll(database, sql: "SELECT * FROM ban ORDER BY subject, kind").compactMap(StoreDatabase.ban)
-            state.wanted = try Row.fetchAll(database, sql: "SELECT * FROM wanted ORDER BY endpoint, kind").compactMap { row in
-                guard let endpoint = Endpoint(row["endpoint"]), let kind = WantedRow.Kind(rawValue: row["kind"]) else { return nil }
-                return WantedRow(endpoint: endpoint, kind: kind)
-            }
-            for row in try Row.fetchAll(database, sql: "SELECT name, value FROM counter") { state.counters[row["name"]] = row["value"] }
-            return state
-        }
-    }
-
-    private static func address(_ row: Row) -> AddressBook.Entry? {
-        guard let endpoint = Endpoint(row["endpoint"]), let source = IPAddress(row["source"] as String) else { return nil }
-        func time(_ column: String) -> WallTime? { (row[column] as Int64?).map { WallTime(milliseconds: $0) } }
-        return AddressBook.Entry(
-            endpoint: endpoint, source: source, firstSeen: WallTime(milliseconds: row["first_seen"]),
-            lastSeen: WallTime(milliseconds: row["last_seen"]), lastTry: time("last_try"), lastSuccess: time("last_success"),
-            lastReason: row["last_reason"], failures: UInt32(clamping: row["failures"] as Int64),
-            sessions: UInt32(clamping: row["sessions"] as Int64), forgottenUntil: time("forgotten_until"), linkedSince: time("linked_since"),
-            isTried: (row["tried"] as Int64) != 0
-        )
-    }
-
-    private static func ban(_ row: Row) -> BanRow? {
-        guard let subject = Subnet(row["subject"]), let kind = BanRow.Kind(rawValue: row["kind"]) else { return nil }
-        return BanRow(
-            subject: subject, kind: kind, until: (row["until"] as Int64?).map { WallTime(milliseconds: $0) }, reason: row["reason"],
-            by: row["set_by"], at: WallTime(milliseconds: row["set_at"])
-        )
+        try queue.read { try StoreReader.read($0)?.state ?? StoredState() }
     }
 
     // Writing. Each call is one transaction: when it returns, the end of the process costs nothing of it.
@@ -168,6 +162,12 @@ struct StoreDatabase: Sendable {
                 try database.execute(
                     sql: isWanted ? "INSERT OR REPLACE INTO wanted VALUES (?, ?)" : "DELETE FROM wanted WHERE endpoint = ? AND kind = ?",
                     arguments: [wanted.endpoint.description, wanted.kind.rawValue]
+                )
+            }
+            for (row, isNamed) in change.registry {
+                try database.execute(
+                    sql: isNamed ? "INSERT OR REPLACE INTO registry VALUES (?, ?)" : "DELETE FROM registry WHERE file = ? AND endpoint = ?",
+                    arguments: [row.file, row.endpoint.description]
                 )
             }
             for (name, value) in change.counters {
@@ -213,9 +213,10 @@ struct StoreChange: Sendable {
     var bans: [BanKey: BanRow?] = [:]
     var wanted: [WantedRow: Bool] = [:]
     var counters: [String: Int64] = [:]
+    var registry: [RegisteredRow: Bool] = [:]
 
     /// Rows that it writes or takes away, the key's aside.
-    var count: Int { addresses.count + bans.count + wanted.count + counters.count }
+    var count: Int { addresses.count + bans.count + wanted.count + counters.count + registry.count }
 
     var isEmpty: Bool { key == nil && count == 0 }
 }

@@ -41,8 +41,11 @@ struct BansCommand: ParsableCommand {
         @OptionGroup var options: ClientOptions
 
         func run() throws {
-            guard let bytes = file == "-" ? TextFile.read(0, limit: Import.largest) : TextFile.read(file, limit: Import.largest) else {
-                throw CommandFailure(64, "\(file): cannot be read")
+            let bytes: [UInt8]
+            do throws(FileFault) {
+                bytes = try file == "-" ? TextFile.text(descriptor: 0, limit: Import.largest) : TextFile.text(file, limit: Import.largest)
+            } catch {
+                throw CommandFailure(64, "\(file): \(error)")
             }
             let requests = try Import.requests(bytes, from: file)
             let client = try options.client()
