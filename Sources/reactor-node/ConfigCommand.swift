@@ -15,15 +15,19 @@ struct ConfigCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "check",
             abstract: "Reads every layer of settings and says all that is wrong with them.",
-            discussion: "Takes the options of `run`. Exit status 0 if a node would start with them, 64 or 78 if not."
+            discussion: """
+                Takes the options of `run`. Looks at the files, folders and addresses that the settings name, too, and changes nothing. Exit \
+                status 0 if a node would start with them here, 64 or 78 if not.
+                """
         )
 
         @OptionGroup var options: NodeSettingsOptions
 
         func run() throws {
             let resolved = try options.layers().resolve()
-            for mistake in resolved.mistakes { print(mistake.description) }
-            if let first = resolved.mistakes.first { Glibc.exit(first.status.rawValue) }
+            let mistakes = resolved.mistakes.isEmpty ? resolved.obstacles() : resolved.mistakes
+            for mistake in mistakes { print(mistake.description) }
+            if let first = mistakes.first { Glibc.exit(first.status.rawValue) }
             print("\(resolved.file ?? "no settings file"): all is well")
         }
     }

@@ -35,7 +35,7 @@ enum Main {
     /// Says why in one line on stderr, and ends.
     private static func fail(_ message: String, status: Int32) -> Never {
         let line = message.split(whereSeparator: \.isNewline).map { $0.trimmingSpaces() }.joined(separator: " ")
-        write("reactor-node: \(line)\n")
+        write("reactor-node: \(VisibleText.escape(line))\n")
         exit(status)
     }
 

@@ -10,7 +10,7 @@ struct SettingsTests {
         "a span is a whole number and a unit, and nothing else",
         arguments: [
             ("500ms", 500_000_000), ("5s", 5_000_000_000), ("2m", 120_000_000_000), ("1h", 3_600_000_000_000), ("0s", 0),
-            ("007s", 7_000_000_000),
+            ("007s", 7_000_000_000), ("1d", 86_400_000_000_000), ("2w", 1_209_600_000_000_000),
         ] as [(String, UInt64)]
     )
     func spans(text: String, nanoseconds: UInt64) {
@@ -19,7 +19,7 @@ struct SettingsTests {
 
     @Test(
         "what is not a span is refused, overflow included",
-        arguments: ["", "5", "s", "-5s", "+5s", "5 s", "5S", "1.5s", "5s ", "5us", "5d", "999999999999999999h", "٥s", "5ms5s"]
+        arguments: ["", "5", "s", "-5s", "+5s", "5 s", "5S", "1.5s", "5s ", "5us", "5D", "5y", "1d2h", "99999999999d", "999999999999999999h", "٥s", "5ms5s"]
     )
     func notSpans(text: String) {
         #expect(Nanoseconds(span: text) == nil)

@@ -21,6 +21,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -416,6 +417,28 @@ static inline uint64_t cepoll_monotonic(void) { return cepoll_clock(CLOCK_MONOTO
 
 /// Nanoseconds since 1970.
 static inline uint64_t cepoll_realtime(void) { return cepoll_clock(CLOCK_REALTIME); }
+
+/// Nanoseconds since boot, sleep included.
+static inline uint64_t cepoll_boottime(void) { return cepoll_clock(CLOCK_BOOTTIME); }
+
+/// A descriptor that can be read when the system's clock was set, CLOEXEC and non-blocking. Returns it or -errno.
+static inline int cepoll_clock_watch(void) {
+    int fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    return fd >= 0 ? fd : -errno;
+}
+
+#ifndef TFD_TIMER_CANCEL_ON_SET
+#define TFD_TIMER_CANCEL_ON_SET (1 << 1)
+#endif
+
+/// Takes what a clock watch has told, and has it tell the next time. Returns 0 or -errno.
+static inline int cepoll_clock_watch_again(int fd) {
+    uint64_t count;
+    // A timer that never ends; setting the clock cancels it.
+    struct itimerspec never = { .it_value = { .tv_sec = (time_t)1 << 40 } };
+    if (read(fd, &count, sizeof count) < 0 && errno != EAGAIN && errno != ECANCELED) { return -errno; }
+    return timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) == 0 ? 0 : -errno;
+}
 
 /// Fills a word with the system's entropy. Returns 0 or -errno.
 static inline int cepoll_random(uint64_t *word) {

@@ -33,6 +33,8 @@ struct DeskParts {
     var names: Resolver?
     /// Which of these masternodes the registry file names.
     var registered: @Sendable (Set<Endpoint>) -> Set<Endpoint> = { _ in [] }
+    /// Nil where no registry file can be.
+    var custodian: Custodian?
 }
 
 /// The answering side. On the control thread only.
@@ -47,6 +49,7 @@ final class ControlDesk {
     let reloader: any Reloader
     let names: Resolver?
     let registered: @Sendable (Set<Endpoint>) -> Set<Endpoint>
+    let custodian: Custodian?
     let metrics: NodeMetrics
     /// The ways in, whose counts `/loop` and `/metrics` tell; set by the server.
     var doors: [ControlDoor] = []
@@ -61,6 +64,7 @@ final class ControlDesk {
         reloader = parts.reloader
         names = parts.names
         registered = parts.registered
+        custodian = parts.custodian
         view = try NodeView(parts.port)
         metrics = NodeMetrics(facts)
     }
@@ -174,6 +178,7 @@ final class ControlDesk {
     private func health(_ snapshot: NodeSnapshot, _ thresholds: Thresholds) -> Health {
         var health = Health(snapshot, facts, thresholds, lag: view.lag)
         if let store { health.checks.append(Health.store(store.status)) }
+        if let status = custodian?.registryStatus { health.checks.append(Health.registryFile(status)) }
         return health
     }
 

@@ -115,6 +115,14 @@ struct Health {
         )
     }
 
+    /// A registry file whose last reading is not believed: who is in force may no longer be who should be.
+    static func registryFile(_ status: RegistryStatus) -> Check {
+        Check(
+            name: "registry-file", status: status.complaint == nil ? .good : .degraded, value: .bool(status.complaint == nil), threshold: .bool(true),
+            message: status.complaint.map { "\(status.file): \($0); \(status.masternodes) masternodes of an earlier reading are in force" } ?? ""
+        )
+    }
+
     private static func registry(_ census: Census) -> Check {
         let fits = census.registered <= census.maxPeers
         return Check(

@@ -119,10 +119,7 @@ extension JSON {
             case "\n": text += "\\n"
             case "\r": text += "\\r"
             case "\t": text += "\\t"
-            // DEL and what C1 terminals obey, besides what JSON demands: no byte of a stranger's is a command.
-            case "\u{0}"..<"\u{20}", "\u{7f}"..<"\u{a0}":
-                let hex = String(scalar.value, radix: 16)
-                text += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
+            case _ where VisibleText.isHidden(scalar): VisibleText.append(scalar, to: &text)
             default: text.unicodeScalars.append(scalar)
             }
         }

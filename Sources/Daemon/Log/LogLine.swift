@@ -131,10 +131,10 @@ struct LogLine {
     /// Any text. In text lines it is quoted where it holds more than a word.
     func field(_ name: StaticString, text: String) {
         key(name)
-        let isWord = !text.isEmpty && text.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 != 0x5c && $0 != 0x7f }
+        let isWord = !text.isEmpty && text.unicodeScalars.allSatisfy { $0 != " " && $0 != "\"" && $0 != "\\" && !VisibleText.isHidden($0) }
         let isQuoted = format == .json || !isWord
         if isQuoted { buffer.append("\"") }
-        for byte in text.utf8 { appendEscaped(byte) }
+        for scalar in text.unicodeScalars { appendEscaped(scalar) }
         if isQuoted { buffer.append("\"") }
     }
 
@@ -157,20 +157,26 @@ struct LogLine {
         if format == .json { buffer.append("\"") }
     }
 
-    /// What JSON demands, and DEL besides, so that no byte of a stranger's reaches the terminal as a command.
-    private func appendEscaped(_ byte: UInt8) {
-        switch byte {
-        case 0x22: buffer.append("\\\"")
-        case 0x5c: buffer.append("\\\\")
-        case 0x0a: buffer.append("\\n")
-        case 0x0d: buffer.append("\\r")
-        case 0x09: buffer.append("\\t")
-        case 0..<0x20, 0x7f:
-            buffer.append("\\u00")
-            appendHexDigit(byte >> 4)
-            appendHexDigit(byte & 0xf)
-        default: buffer.append(byte: byte)
+    /// What JSON demands, and every scalar that a terminal would obey instead of show.
+    private func appendEscaped(_ scalar: Unicode.Scalar) {
+        switch scalar {
+        case "\"": buffer.append("\\\"")
+        case "\\": buffer.append("\\\\")
+        case "\n": buffer.append("\\n")
+        case "\r": buffer.append("\\r")
+        case "\t": buffer.append("\\t")
+        case _ where VisibleText.isHidden(scalar):
+            let (first, second) = VisibleText.units(scalar)
+            appendUnit(first)
+            if let second { appendUnit(second) }
+        default:
+            for byte in Unicode.UTF8.encode(scalar) ?? Unicode.UTF8.encodedReplacementCharacter { buffer.append(byte: byte) }
         }
+    }
+
+    private func appendUnit(_ unit: UInt16) {
+        buffer.append("\\u")
+        for shift in [12, 8, 4, 0] as [UInt16] { appendHexDigit(UInt8(truncatingIfNeeded: unit >> shift & 0xf)) }
     }
 
     private func appendHexDigit(_ digit: UInt8) {

@@ -24,7 +24,8 @@ struct StartLines: Sendable {
             for (name, value) in fields {
                 switch value {
                 case .text(let text): line.field(name, text: text)
-                case .word(let word): line.field(name, word: word)
+                // Many of these words are an operator's: paths, names.
+                case .word(let word): line.field(name, text: word)
                 case .number(let number): line.field(name, number)
                 case .endpoint(let endpoint): line.field(name, endpoint)
                 }

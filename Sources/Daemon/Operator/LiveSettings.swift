@@ -8,25 +8,88 @@ import Synchronization
 /// The settings of a running daemon. Any thread but the loop's.
 public final class LiveSettings: Reloader {
     private let layers: SettingsLayers
+    /// The file that was read at the start: a reload reads that one or none.
+    private let file: String?
     private let desk: OperatorDesk
     private let inForce: Mutex<NodeConfiguration>
     /// Hears of each reload, on its thread.
     private let listener = Mutex<(@Sendable (ReloadReport) -> Void)?>(nil)
-    /// One reload at a time.
-    private let turn = Mutex<Void>(())
 
-    init(_ configuration: NodeConfiguration, layers: SettingsLayers, desk: OperatorDesk) {
+    private struct Turn {
+        var isTaken = false
+        /// Asked for while another was under way: it may have read the old files.
+        var isAskedAgain = false
+    }
+
+    /// One reload at a time.
+    private let turn = Mutex(Turn())
+    /// How long a command waits for one.
+    private static let patience: CInt = 5_000
+
+    init(_ configuration: NodeConfiguration, layers: SettingsLayers, file: String?, desk: OperatorDesk) {
         self.layers = layers
+        self.file = file
         self.desk = desk
         inForce = Mutex(configuration)
     }
 
     public var configuration: NodeConfiguration { inForce.withLock { $0 } }
 
+    /// Reads the files on a thread of its own: a disk that hangs must not hang who asks, too.
     public func reload() -> ReloadReport {
-        let report = turn.withLock { _ in reloadInTurn() }
-        if let listener = listener.withLock({ $0 }) { listener(report) }
-        return report
+        guard claim(orAskAgain: false) else { return .refused("another reload is in progress; try again") }
+        let last = ReportBox()
+        do throws(DaemonError) {
+            let thread = try DaemonThread.start("settings") { self.run(last) }
+            guard thread.wait(milliseconds: LiveSettings.patience), let report = last.report.withLock({ $0 }) else {
+                return .refused("the settings were not read within \(LiveSettings.patience / 1_000) s; the log tells the result when they are")
+            }
+            return report
+        } catch {
+            return failed(error)
+        }
+    }
+
+    /// The same without waiting. One that is in progress is followed by another.
+    func requestReload() {
+        guard claim(orAskAgain: true) else { return }
+        do throws(DaemonError) { _ = try DaemonThread.start("settings") { self.run(nil) } } catch {
+            let report = failed(error)
+            if let listener = listener.withLock({ $0 }) { listener(report) }
+        }
+    }
+
+    private func claim(orAskAgain: Bool) -> Bool {
+        turn.withLock { turn in
+            if turn.isTaken {
+                turn.isAskedAgain = turn.isAskedAgain || orAskAgain
+                return false
+            }
+            turn.isTaken = true
+            return true
+        }
+    }
+
+    private func failed(_ error: DaemonError) -> ReloadReport {
+        turn.withLock { $0 = Turn() }
+        return .refused(error.description)
+    }
+
+    private func run(_ box: ReportBox?) {
+        while true {
+            let report = reloadInTurn()
+            if let listener = listener.withLock({ $0 }) { listener(report) }
+            box?.report.withLock { $0 = report }
+            let isOver = turn.withLock { turn in
+                defer { turn = Turn(isTaken: turn.isAskedAgain) }
+                return !turn.isAskedAgain
+            }
+            if isOver { return }
+        }
+    }
+
+    private final class ReportBox: Sendable {
+        let report = Mutex<ReloadReport?>(nil)
     }
 
     /// From now on `listener` hears of each reload.
@@ -43,6 +106,12 @@ public final class LiveSettings: Reloader {
             guard resolved.mistakes.isEmpty else {
                 report.errors = resolved.mistakes.map(\.description)
                 return report
+            }
+            guard resolved.file == file else {
+                return .refused(
+                    "the settings file is \(resolved.file.map { "'\($0)'" } ?? "gone") and was \(file.map { "'\($0)'" } ?? "none") at the start: "
+                        + "nothing was changed; restore it, or restart the node"
+                )
             }
             merged = LiveSettings.merge(resolved.configuration, into: old, &report)
         } catch {

@@ -87,4 +87,11 @@ public struct ReloadReport: Hashable, Sendable {
     public var errors: [String] = []
 
     public init() {}
+
+    /// Nothing was changed, for this reason.
+    static func refused(_ why: String) -> ReloadReport {
+        var report = ReloadReport()
+        report.errors = [why]
+        return report
+    }
 }

@@ -66,8 +66,8 @@ public final class NodeDaemon {
         self.log = log
         resolver = try Resolver(scope: configuration.scope) { log.say($0) }
         desk = OperatorDesk(mailbox: loop.mailbox, names: resolver)
-        live = LiveSettings(configuration, layers: layers, desk: desk)
-        custodian = try Custodian(configuration, live: live, desk: desk, log: log)
+        live = LiveSettings(configuration, layers: layers, file: settings.file, desk: desk)
+        custodian = try Custodian(configuration, live: live, desk: desk, log: log, store: store)
         let manager = ServiceManager()
         keeper = Keeper(
             node: node, log: log, resolver: resolver, custodian: custodian, store: store,
@@ -105,7 +105,12 @@ public final class NodeDaemon {
         let recalled = Int(configuration.mesh.bookCapacity) * 3 / 4
         let storeThread = try store?.start(
             { [log] in log.say($0) },
-            tell: { [desk, store] in store.map { desk.post(LateMemory($0.recollect(limit: recalled))) != .full } ?? true }
+            tell: { [desk, store, custodian] in
+                guard let store else { return true }
+                guard desk.post(LateMemory(store.recollect(limit: recalled))) != .full else { return false }
+                custodian.storeWasRead()
+                return true
+            }
         )
         try custodian.start { keeper.take($0) }
         if let store { keeper.recall(store.recollect(limit: recalled)) }
@@ -132,7 +137,7 @@ public final class NodeDaemon {
                 facts: configuration.facts(available: available), port: node.port,
                 chronicle: Chronicle(capacity: Int(configuration.mesh.bookCapacity)), actions: desk,
                 journal: store ?? memory, notes: store ?? memory, store: store, reloader: live, names: resolver,
-                registered: { [custodian] in custodian.registered($0) }
+                registered: { [custodian] in custodian.registered($0) }, custodian: custodian
             ),
             say: { [log] in log.say($0) }
         )

@@ -124,9 +124,8 @@ public struct NodeConfiguration: Sendable {
     }
 
     private static func duplicate(in endpoints: [Endpoint]) -> Endpoint? {
-        endpoints.indices.first { index in
-            endpoints[index].port != 0 && endpoints[..<index].contains(endpoints[index])
-        }.map { endpoints[$0] }
+        var seen: Set<Endpoint> = []
+        return endpoints.first { $0.port != 0 && !seen.insert($0).inserted }
     }
 
     /// The descriptors that this configuration may come to need.

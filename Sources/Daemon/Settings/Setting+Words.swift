@@ -87,12 +87,33 @@ extension Setting {
         Word(
             placeholder: "path", range: "none, or a path", accepted: "a path, or none",
             read: { (text, configuration) throws(OptionError) in
-                guard !text.isEmpty, !text.utf8.contains(0) else { throw OptionError(value: text, accepted: "a path, or none") }
-                configuration[keyPath: path] = text == "none" ? nil : text
+                configuration[keyPath: path] = text == "none" ? nil : try checkedPath(text, or: "a path, or none")
             },
             text: { $0[keyPath: path] ?? "none" }
         )
     }
+
+    /// A path that means what it says. What a shell would have changed, and words that mean "no path" elsewhere, are refused: taken as
+    /// they are they make a folder of that name somewhere.
+    static func checkedPath(_ text: String, or accepted: String) throws(OptionError) -> String {
+        func refuse(_ accepted: String) -> OptionError { OptionError(value: text, accepted: accepted) }
+        let bytes = Array(text.utf8)
+        guard let first = bytes.first, let last = bytes.last, bytes.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }) else { throw refuse(accepted) }
+        guard bytes.count < 4_096 else { throw refuse("a path of at most 4095 bytes") }
+        if first == 0x20 || last == 0x20 { throw refuse("a path without blanks around it") }
+        if first == UInt8(ascii: "~") { throw refuse("the whole path, such as /home/USER/reactor: only a shell expands '~'") }
+        let named = zip(bytes, bytes.dropFirst()).contains { $0 == UInt8(ascii: "$") && (isLetter($1) || $1 == UInt8(ascii: "{") || $1 == UInt8(ascii: "(")) }
+        if named { throw refuse("the whole path: variables are not expanded here") }
+        if first == UInt8(ascii: "%") { throw refuse("the whole path: '%' is not expanded here") }
+        if first == UInt8(ascii: "\"") || first == UInt8(ascii: "'") { throw refuse("a path without quotes around it") }
+        if text.contains("://") { throw refuse("a path, not a URL") }
+        if ["none", "auto", "null", "nil", "off", "on", "false", "true", "no", "yes", "default", "-"].contains(text.lowercased()) {
+            throw refuse(accepted + " (write ./\(text) for a file of that name)")
+        }
+        return text
+    }
+
+    private static func isLetter(_ byte: UInt8) -> Bool { (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte) || byte == 0x5f }
 
     static let controlSocket = Word(
         placeholder: "path", range: "auto, none, or a path", accepted: "a path, auto or none",
@@ -100,8 +121,11 @@ extension Setting {
             switch text {
             case "auto": configuration.control.place = .automatic
             case "none": configuration.control.place = .none
-            case "": throw OptionError(value: text, accepted: "a path, auto or none")
-            default: configuration.control.place = .path(text)
+            default:
+                let path = try checkedPath(text, or: "a path, auto or none")
+                // sockaddr_un has 108 bytes, the last of them a zero.
+                guard path.utf8.count <= 107 else { throw OptionError(value: text, accepted: "a path of at most 107 bytes") }
+                configuration.control.place = .path(path)
             }
         },
         text: { configuration in

@@ -94,12 +94,12 @@ public struct SettingsMistake: Error, Hashable, Sendable, CustomStringConvertibl
     public let status: DaemonError.Status
 
     init(place: String, text: String, status: DaemonError.Status) {
-        description = "\(place): \(text)"
+        description = VisibleText.escape("\(place): \(text)")
         self.status = status
     }
 
     init(_ conflict: OptionConflict) {
-        description = conflict.description
+        description = VisibleText.escape(conflict.description)
         status = conflict.status
     }
 

@@ -59,7 +59,7 @@ public struct SettingsLayers: Sendable {
     }
 
     private func readFile(into resolved: inout ResolvedSettings) -> SettingsFile? {
-        guard let path = path ?? SettingsLayers.usualPlaces.first(where: TextFile.exists) else { return nil }
+        guard let path = path ?? SettingsLayers.usualPlaces.first(where: TextFile.isNamed) else { return nil }
         resolved.file = path
         do throws(SettingsMistake) {
             let file = try SettingsFile(path: path)

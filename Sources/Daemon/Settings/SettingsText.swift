@@ -5,8 +5,8 @@ public enum SettingsText {
     /// A line a setting: name, value, origin, in columns.
     public static func table(_ settings: [Setting], _ resolved: ResolvedSettings) -> String {
         let rows = settings.map { setting in
-            let value = setting.text(in: resolved.configuration)
-            return (setting.name, value.isEmpty ? "-" : value, resolved.origin(of: setting).description)
+            let value = VisibleText.escape(setting.text(in: resolved.configuration))
+            return (setting.name, value.isEmpty ? "-" : value, VisibleText.escape(resolved.origin(of: setting).description))
         }
         let nameWidth = rows.map(\.0.count).max() ?? 0
         let valueWidth = min(rows.map(\.1.count).max() ?? 0, 40)

@@ -1,12 +1,12 @@
-// Spans of time as operators type and read them: `500ms`, `5s`, `2m`, `1h`. Whole numbers and one unit: no guessing.
+// Spans of time as operators type and read them: `500ms`, `5s`, `2m`, `1h`, `7d`, `2w`. Whole numbers and one unit: no guessing.
 
 public import Timers
 
 extension Nanoseconds {
     /// The form that `init(span:)` accepts, for messages.
-    public static let acceptedForm = "a span such as 500ms, 5s, 2m or 1h"
+    public static let acceptedForm = "a span such as 500ms, 5s, 2m, 1h or 7d"
 
-    /// Reads a span: a whole number followed by `ms`, `s`, `m` or `h`. Nil for anything else, overflow included.
+    /// Reads a span: a whole number followed by `ms`, `s`, `m`, `h`, `d` or `w`. Nil for anything else, overflow included.
     public init?(span text: String) {
         let digits = text.utf8.prefix { $0 >= 0x30 && $0 <= 0x39 }
         guard !digits.isEmpty, digits.count <= 18, let number = UInt64(Substring(digits)) else { return nil }
@@ -16,6 +16,8 @@ extension Nanoseconds {
         case "s": unit = 1_000_000_000
         case "m": unit = 60_000_000_000
         case "h": unit = 3_600_000_000_000
+        case "d": unit = 86_400_000_000_000
+        case "w": unit = 604_800_000_000_000
         default: return nil
         }
         let (product, overflow) = number.multipliedReportingOverflow(by: unit)

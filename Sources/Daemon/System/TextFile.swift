@@ -141,6 +141,12 @@ public enum TextFile {
         }
     }
 
+    /// Whether something has this name, if only a link that leads nowhere or a file that may not be read.
+    static func isNamed(_ path: String) -> Bool {
+        var state = stat()
+        return unsafe lstat(path, &state) == 0 || errno != ENOENT && errno != ENOTDIR
+    }
+
     static func exists(_ path: String) -> Bool {
         unsafe access(path, F_OK) == 0
     }

@@ -14,14 +14,14 @@ struct ClientOptions: ParsableArguments {
     /// Asks, and prints JSON if that is wanted; else hands the answer on.
     func get(_ target: String, _ show: (JSON) throws -> Void) throws {
         let reply = try client().send("GET", target).checked()
-        if json { Output.write(reply.text) } else { try show(try reply.json()) }
+        if json { Output.write(reply.text) } else { try show(try reply.json().visible) }
     }
 
     /// Changes something, and says what was done.
     func post(_ target: String, _ body: JSON, method: String = "POST", _ show: (JSON) throws -> Void) throws {
         let reply = try client().send(method, target, body).checked()
         if json { return Output.write(reply.text) }
-        let answer = try reply.json()
+        let answer = try reply.json().visible
         try show(answer)
         if let warning = answer["warning"]?.text { Output.line("warning: \(warning)") }
     }

@@ -79,9 +79,9 @@ final class TopReader: Sendable {
 
     private static func look(_ client: ControlClient, _ peer: String?) throws -> Answers {
         var answers = Answers()
-        answers.status = try client.send("GET", "/status").checked().json()
-        answers.slots = try client.send("GET", "/slots").checked().json()
-        answers.peers = try client.send("GET", "/peers").checked().json().elements
+        answers.status = try client.send("GET", "/status").checked().json().visible
+        answers.slots = try client.send("GET", "/slots").checked().json().visible
+        answers.peers = try client.send("GET", "/peers").checked().json().visible.elements
         guard let peer else { return answers }
         answers.asked = peer
         let reply = try client.send("GET", "/peers/\(ClientOptions.escape(peer))/why")
