@@ -146,6 +146,63 @@ struct AsyncLifeTests {
         }
     }
 
+    @Test("what four threads push while the stack is closed is either taken or refused, and nothing comes after the close")
+    func closingTheStack() throws {
+        final class Shared: Sendable {
+            let stack = JobStack()
+            let pushed = Atomic<Int>(0)
+            let refused = Atomic<Int>(0)
+            let ended = Atomic<Int>(0)
+            let taken = Atomic<Int>(0)
+        }
+        for round in 0..<50 {
+            let shared = Shared()
+            for _ in 0..<4 {
+                TestThread {
+                    while true {
+                        // Never so far ahead that it cannot be caught up with.
+                        while shared.pushed.load(ordering: .relaxed) - shared.taken.load(ordering: .relaxed) > 64, !shared.stack.isClosed {
+                            sched_yield()
+                        }
+                        let job = TaskJob(Errand(.wake(place: 0)))
+                        guard case .refused = shared.stack.push(job) else {
+                            shared.pushed.add(1, ordering: .relaxed)
+                            continue
+                        }
+                        _ = job.takeErrand()
+                        break
+                    }
+                    shared.refused.add(1, ordering: .relaxed)
+                    shared.ended.add(1, ordering: .releasing)
+                }.detach()
+            }
+            var ring = JobRing()
+            func take(_ top: UInt) {
+                ring.append(stack: top)
+                while let job = ring.popFirst() {
+                    _ = job.takeErrand()
+                    shared.taken.add(1, ordering: .relaxed)
+                }
+            }
+            while shared.taken.load(ordering: .relaxed) < round * 10 { take(shared.stack.takeAll()) }
+            // Those who push may never leave it empty: then it is closed with what it has, as for tasks that never rest.
+            var tries = 0
+            while !shared.stack.closeIfEmpty() {
+                tries += 1
+                if tries == 1_000 {
+                    take(shared.stack.close())
+                    break
+                }
+                take(shared.stack.takeAll())
+            }
+            while shared.ended.load(ordering: .acquiring) < 4 { sched_yield() }
+            let isClosed = shared.stack.isClosed
+            #expect(isClosed)
+            #expect(shared.taken.load(ordering: .relaxed) == shared.pushed.load(ordering: .relaxed))
+            #expect(shared.refused.load(ordering: .relaxed) == 4)
+        }
+    }
+
     @Test("listeners and cancellations of another thread that come while the loop is dropped end nothing else")
     func otherThreads() throws {
         for _ in 0..<20 {

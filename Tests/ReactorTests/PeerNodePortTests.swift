@@ -70,15 +70,20 @@ struct PeerNodePortTests {
             action.__sigaction_handler.sa_handler = { _ in }
             try #require(sigaction(SIGALRM, &action, nil) == 0)
             let request = try SnapshotRequest()
-            // A storm of them at the thread that waits.
+            // A storm of them at the thread that waits. Threads of the runtime's pool block all signals.
+            let signals = [SIGALRM]
+            try #require(cepoll_signals_block(signals, 1, 0) == 0)
             let waiter = pthread_self()
             let isOver = Atomic<Bool>(false)
+            let count = Atomic<Int>(0)
             let storm = Elsewhere {
                 while !isOver.load(ordering: .relaxed) {
                     _ = pthread_kill(waiter, SIGALRM)
+                    count.add(1, ordering: .relaxed)
                     _ = poll(nil, 0, 1)
                 }
             }
+            while count.load(ordering: .relaxed) == 0 { sched_yield() }
             let start = cepoll_monotonic()
             try #require(!request.wait(milliseconds: 200))
             try #require(cepoll_monotonic() - start >= 200_000_000)
