@@ -74,7 +74,7 @@ struct ReloadTests {
             try node.process.wait(for: "the damage", from: mark) { $0["event"] == "registry-not-believed" && $0.text.contains("line 4") }
             mark = node.mark
             try FileManager.default.removeItem(atPath: file)
-            try node.process.wait(for: "the loss", from: mark) { $0["event"] == "registry-not-believed" && $0.text.contains("not there") }
+            try node.process.wait(for: "the loss", from: mark) { $0["event"] == "registry-not-believed" && $0.text.contains("does not exist") }
 
             // Renamed over, with one fewer.
             mark = node.mark
