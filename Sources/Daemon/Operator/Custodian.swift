@@ -22,6 +22,7 @@ final class Custodian: Sendable {
     private let registry: Mutex<RegistryKeeper?>
     /// Beside the keeper, which is locked while it reads a disk.
     private let status: Mutex<RegistryStatus?>
+    private let believed = Mutex<[Endpoint]>([])
     private let watchedPath: String?
 
     /// How long the file must be quiet after its writer wrote and did not close.
@@ -63,7 +64,7 @@ final class Custodian: Sendable {
 
     /// Which of `endpoints` the registry file names. Any thread but the loop's.
     func registered(_ endpoints: Set<Endpoint>) -> Set<Endpoint> {
-        registry.withLock { keeper in endpoints.intersection(keeper?.believed ?? []) }
+        endpoints.intersection(believed.withLock { $0 })
     }
 
     /// Has the settings read again. Any thread.
@@ -76,7 +77,7 @@ final class Custodian: Sendable {
     func storeWasRead() {
         guard let watchedPath, let kept = store?.registered(by: watchedPath) else { return }
         let change = registry.withLock { keeper in
-            defer { status.withLock { $0 = keeper?.status } }
+            defer { publish(keeper) }
             return keeper?.recall(kept)
         }
         if let change { post(change) }
@@ -128,13 +129,19 @@ final class Custodian: Sendable {
     /// Reads the file, says what became of it, and keeps what was believed.
     private func readRegistry(isOpen: Bool, fallback: [Endpoint] = []) -> RegistryKeeper.Outcome? {
         let outcome = registry.withLock { keeper in
-            defer { status.withLock { $0 = keeper?.status } }
+            defer { publish(keeper) }
             return keeper?.read(isOpen: isOpen, fallback: fallback)
         }
         guard let outcome else { return nil }
         log.say(outcome.lines)
         if let watchedPath, let whole = outcome.whole { store?.keep(registry: watchedPath, whole) }
         return outcome
+    }
+
+    /// Copies what other threads ask for: none of them waits for a disk.
+    private func publish(_ keeper: RegistryKeeper?) {
+        status.withLock { $0 = keeper?.status }
+        believed.withLock { $0 = keeper?.believed ?? [] }
     }
 
     private func post(_ change: RegistryChange) {
