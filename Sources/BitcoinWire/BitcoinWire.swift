@@ -14,6 +14,9 @@ public final class BitcoinWire: Wire, Sendable {
     public static let maximumMessage = 4_000_000
     /// The largest body before the hello is complete: strangers get no big buffers.
     public static let maximumGreeting = 4_096
+    /// A message with a wrong checksum costs its sender a point, and one more for so many bytes: two of the largest reach the default
+    /// `MeshSettings.banScore`.
+    static let bytesPerPoint: UInt32 = 65_536
     /// Peers with an older protocol are refused, as Bitcoin Core refuses them.
     public static let minimumPeerVersion: Int32 = 31_800
     /// From this version on a peer knows wtxidrelay and sendaddrv2.
@@ -32,6 +35,7 @@ public final class BitcoinWire: Wire, Sendable {
     public var name: String { "bitcoin" }
     public var isNative: Bool { false }
     public var maximumBody: Int { Self.maximumMessage }
+    public var maximumHello: Int { Self.headerSize + Self.maximumGreeting }
     public var defaultPort: UInt16 { network.defaultPort }
 
     /// The dialect's bits of `WireState.flags`.
@@ -68,8 +72,8 @@ public final class BitcoinWire: Wire, Sendable {
         state.flags |= Flag.framed
         let stated = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: 20, as: UInt32.self)
         guard stated == Self.checksum(bytes.extracting(0..<end)) else {
-            // As Bitcoin Core does: the message is lost, the link is not.
-            return .frame(length: end, .housekeeping)
+            // As Bitcoin Core does: the message is lost, the link is not. It costs what its checksum cost us.
+            return .frame(length: end, .spoilt(points: 1 + length / Self.bytesPerPoint))
         }
         var body = ByteReader(bytes, Self.headerSize..<end)
         let result =

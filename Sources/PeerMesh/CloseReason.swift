@@ -44,6 +44,9 @@ public enum CloseReason: Hashable, Sendable, BitwiseCopyable {
     case internalError
     /// The kernel reported an error; the value is its errno.
     case io(Int32)
+    /// This node itself could not go on: no source address, route, descriptor or memory. The value is the errno; the peer is
+    /// not blamed for it.
+    case local(Int32)
 
     /// The stable name that logs and metrics use.
     public var name: String {
@@ -69,6 +72,7 @@ public enum CloseReason: Hashable, Sendable, BitwiseCopyable {
         case .wrongNetwork: "wrongNetwork"
         case .internalError: "internalError"
         case .io(let errno): "io(\(errno))"
+        case .local(let errno): "local(\(errno))"
         }
     }
 }

@@ -17,6 +17,11 @@ public enum Event: Hashable, Sendable, BitwiseCopyable {
     case received(LinkID, frames: UInt32, partial: UInt32)
     /// The kernel took `bytes` of our queue; `controlEmpty` if no ping or pong waits any more.
     case sent(LinkID, bytes: UInt32, controlEmpty: Bool)
+    /// The driver stops reading the link for a reason of its own (false), or reads it again (true): until then the peer's
+    /// silence is not its own.
+    case reading(LinkID, Bool)
+    /// The peer did something forbidden that does not end the link, at this price in points; see `MeshSettings.banScore`.
+    case offended(LinkID, points: UInt32)
     /// The transport ended or failed, or the dialect refused what it read. The driver closes nothing by itself: it
     /// waits for `.close`.
     case ended(LinkID, CloseReason)

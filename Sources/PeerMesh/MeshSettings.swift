@@ -69,8 +69,10 @@ public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
     public var drainTimeout: Nanoseconds = .seconds(5)
     /// A started frame may take this long; longer while it keeps up `frameMinimumRate`.
     public var frameTimeout: Nanoseconds = .seconds(60)
-    /// Bytes a second.
+    /// Bytes a second, on average since the frame began.
     public var frameMinimumRate: UInt32 = 1_024
+    /// A started frame ends within this, however fast it comes; `frameTimeout` if that is longer.
+    public var frameLimit: Nanoseconds = .seconds(600)
 
     // Schedule.
 

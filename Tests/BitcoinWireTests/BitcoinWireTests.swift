@@ -216,8 +216,18 @@ struct BitcoinWireTests {
             broken + version + verack + wtxidrelay + sendaddrv2 + message("ping", []) + message("ping", [1, 2, 3])
                 + message("pong", []) + message("ping", ping[24...] + [9])
         )
-        #expect(probe.seen == [Seen](repeating: .housekeeping, count: 8) + [.ping(42)])
+        #expect(probe.seen == [.spoilt(1)] + [Seen](repeating: .housekeeping, count: 7) + [.ping(42)])
         #expect(probe.state == greeted().state, "a late sendaddrv2 is too late")
+    }
+
+    @Test("a wrong checksum costs its sender what it cost us: two of the largest messages reach the score that bans")
+    func spoiltMessages() {
+        var probe = greeted()
+        var broken = message("tx", [UInt8](repeating: 7, count: BitcoinWire.maximumMessage))
+        broken[20] ^= 1
+        probe.receive(broken)
+        #expect(probe.seen == [.spoilt(62)])
+        #expect(2 * 62 >= MeshSettings(nonce: 1, seed: 1).banScore)
     }
 
     // MARK: Both ways

@@ -22,6 +22,7 @@ struct ManualTests {
         ]
         for reason in reasons { #expect(manual.contains("| `\(reason.name)` |"), "\(reason.name)") }
         #expect(manual.contains("| `io(errno)` |"))
+        #expect(manual.contains("| `local(errno)` |"))
     }
 }
 

@@ -228,6 +228,60 @@ struct KeepaliveTests {
         #expect(h.mesh.link(link)?.deadline == h.now + .seconds(97))
     }
 
+    @Test("a frame ends within its limit, however fast it comes")
+    func frameLimit() {
+        var h = linked { ($0.frameTimeout, $0.frameMinimumRate, $0.frameLimit) = (.seconds(2), 1_000, .seconds(10)) }
+        let link = h.subject!
+        var partial: UInt32 = 0
+        var closed: [CloseReason] = []
+        for _ in 0..<99 {
+            partial += 1_000_000
+            _ = h.tell(.received(link, frames: 0, partial: partial))
+            closed += closes(h.wait(.milliseconds(100)))
+        }
+        #expect(closed == [])
+        _ = h.tell(.received(link, frames: 0, partial: partial + 1))
+        #expect(closes(h.wait(.milliseconds(100))) == [.frameTimeout])
+    }
+
+    @Test("a link that the driver does not read is not judged silent, and is judged anew from when it is read again")
+    func unread() {
+        var h = linked { ($0.pingInterval, $0.pongTimeout, $0.frameTimeout) = (.seconds(10), .seconds(5), .seconds(20)) }
+        let link = h.subject!
+        _ = h.tell(.received(link, frames: 0, partial: 100))
+        _ = h.tell(.reading(link, false))
+        #expect(closes(h.wait(.seconds(3_600))) == [])
+        #expect(h.mesh.link(link)?.misses == 0)
+        _ = h.tell(.reading(link, true))
+        #expect(closes(h.wait(.milliseconds(4_999))) == [])
+        #expect(h.mesh.link(link)?.misses == 0)
+        #expect(closes(h.wait(.seconds(60))) == [.keepaliveTimeout], "silence of its own is judged as ever")
+    }
+
+    @Test("a link that the driver does not read is still so in a state that was written and read back")
+    func unreadIsState() throws {
+        var h = linked { ($0.pingInterval, $0.pongTimeout) = (.seconds(10), .seconds(5)) }
+        _ = h.tell(.reading(h.subject!, false))
+        var bytes: [UInt8] = []
+        h.mesh.encode(into: &bytes)
+        let settings = h.mesh.settings
+        let read = Mesh(settings, decoding: bytes, now: h.now)
+        guard var mesh = read else {
+            Issue.record("the state was refused")
+            return
+        }
+        var now = h.now
+        while now < h.now + .seconds(600) {
+            now = max(now + .milliseconds(1), mesh.nextDeadline ?? .never)
+            mesh.advance(to: now)
+            while let action = mesh.nextAction() {
+                if case .ping(let link, _) = action { mesh.handle(.sent(link, bytes: 33, controlEmpty: true), at: now) }
+                if case .close(_, let reason) = action { Issue.record("closed as \(reason)") }
+            }
+            while mesh.nextTransition() != nil {}
+        }
+    }
+
     @Test("a link that lived without a pong is asked again at once when the interval is over by then")
     func asksAtOnce() {
         var h = linked { ($0.pingInterval, $0.pongTimeout) = (.seconds(10), .seconds(20)) }

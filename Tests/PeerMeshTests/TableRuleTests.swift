@@ -127,7 +127,7 @@ struct TableRuleTests {
         let all: [CloseReason] = [
             .remoteClosed, .refused, .dialTimeout, .greetingTimeout, .frameTimeout, .keepaliveTimeout, .protocolViolation, .desync,
             .frameTooLarge, .slowConsumer, .superseded, .duplicate, .full, .evicted, .banned, .operator, .shutdown, .selfConnection,
-            .wrongNetwork, .internalError, .io(5),
+            .wrongNetwork, .internalError, .io(5), .local(99),
         ]
         for reason in all {
             #expect(reason.effect.drains == graceful.contains(reason), "\(reason)")
@@ -135,6 +135,7 @@ struct TableRuleTests {
             let schedule: CloseEffect.OnSchedule = switch reason {
             case .superseded, .duplicate, .operator, .internalError: .neutral
             case .full, .evicted: .slow
+            case .local: .ours
             case .banned, .shutdown, .selfConnection: .nothing
             default: .counts
             }

@@ -12,6 +12,7 @@ enum Seen: Equatable {
     case ask
     case peers([Endpoint])
     case housekeeping
+    case spoilt(UInt32)
     case application(MessageType, [UInt8])
     case broken(WireError)
 }
@@ -66,6 +67,7 @@ struct WireProbe {
         case .ask: .ask
         case .peers: .peers((0..<peers.count).map { peers[$0] })
         case .housekeeping: .housekeeping
+        case .spoilt(let points): .spoilt(points)
         case .application(let type, let body): .application(type, Array(bytes[body]))
         }
     }

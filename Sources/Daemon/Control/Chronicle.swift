@@ -202,6 +202,10 @@ final class Chronicle: Sendable {
 extension CloseReason {
     /// The reason's name without its errno: what a metric's label may hold.
     var family: String {
-        if case .io = self { "io" } else { name }
+        switch self {
+        case .io: "io"
+        case .local: "local"
+        default: name
+        }
     }
 }

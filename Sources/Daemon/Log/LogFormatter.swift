@@ -56,7 +56,7 @@ struct LogFormatter {
     static func level(of record: NodeRecord) -> LogLevel {
         switch record {
         case .transition(let transition): level(of: transition)
-        case .wireError, .listenerRests, .memoryShort: .warning
+        case .wireError, .listenerRests, .memoryShort, .memoryClosed: .warning
         case .bookFull, .banFull: .error
         }
     }
@@ -77,6 +77,13 @@ struct LogFormatter {
             line.field("generation", UInt64(link.generation))
             line.field("slot", UInt64(link.slot))
             line.field("bytes", inUse)
+            line.end()
+        case .memoryClosed(let at, let link, let remote, let held):
+            let line = LogLine(buffer, format, time: epoch &+ at.nanoseconds, level: .warning, event: "memory-closed")
+            line.field("peer", remote)
+            line.field("generation", UInt64(link.generation))
+            line.field("slot", UInt64(link.slot))
+            line.field("bytes", held)
             line.end()
         case .bookFull(let at, let peer, let desire):
             let line = LogLine(buffer, format, time: epoch &+ at.nanoseconds, level: .error, event: "book-full")

@@ -19,7 +19,7 @@ final class NodeMetrics {
     static let reasons: [CloseReason] = [
         .remoteClosed, .refused, .dialTimeout, .greetingTimeout, .frameTimeout, .keepaliveTimeout, .protocolViolation, .desync,
         .frameTooLarge, .slowConsumer, .superseded, .duplicate, .full, .evicted, .banned, .operator, .shutdown, .selfConnection,
-        .wrongNetwork, .internalError, .io(0),
+        .wrongNetwork, .internalError, .io(0), .local(0),
     ]
 
     init(_ facts: NodeFacts, registry: PrometheusRegistry = PrometheusRegistry()) {

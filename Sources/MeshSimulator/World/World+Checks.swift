@@ -240,7 +240,7 @@ extension CloseReason {
         switch self {
         case .superseded, .duplicate, .full, .evicted, .banned, .operator, .shutdown, .selfConnection, .wrongNetwork: false
         case .remoteClosed, .refused, .dialTimeout, .greetingTimeout, .frameTimeout, .keepaliveTimeout, .protocolViolation, .desync,
-            .frameTooLarge, .slowConsumer, .internalError, .io:
+            .frameTooLarge, .slowConsumer, .internalError, .io, .local:
             true
         }
     }

@@ -10,6 +10,9 @@ public struct CloseEffect: Hashable, Sendable {
         case neutral
         /// The slow cadence.
         case slow
+        /// Our own fault: the count stays. A peer that is wanted waits the current delay; a learnt one gives up its place and waits
+        /// the slow cadence.
+        case ours
         /// Nothing is scheduled because of it.
         case nothing
     }
@@ -65,6 +68,7 @@ extension CloseReason {
         case .wrongNetwork: CloseEffect(schedule: .counts, score: 0, level: .warning, drains: true)
         case .internalError: CloseEffect(schedule: .neutral, score: 0, level: .error, drains: false)
         case .io: CloseEffect(schedule: .counts, score: 0, level: .info, drains: false)
+        case .local: CloseEffect(schedule: .ours, score: 0, level: .warning, drains: false)
         }
     }
 }

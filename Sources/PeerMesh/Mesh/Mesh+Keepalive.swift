@@ -73,12 +73,12 @@ extension Mesh {
         links[slot].isPinged ? links[slot].keepalive.due + settings.pongTimeout : links[slot].keepalive.due
     }
 
-    /// A started frame has `frameTimeout`, and more only while it keeps up the minimum rate.
+    /// A started frame has `frameTimeout`, and more only while it keeps up the minimum rate, up to `frameLimit`.
     @inline(__always)
     func frameDeadline(ofLink slot: Int) -> Instant {
         guard links[slot][.hasFrame] else { return .never }
         let earned = Nanoseconds.seconds(UInt64(extras[slot].framePartial)) / UInt64(max(settings.frameMinimumRate, 1))
-        return extras[slot].frameStarted + max(settings.frameTimeout, earned)
+        return extras[slot].frameStarted + max(settings.frameTimeout, min(earned, settings.frameLimit))
     }
 
     mutating func establishedDue(_ slot: Int, at now: Instant) {
@@ -101,6 +101,11 @@ extension Mesh {
     private mutating func keepAlive(_ slot: Int, at now: Instant) -> Bool {
         guard links[slot].isPinged else {
             noteStability(slot)
+            ping(slot, at: now)
+            return true
+        }
+        if links[slot].isUnread {
+            // No miss, but asked again: a write is how a connection that is gone is found meanwhile.
             ping(slot, at: now)
             return true
         }

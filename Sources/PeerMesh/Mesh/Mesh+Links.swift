@@ -63,7 +63,7 @@ extension Mesh {
         }
         let wasEstablished = link.state == .established
         if wasEstablished { actions.append(.down(id(of: slot), info(of: slot), reason)) }
-        score(link, reason, at: now)
+        score(link, reason.effect.score, reason, at: now)
         let row = Int(link.row)
         vacate(slot)
         let rival = unpair(slot)

@@ -47,6 +47,7 @@ extension Mesh {
         writer.put(keepalive.misses)
         writer.put(keepalive.drained)
         writer.put(graceUntil(ofLink: slot))
+        writer.put(link.isUnread)
         writer.put(link.roundTrip)
     }
 
@@ -84,6 +85,7 @@ extension Mesh {
         links[slot].keepalive.drained = reader.uint32()
         let graceUntil = reader.instant()
         if graceUntil != .never { beginGrace(ofLink: slot, until: graceUntil) }
+        links[slot].isUnread = reader.flag()
         links[slot].roundTrip = reader.span()
     }
 

@@ -292,8 +292,7 @@ extension Mesh {
 
     /// Scores provable abuse, by the block of the address: the next address of an IPv6 /64 is the same host. Never trusted
     /// addresses, loopback, or a block where a masternode is registered: a whole NAT must not pay for one (model finding F24).
-    mutating func score(_ link: Link, _ reason: CloseReason, at now: Instant) {
-        let points = reason.effect.score
+    mutating func score(_ link: Link, _ points: UInt32, _ reason: CloseReason, at now: Instant) {
         let address = link.remote.address
         guard points > 0, link.direction == .inbound, !address.isLoopback, !hasRegistered(inBlockOf: address) else { return }
         guard !bans.isTrusted(address, at: now) else { return }

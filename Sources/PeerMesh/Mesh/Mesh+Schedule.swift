@@ -131,15 +131,18 @@ extension Mesh {
         beginWait(row, at: now)
         switch reason.effect.schedule {
         // Beside a doubtful link the dial was only to make sure.
-        case .counts where peers[row].established >= 0, .neutral where peers[row].established >= 0:
+        case .counts where peers[row].established >= 0, .neutral where peers[row].established >= 0,
+            .ours where peers[row].established >= 0:
             setSlowCadence(row, .weakLink, at: now)
         case .counts, .neutral: setBackoff(row, at: now)
+        case .ours where peers[row].desire.isDisjoint(with: [.registry, .operator]): setSlowCadence(row, .backoff, at: now)
+        case .ours: setBackoff(row, at: now)
         case .slow: setSlowCadence(row, .full, at: now)
         case .nothing: break
         }
         if link.identity == .weak { setSlowCadence(row, .weakLink, at: now) }
         if shouldForget(row) { forget(row, at: now) }
-        if peers[row].isChosen, peers[row].failures > 0 { giveUpPlace(row, at: now) }
+        if peers[row].isChosen, peers[row].failures > 0 || reason.effect.schedule == .ours { giveUpPlace(row, at: now) }
         refresh(row, at: now)
     }
 

@@ -142,6 +142,8 @@ public struct Mesh: ~Copyable {
             if let slot = live(id) { received(slot, frames: frames, partial: partial, at: now) }
         case .sent(let id, let bytes, let controlEmpty):
             if let slot = live(id) { sent(slot, bytes: bytes, controlEmpty: controlEmpty, at: now) }
+        case .reading(let id, let isRead): with(id) { mesh, slot in mesh.reading(slot, isRead, at: now) }
+        case .offended(let id, let points): with(id) { mesh, slot in mesh.offended(slot, points, at: now) }
         case .ended(let id, let reason): with(id) { mesh, slot in mesh.ended(slot, reason, at: now) }
         case .hello(let id, let hello): with(id) { mesh, slot in mesh.greeted(slot, hello, at: now) }
         case .ping(let id, let nonce): with(id) { mesh, slot in mesh.pinged(slot, nonce: nonce) }

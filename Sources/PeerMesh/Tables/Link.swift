@@ -42,6 +42,8 @@ struct Link: BitwiseCopyable {
     /// Where the sender says that it listens, at the address of `remote`; 0 if it says nothing or something else.
     var statedPort: UInt16 = 0
     private var drainCode: UInt8 = 0
+    /// The driver does not read it, for a reason of its own: its silence is not judged.
+    var isUnread = false
 
     init(remote: Endpoint) {
         self.remote = remote

@@ -41,7 +41,10 @@ struct StateWriter {
 
     mutating func put(_ reason: CloseReason?) {
         put(reason.map { UInt64($0.code) })
-        if case .io(let errno)? = reason { put(errno) } else { put(Int32(0)) }
+        switch reason {
+        case .io(let errno), .local(let errno): put(errno)
+        default: put(Int32(0))
+        }
     }
 }
 
@@ -160,7 +163,7 @@ extension CloseReason {
         .selfConnection, .wrongNetwork, .internalError,
     ]
 
-    /// A stable number for storage; `.io` is 255 and has its errno beside it.
+    /// A stable number for storage; `.io` is 255 and `.local` 254, with their errno beside it.
     var code: UInt8 {
         switch self {
         case .remoteClosed: 0
@@ -183,6 +186,7 @@ extension CloseReason {
         case .selfConnection: 17
         case .wrongNetwork: 18
         case .internalError: 19
+        case .local: 254
         case .io: 255
         }
     }
@@ -190,6 +194,8 @@ extension CloseReason {
     init?(code: UInt64, errno: Int32) {
         if code == 255 {
             self = .io(errno)
+        } else if code == 254 {
+            self = .local(errno)
         } else if code < UInt64(Self.ordered.count) {
             self = Self.ordered[Int(code)]
         } else {

@@ -25,7 +25,7 @@ public enum NodeEvent: Hashable, Sendable {
 /// `for await`. The sequence ends when the node has stopped, or the task is cancelled; another task may then go on with it.
 ///
 /// At most `capacity` events wait. While half of it is frames, the links that they come from are not read, so that their peers
-/// are slowed down by TCP; take events within the keepalive's bound, or pongs are missed. Other events are few; those that find
+/// are slowed down by TCP; their silence is not judged meanwhile. Other events are few; those that find
 /// the queue full are dropped, and `missed` says so in their place.
 ///
 /// On the loop's thread; one task at a time.

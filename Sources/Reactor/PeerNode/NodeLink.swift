@@ -36,16 +36,25 @@ final class NodeLink: Stream {
     /// Was answered `wouldBlock` and waits for `lowWater`.
     @safe @exclusivity(unchecked) var isOwedLowWater = false
 
-    // Why it is not read.
+    /// Why it is not read.
+    struct Rest: OptionSet {
+        let rawValue: UInt8
 
-    /// The application asked for it.
-    @safe @exclusivity(unchecked) var isPaused = false
-    /// It sent an application frame before it was established (a peer that knows no verdict): kept until it is.
-    @safe @exclusivity(unchecked) var isStalled = false
-    /// The buffers' bound was reached.
-    @safe @exclusivity(unchecked) var isStarved = false
-    /// Its bytes broke the rules.
-    @safe @exclusivity(unchecked) var isBroken = false
+        /// The application asked for it.
+        static let paused = Rest(rawValue: 1)
+        /// It sent more than its hello before it was established (a peer that knows no verdict): kept until it is.
+        static let stalled = Rest(rawValue: 2)
+        /// The buffers' bound was reached.
+        static let starved = Rest(rawValue: 4)
+        /// Its bytes broke the rules.
+        static let broken = Rest(rawValue: 8)
+        /// Those that are our own doing on an established link: its silence is not its own.
+        static let ours: Rest = [.paused, .starved]
+    }
+
+    @safe @exclusivity(unchecked) var rest: Rest = []
+    /// The mesh was told that it is not read.
+    @safe @exclusivity(unchecked) var isToldUnread = false
     /// The end of the stream was read.
     @safe @exclusivity(unchecked) var hasEnded = false
     /// Our sending side is shut.
@@ -90,7 +99,7 @@ final class NodeLink: Stream {
         if let hello = unsafe hello {
             unsafe hello.pointee = new
         } else if new != Hello(isNative: new.isNative) {
-            let block = memory.pool.takeUrgently(atLeast: MemoryLayout<Hello>.size)
+            let block = account.takeUrgently(atLeast: MemoryLayout<Hello>.size)
             unsafe hello = block.base.bindMemory(to: Hello.self, capacity: 1)
             unsafe hello?.initialize(to: new)
         }
@@ -98,10 +107,19 @@ final class NodeLink: Stream {
 
     private func forgetHello() {
         guard let hello = unsafe hello else { return }
-        let capacity = BufferPool.capacity(for: MemoryLayout<Hello>.size)
-        memory.pool.give(unsafe Block(base: UnsafeMutableRawPointer(hello), capacity: capacity))
+        account.give(unsafe Block(base: UnsafeMutableRawPointer(hello), capacity: Self.helloSize))
         unsafe self.hello = nil
     }
+
+    private static let helloSize = BufferPool.capacity(for: MemoryLayout<Hello>.size)
+
+    /// Whether it may use the memory that strangers cannot.
+    func setReserved(_ isReserved: Bool) {
+        setReserved(isReserved, besides: unsafe hello == nil ? 0 : Self.helloSize)
+    }
+
+    /// What would be free without it; what it shares with other links may stay.
+    var weight: Int { inboundMemory + max(heldMemory - inboundMemory, bulkCount) }
 
     /// The peer's hello is complete.
     func greeted() {
@@ -118,13 +136,13 @@ final class NodeLink: Stream {
 
     /// Whether frames of it are decoded now.
     var isDecoded: Bool {
-        (phase == .greeting || phase == .up) && !isPaused && !isStalled && !isBroken
+        (phase == .greeting || phase == .up) && rest.isDisjoint(with: [.paused, .stalled, .broken])
     }
 
     /// Whether the loop is asked for readability.
     var wantsBytes: Bool {
         switch phase {
-        case .greeting, .up: !isPaused && !isStalled && !isStarved && !isBroken && !hasEnded
+        case .greeting, .up: rest.isEmpty && !hasEnded
         case .draining: !hasEnded
         case .free, .connecting, .condemned: false
         }
@@ -144,6 +162,8 @@ final class NodeLink: Stream {
     func begin(_ id: LinkID, _ direction: Direction, _ phase: Phase) {
         assert(self.phase == .free && slot == .none && !isListedToWrite && !isListedToRead)
         assert(unsafe hello == nil)
+        // Until it is established it holds no more than a hello, and is no stranger.
+        setReserved(true)
         self.id = id
         self.phase = phase
         self.direction = direction
@@ -154,10 +174,8 @@ final class NodeLink: Stream {
         hasGreeted = false
         isBlocked = false
         isOwedLowWater = false
-        isPaused = false
-        isStalled = false
-        isStarved = false
-        isBroken = false
+        rest = []
+        isToldUnread = false
         hasEnded = false
         isShut = false
     }

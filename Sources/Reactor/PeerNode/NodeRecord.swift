@@ -11,8 +11,11 @@ public enum NodeRecord: Hashable, Sendable {
     case wireError(WireIncident)
     /// A listener stops accepting for a while, by itself; it will come back.
     case listenerRests(at: Instant, listener: Endpoint, span: Nanoseconds, error: SystemError)
-    /// The buffers' bound was reached: the link, the one with the most incoming bytes, is not read for a while.
+    /// The buffers' bound was reached: the link, the one with the most incoming bytes, is not read for a while. `inUse` is what its
+    /// account has out: the strangers' share, or all.
     case memoryShort(at: Instant, link: LinkID, remote: Endpoint, inUse: UInt64)
+    /// The link was closed because it held the most while memory was short.
+    case memoryClosed(at: Instant, link: LinkID, remote: Endpoint, held: UInt64)
     /// A peer that the registry or the operator wants found no place in the book, and is not dialled.
     case bookFull(at: Instant, peer: Endpoint, desire: Desire)
     /// A ban or trust is not in force, because the table of bans is full.

@@ -27,6 +27,12 @@ public struct NodeSettings: Hashable, Sendable {
     /// Bytes that all buffers of the node may hold together, at least 16 KiB. A frame that does not fit into it alone is refused:
     /// `tooLarge` to who sends it, `frameTooLarge` to who receives it.
     public var memoryLimit = 256 << 20
+    /// The share of `memoryLimit` that strangers cannot use, in percent: 0 ... 90. It is kept for masternodes, for the operator's
+    /// peers and for hellos.
+    public var memoryReserve = 50
+    /// Bytes that the buffers of one stranger may hold, in and out; at least one frame of the dialect, or its larger frames are
+    /// `frameTooLarge`.
+    public var memoryPerStranger = 16 << 20
     /// Bytes read from one link before the others have their turn.
     public var readBudget = 256 << 10
     /// Bytes written to one link before the others have their turn.
@@ -59,6 +65,8 @@ public struct NodeSettings: Hashable, Sendable {
         if frame > ReadBuffer.largest { return "the dialect's maximumBody must be at most \(ReadBuffer.largest - 1_024)" }
         if !(256...1 << 20 ~= controlLimit) { return "controlLimit must be within 256...1048576: it holds pings and pongs" }
         if memoryLimit < Scratch.smallest * 4 { return "memoryLimit must be at least \(Scratch.smallest * 4)" }
+        if !(0...90 ~= memoryReserve) { return "memoryReserve must be within 0...90: it is a percentage" }
+        if memoryPerStranger < Scratch.smallest * 2 { return "memoryPerStranger must be at least \(Scratch.smallest * 2)" }
         if readBudget < 1 || writeBudget < 1 { return "readBudget and writeBudget must be at least 1" }
         if recordCapacity != 0, recordCapacity < 2 || recordCapacity & (recordCapacity - 1) != 0 {
             return "recordCapacity must be 0 or a power of two from 2 on"
@@ -66,6 +74,9 @@ public struct NodeSettings: Hashable, Sendable {
         if listener.burst < 1 { return "listener.burst must be at least 1" }
         return nil
     }
+
+    /// What all strangers may hold together.
+    public var strangersLimit: Int { memoryLimit - memoryLimit / 100 * min(max(memoryReserve, 0), 90) }
 
     /// The address that a dial to `endpoint` comes from. A loopback address reaches nothing but loopback, and the other
     /// way round, so there the choice is the kernel's.
@@ -85,6 +96,8 @@ public struct NodeCounters: Hashable, Sendable, BitwiseCopyable {
     public var dials: UInt64 = 0
     /// Dials that ended without a connection, but for their deadline.
     public var dialsFailed: UInt64 = 0
+    /// Of those, the ones that this machine refused: no descriptor, source address or route.
+    public var dialsImpossible: UInt64 = 0
     /// Frames decoded, of all meanings.
     public var framesIn: UInt64 = 0
     /// Frames queued: the application's, the mesh's and the dialect's.
@@ -105,6 +118,10 @@ public struct NodeCounters: Hashable, Sendable, BitwiseCopyable {
     public var blockedSends: UInt64 = 0
     /// Times that a link was not read on for want of memory.
     public var memoryPauses: UInt64 = 0
+    /// Links that were closed because all buffers together were full: see `NodeSettings.memoryLimit`.
+    public var memoryCloses: UInt64 = 0
+    /// Frames that were dropped for an offence that does not end the link, a wrong checksum, say.
+    public var spoiltFrames: UInt64 = 0
     /// Posts of a kind that no node knows.
     public var strangeJobs: UInt64 = 0
     /// Times that the table contradicted itself: a bug, which ended the link concerned and nothing else.

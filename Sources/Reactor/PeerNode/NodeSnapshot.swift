@@ -110,6 +110,10 @@ public final class NodeSnapshot {
     public internal(set) var memoryPeak = 0
     /// Their bound.
     public internal(set) var memoryLimit = 0
+    /// Bytes that the buffers of strangers hold: of all links but those of masternodes and of the operator's peers.
+    public internal(set) var strangersInUse = 0
+    /// Their bound.
+    public internal(set) var strangersLimit = 0
     /// Whether the node is over.
     public internal(set) var isStopped = false
 
@@ -158,6 +162,8 @@ extension PeerNode {
         snapshot.memoryInUse = memory.pool.inUse
         snapshot.memoryPeak = memory.pool.peak
         snapshot.memoryLimit = memory.pool.limit
+        snapshot.strangersInUse = memory.strangers.inUse
+        snapshot.strangersLimit = memory.strangers.limit
         snapshot.isStopped = isStopped
         guard scope >= .tally else { return }
         snapshot.census = mesh.census()
@@ -185,7 +191,7 @@ extension PeerNode {
                 NodeSnapshot.LinkEntry(
                     report: report, queued: link?.queuedCount ?? 0,
                     inbound: link?.inboundMemory ?? 0, traffic: link?.traffic ?? LinkTraffic(),
-                    isPaused: link.map { $0.isPaused || $0.isStarved } ?? false
+                    isPaused: link.map { !$0.rest.isDisjoint(with: .ours) } ?? false
                 )
             )
         }
@@ -197,7 +203,7 @@ extension PeerNode {
     /// What the node counted so far.
     public var counters: NodeCounters {
         var counters = counts
-        counters.contradictions = mesh.contradictions
+        counters.contradictions &+= mesh.contradictions
         return counters
     }
 

@@ -119,10 +119,10 @@ extension PeerNode {
     /// Queues a frame of the dialect or the mesh: nobody could wait, so a full queue ends the link.
     func queue(_ bytes: RawSpan, on link: NodeLink) {
         guard link.phase != .condemned, !link.isShut else { return }
-        var queued = link.enqueue(bytes, .insists)
+        var queued = link.enqueue(bytes, .must)
         if queued == .overLimit {
             let offered = offer(link)
-            queued = link.enqueue(bytes, .insists)
+            queued = link.enqueue(bytes, .must)
             settle(offered, link)
         }
         switch queued {
@@ -130,7 +130,7 @@ extension PeerNode {
             counts.framesOut &+= 1
             link.traffic.framesOut &+= 1
             noteQueued(link)
-        case .wouldBlock: report(.ended(link.id, .io(CEPOLL_ENOBUFS)))
+        case .wouldBlock: report(.ended(link.id, .local(CEPOLL_ENOBUFS)))
         case .overLimit: report(.ended(link.id, .slowConsumer))
         }
     }
@@ -157,29 +157,37 @@ extension PeerNode {
 
     private func up(_ id: LinkID, _ info: LinkInfo) {
         guard let link = current(id) else { return }
-        assert(link.phase == .greeting, "a link comes up once")
+        guard link.phase == .greeting else { return contradicted(link) }
         link.phase = .up
-        if link.isStalled {
-            link.isStalled = false
+        link.setReserved(mesh.isReserved(id))
+        if link.rest.contains(.stalled) {
+            link.rest.remove(.stalled)
             listToRead(link)
         }
+        if link.rest.contains(.starved) { applyInterest(link) }
         handler.linkUp(id, info)
     }
 
     private func down(_ id: LinkID, _ info: LinkInfo, _ reason: CloseReason) {
         guard let link = current(id) else { return }
-        assert(link.phase == .up, "only what is up goes down")
+        guard link.phase == .up else { return contradicted(link) }
         link.phase = .greeting
-        link.isStalled = true
+        link.rest.insert(.stalled)
         forget(link)
         handler.linkDown(id, info, reason)
     }
 
     /// The link owes and is owed nothing any more.
     func forget(_ link: NodeLink) {
-        if link.isStarved { starvedCount -= 1 }
+        if link.rest.contains(.starved) { starvedCount -= 1 }
         if link.isOwedLowWater { owedCount -= 1 }
-        link.isStarved = false
+        link.rest.remove(.starved)
         link.isOwedLowWater = false
+    }
+
+    /// Mesh, dialect or driver did what each of them says it never does. The link concerned ends, and the node goes on.
+    func contradicted(_ link: NodeLink) {
+        counts.contradictions &+= 1
+        report(.ended(link.id, .internalError))
     }
 }

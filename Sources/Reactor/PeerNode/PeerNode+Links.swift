@@ -8,12 +8,11 @@ extension PeerNode {
 
     func consider(_ socket: consuming Socket, from remote: Endpoint) {
         guard !isEnding else { return }
-        assert(candidate == nil && !isPerforming, "the mesh answers an accepted socket at once")
         counts.accepted &+= 1
         ticket &+= 1
         candidate = consume socket
         report(.accepted(ticket: ticket, from: remote))
-        assert(candidate == nil || isAbandoned, "the mesh adopts or refuses at once")
+        // Adopted or refused by now, unless the node was abandoned meanwhile.
         candidate = nil
     }
 
@@ -44,8 +43,15 @@ extension PeerNode {
             link.open(socket)
             register(link)
         case .failed(let error):
-            dialFailed(link, error)
+            // Nothing has left this machine: a peer is not blamed for it.
+            if error == CEPOLL_ECONNREFUSED { dialFailed(link, error) } else { dialImpossible(link, error) }
         }
+    }
+
+    private func dialImpossible(_ link: NodeLink, _ error: Int32) {
+        counts.dialsFailed &+= 1
+        counts.dialsImpossible &+= 1
+        report(.dialFailed(link.id, .local(error)))
     }
 
     /// The first news of a pending dial.
@@ -77,7 +83,11 @@ extension PeerNode {
     // MARK: The table
 
     private func newLink(_ id: LinkID, _ direction: Direction, _ phase: NodeLink.Phase) -> NodeLink {
-        assert(links[Int(id.slot)] == nil, "the mesh reused a slot that it had not closed")
+        if let left = links[Int(id.slot)] {
+            // The mesh closes a link before it uses its slot again.
+            counts.contradictions &+= 1
+            condemn(left)
+        }
         let link = spare.popLast() ?? NodeLink(memory: memory)
         link.begin(id, direction, phase)
         links[Int(id.slot)] = link
@@ -93,9 +103,9 @@ extension PeerNode {
             return true
         } catch {
             if link.phase == .connecting {
-                dialFailed(link, error.code)
+                dialImpossible(link, error.code)
             } else {
-                report(.ended(link.id, .io(error.code)))
+                report(.ended(link.id, .local(error.code)))
             }
             return false
         }
@@ -103,6 +113,10 @@ extension PeerNode {
 
     func applyInterest(_ link: NodeLink) {
         if link.slot != .none { loop.setInterest(link.slot, link.interest) }
+        let isUnread = link.phase == .up && !link.rest.isDisjoint(with: .ours)
+        guard isUnread != link.isToldUnread, link.phase == .up else { return }
+        link.isToldUnread = isUnread
+        report(.reading(link.id, !isUnread))
     }
 
     // MARK: The way out
@@ -110,9 +124,9 @@ extension PeerNode {
     /// Flushes, then shuts the sending side, then reads and drops until the end.
     func drain(_ id: LinkID) {
         guard let link = current(id) else { return }
-        assert(link.phase != .connecting, "a dial is not drained")
+        if link.phase == .connecting { return contradicted(link) }
         link.phase = .draining
-        link.isStalled = false
+        link.rest.remove(.stalled)
         forget(link)
         applyInterest(link)
         listToWrite(link)
@@ -121,12 +135,15 @@ extension PeerNode {
     /// Takes the link off the table and the loop; its descriptor is closed in the close phase. Its slot may be a new
     /// link's before that.
     func close(_ id: LinkID) {
-        guard let link = current(id) else { return }
+        if let link = current(id) { condemn(link) }
+    }
+
+    private func condemn(_ link: NodeLink) {
         forget(link)
         link.phase = .condemned
         if link.slot != .none { loop.remove(link.slot) }
         link.slot = .none
-        links[Int(id.slot)] = nil
+        links[Int(link.id.slot)] = nil
         linkCount -= 1
         condemned.append(link)
         loop.requestReap(self)

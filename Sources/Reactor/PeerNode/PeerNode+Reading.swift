@@ -30,7 +30,7 @@ extension PeerNode {
         var outcome = Received.wouldBlock
         link.beginReading()
         while budget > 0, link.wantsBytes {
-            outcome = link.receive()
+            outcome = link.phase == .up ? link.receive() : receiveHello(link)
             guard case .bytes(let count) = outcome else { break }
             budget -= count
             counts.bytesIn &+= UInt64(count)
@@ -39,7 +39,7 @@ extension PeerNode {
             guard link.phase != .condemned else { break }
             report(.received(id, frames: frames, partial: partial(of: link)))
             // A short receive took all there was; the kernel tells if more comes.
-            if link.hasRoom { break }
+            if link.isDrained { break }
         }
         link.endReading()
         loop.charge(bytes: settings.readBudget &- budget)
@@ -49,10 +49,19 @@ extension PeerNode {
         case .bytes, .wouldBlock: break
         case .ended: ended(link, .remoteClosed)
         case .failed(let error): ended(link, Self.reason(error))
-        case .noMemory: starve(link)
+        case .noMemory: memoryRefused(link)
         case .overLimit: ended(link, .frameTooLarge)
         }
         applyInterest(link)
+    }
+
+    /// Before a link is established it buffers a hello, and no more: what follows waits in the kernel.
+    private func receiveHello(_ link: NodeLink) -> Received {
+        let bound = wire.maximumHello
+        if link.unreadCount < bound, link.expectedCount <= bound { return link.receive(upTo: bound) }
+        guard link.hasGreeted else { return .overLimit }
+        link.rest.insert(.stalled)
+        return .wouldBlock
     }
 
     /// Decodes what was read but not decoded: after a pause, without news from the kernel.
@@ -112,7 +121,14 @@ extension PeerNode {
             case .broken(let error):
                 broken(link, error)
                 return frames
+            case .frame(let length, _) where length <= 0 || length > link.unreadCount:
+                contradicted(link)
+                return frames
             case .frame(let length, .application(let type, let body)):
+                guard 0 <= body.lowerBound, body.upperBound <= length else {
+                    contradicted(link)
+                    return frames
+                }
                 guard link.phase == .up else {
                     beforeUp(link)
                     return frames
@@ -154,7 +170,10 @@ extension PeerNode {
                 report(.learnt(id, told[index]))
             }
         case .housekeeping: noteSighting(link)
-        case .application: assertionFailure("application frames go to the handler")
+        case .spoilt(let points):
+            counts.spoiltFrames &+= 1
+            report(.offended(id, points: points))
+        case .application: contradicted(link)  // These go to the handler.
         }
     }
 
@@ -167,7 +186,7 @@ extension PeerNode {
     /// Its bytes stay where they are until the link is up or over.
     private func beforeUp(_ link: NodeLink) {
         if link.hasGreeted {
-            link.isStalled = true
+            link.rest.insert(.stalled)
         } else {
             broken(link, WireError(.protocolViolation, "an application frame before the hello"))
         }
@@ -180,7 +199,7 @@ extension PeerNode {
             bytes: link.unread
         )
         record(.wireError(incident))
-        link.isBroken = true
+        link.rest.insert(.broken)
         if link.phase != .up { reject(link, error.reason) }
         report(.ended(link.id, error.reason))
     }

@@ -14,7 +14,7 @@ extension PeerNode {
         let frame = frame
         frame.removeAll()
         wire.encode(body, type: type, into: frame)
-        guard memory.canQueue(frame.count) else { return .tooLarge }
+        guard link.mayEverQueue(frame.count) else { return .tooLarge }
         var queued = link.enqueue(frame.bytes, policy == .insists ? .insists : .yields)
         if queued == .overLimit {
             let offered = offer(link)
@@ -38,6 +38,7 @@ extension PeerNode {
         guard memory.canQueue(frame.count) else { return 0 }
         guard let buffer = memory.shared.make(frame.bytes) else {
             counts.blockedSends &+= 1
+            makeRoom(for: nil)
             return 0
         }
         var taken = 0

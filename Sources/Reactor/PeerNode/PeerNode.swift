@@ -44,6 +44,10 @@ public final class PeerNode: Source {
     @safe @exclusivity(unchecked) var starvedCount = 0
     @safe @exclusivity(unchecked) var owedCount = 0
     @safe @exclusivity(unchecked) var flushes: UInt64 = 0
+    /// When the next link is closed to make room for those that wait for memory; `.never` while none waits.
+    @safe @exclusivity(unchecked) var reliefAt = Instant.never
+    /// Since when the present ones wait.
+    @safe @exclusivity(unchecked) var starvedSince = Instant.never
 
     @safe @exclusivity(unchecked) var listeners: [Listener] = []
     /// The accepted socket that the mesh is being asked about, and its ticket.
@@ -77,7 +81,9 @@ public final class PeerNode: Source {
         self.wire = wire
         self.settings = settings
         self.handler = handler
-        memory = StreamMemory(limit: settings.memoryLimit, limits: limits)
+        memory = StreamMemory(
+            limit: settings.memoryLimit, strangers: settings.strangersLimit, stranger: settings.memoryPerStranger, limits: limits
+        )
         var policies = settings.mesh
         policies.isNativeDialect = wire.isNative
         mesh = Mesh(policies, now: loop.now)
@@ -205,12 +211,14 @@ public final class PeerNode: Source {
         guard !isAbandoned else { return }
         mesh.advance(to: now)
         perform()
+        if reliefAt <= now { relieve() }
     }
 
     /// One timer of the loop follows the mesh's next deadline.
     func armTimer() {
         guard let timer, !isStopped else { return }
-        let deadline = mesh.nextDeadline
+        var deadline = mesh.nextDeadline
+        if reliefAt != .never { deadline = min(deadline ?? .never, reliefAt) }
         guard deadline != armedFor else { return }
         armedFor = deadline
         if let deadline { loop.arm(timer, at: deadline) } else { loop.cancel(timer) }

@@ -24,6 +24,8 @@ final class BufferPool {
 
     /// Bytes that may be out at once.
     let limit: Int
+    /// The pool that this one is a share of: what is out here is out there, too.
+    private let whole: BufferPool?
     /// Free bytes that are kept for the next taker; more go back to the system.
     let keep: Int
     /// Bytes that are out: blocks by their capacity, and what `charge` added.
@@ -40,11 +42,18 @@ final class BufferPool {
     /// First free block of each class; a free block's first word is the next one.
     @safe @exclusivity(unchecked) private var free: InlineArray<17, UnsafeMutableRawPointer?> = unsafe .init(repeating: nil)
 
-    init(limit: Int, keep: Int = 8 << 20) {
+    init(limit: Int, keep: Int = 8 << 20, within whole: BufferPool? = nil) {
         precondition(limit > 0 && keep >= 0, "a pool needs a bound")
         self.limit = limit
         self.keep = keep
+        self.whole = whole
     }
+
+    /// So little is left that the largest reader is slowed…
+    var isTight: Bool { inUse > limit / 8 * 7 }
+
+    /// …until so much is free again.
+    var isEased: Bool { inUse <= limit / 4 * 3 && whole?.isTight != true }
 
     deinit {
         for index in 0...(Self.largestShift - Self.smallestShift) {
@@ -78,7 +87,7 @@ final class BufferPool {
 
     /// A block of at least `size` bytes; nil if the bound does not allow it.
     func take(atLeast size: Int) -> Block? {
-        guard inUse + Self.capacity(for: size) <= limit else {
+        guard hasRoom(for: Self.capacity(for: size)) else {
             refusals &+= 1
             return nil
         }
@@ -89,8 +98,7 @@ final class BufferPool {
     func takeUrgently(atLeast size: Int) -> Block {
         let index = Self.index(for: size)
         let capacity = Self.capacity(of: index)
-        inUse += capacity
-        peak = max(peak, inUse)
+        lend(capacity)
         if let reused = unsafe popFree(index) {
             spare -= capacity
             return unsafe Block(base: reused, capacity: capacity)
@@ -100,12 +108,29 @@ final class BufferPool {
     }
 
     /// Whether `bytes` more may be out.
-    func hasRoom(for bytes: Int) -> Bool { inUse + bytes <= limit }
+    func hasRoom(for bytes: Int) -> Bool { inUse + bytes <= limit && whole?.hasRoom(for: bytes) != false }
+
+    private func lend(_ bytes: Int) {
+        inUse += bytes
+        peak = max(peak, inUse)
+        whole?.lend(bytes)
+    }
+
+    /// Counts `bytes` that are out already of the whole as out of this share…
+    func include(_ bytes: Int) {
+        inUse += bytes
+        peak = max(peak, inUse)
+    }
+
+    /// …or no longer as out of this share.
+    func exclude(_ bytes: Int) {
+        assert(inUse >= bytes, "more was excluded than the share had out")
+        inUse -= bytes
+    }
 
     /// Takes a block back.
     func give(_ block: Block) {
-        assert(inUse >= block.capacity, "a block was given back twice")
-        inUse -= block.capacity
+        credit(block.capacity)
         guard spare + block.capacity <= keep else {
             unsafe block.base.deallocate()
             return
@@ -118,19 +143,19 @@ final class BufferPool {
 
     /// Counts memory that others hold for the node (a buffer that all links share); false if the bound refuses.
     func charge(_ bytes: Int) -> Bool {
-        guard inUse + bytes <= limit else {
+        guard hasRoom(for: bytes) else {
             refusals &+= 1
             return false
         }
-        inUse += bytes
-        peak = max(peak, inUse)
+        lend(bytes)
         return true
     }
 
     /// Takes a charge back.
     func credit(_ bytes: Int) {
-        assert(inUse >= bytes, "more was credited than charged")
+        assert(inUse >= bytes, "more was given back than was out")
         inUse -= bytes
+        whole?.credit(bytes)
     }
 
     private func popFree(_ index: Int) -> UnsafeMutableRawPointer? {

@@ -10,7 +10,8 @@ public enum DialStart: ~Copyable {
     case connected(Socket)
     /// Register the socket for writing and call `dialResult` at its first readiness.
     case pending(Socket)
-    /// It failed at once; the value is the error number.
+    /// It failed at once, before anything was sent: no descriptor, source address or route, or the kernel refuses such an
+    /// address. The value is the error number.
     case failed(Int32)
 }
 
@@ -42,7 +43,8 @@ extension Socket {
             let result = cepoll_connect(socket.descriptor, endpoint.systemAddress)
             if result == -CEPOLL_EINPROGRESS || result == -CEPOLL_EINTR { return .pending(socket) }
             guard result == 0 else { return .failed(-result) }
-            guard !socket.isConnectedToItself else { return .failed(CEPOLL_EADDRNOTAVAIL) }
+            // Nobody listens there: the kernel picked the dialled port as our own.
+            guard !socket.isConnectedToItself else { return .failed(CEPOLL_ECONNREFUSED) }
             return .connected(socket)
         } catch {
             return .failed(error.code)

@@ -10,6 +10,8 @@ struct ByteRing: ~Copyable {
     init() {}
 
     var isEmpty: Bool { count == 0 }
+    /// Bytes of its block.
+    var memory: Int { block?.capacity ?? 0 }
 
     /// Makes room for `size` bytes more; false if the pool refuses. `isUrgent` goes beyond the pool's bound.
     mutating func reserve(_ size: Int, _ pool: BufferPool, isUrgent: Bool = false) -> Bool {

@@ -30,12 +30,15 @@ struct OutQueue: ~Copyable {
     /// Bulk frames that the kernel has not taken to their end.
     var frameCount: Int { lengths.count / Self.entrySize }
 
-    /// Queues a frame; false if the pool's bound refuses.
-    mutating func append(_ frame: RawSpan, _ pool: BufferPool) -> Bool {
+    /// Bytes of the pool's blocks that it holds.
+    var memory: Int { bytes.memory + lengths.memory + shares.memory + control.memory }
+
+    /// Queues a frame; false if the pool's bound refuses. `isUrgent` goes beyond it.
+    mutating func append(_ frame: RawSpan, _ pool: BufferPool, isUrgent: Bool = false) -> Bool {
         let length = UInt32(frame.byteCount)
         precondition(length > 0 && length & Self.sharedBit == 0, "a frame has a length")
-        guard lengths.reserve(Self.entrySize, pool) else { return false }
-        guard bytes.reserve(frame.byteCount, pool) else {
+        guard lengths.reserve(Self.entrySize, pool, isUrgent: isUrgent) else { return false }
+        guard bytes.reserve(frame.byteCount, pool, isUrgent: isUrgent) else {
             lengths.drop(0, pool)
             return false
         }

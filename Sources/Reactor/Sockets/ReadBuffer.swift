@@ -94,6 +94,8 @@ final class Scratch {
     let capacity: Int
     /// A stream is being read and may have its bytes here.
     @safe @exclusivity(unchecked) var isTaken = false
+    /// The last receive brought less than it had room for.
+    @safe @exclusivity(unchecked) var isDrained = false
 
     init(capacity: Int) {
         precondition(capacity >= Self.smallest)

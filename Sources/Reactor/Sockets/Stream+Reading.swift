@@ -34,25 +34,55 @@ extension Stream {
         buffer = nil
         let count = scratch.unread
         guard count > 0 else { return }
-        let own = ReadBuffer(memory.pool.takeUrgently(atLeast: count + ReadBuffer.headSize))
+        let own = ReadBuffer(account.takeUrgently(atLeast: count + ReadBuffer.headSize))
         own.take(from: scratch)
         buffer = own
     }
 
     /// Receives once. Between `beginReading` and `endReading`; no span of `unread` may be in use.
     final func receive() -> Received {
-        guard memory.pool.hasRoom(for: memory.scratch.capacity) else { return .noMemory }
+        let need = receiveNeed
+        // A frame's block and the larger one that follows are out together while its bytes are moved. What never fits is not waited for.
+        let isCrumb = need <= memory.scratch.capacity
+        guard isCrumb || need <= frameBound && inboundMemory + need <= account.limit / 8 * 7 else { return .overLimit }
+        guard mayHold(need) else { return .noMemory }
         return receiveOnce()
     }
 
-    private final func receiveOnce() -> Received {
+    /// Receives once, until `bound` bytes are unread at most: what a link may send before it is one. Needs no room in the memory's bound,
+    /// as `bound` is small. The stream must hold less.
+    final func receive(upTo bound: Int) -> Received {
+        receiveOnce(atMost: bound - unreadCount)
+    }
+
+    /// Bytes that the next receive may have to take from the account: none if the frame's block has room for more.
+    final var receiveNeed: Int {
+        guard let buffer, isInScratch ? buffer.expected > memory.scratch.capacity : !fitsScratch else { return memory.scratch.capacity }
+        if !isInScratch, hasRoomInPlace(buffer) { return 0 }
+        let size = isInScratch ? firstBlock(buffer) : nextSize(buffer)
+        return BufferPool.capacity(for: min(size, ReadBuffer.largest) + ReadBuffer.headSize)
+    }
+
+    /// Whether its account, and its own bound, have room for `bytes` more of a frame.
+    final func mayHold(_ bytes: Int) -> Bool {
+        guard account.hasRoom(for: bytes) else { return false }
+        // The block that the frame outgrows is given back.
+        return isReserved || bytes == 0 || heldMemory - inboundMemory + bytes <= memory.strangerLimit
+    }
+
+    /// The largest block that a frame of this stream can ever have.
+    private final var frameBound: Int { isReserved ? memory.pool.limit : memory.strangerLimit }
+
+    private final func receiveOnce(atMost most: Int = .max) -> Received {
         if fitsScratch, !isInScratch { moveToScratch() }
         if let refused = makeRoom() { return refused }
         guard let buffer else { return .noMemory }
         let end = buffer.end
-        switch unsafe Transfer(result: cepoll_recv(descriptor, buffer.base + end, buffer.capacity - end)) {
+        let room = min(buffer.capacity - end, most)
+        switch unsafe Transfer(result: cepoll_recv(descriptor, buffer.base + end, room)) {
         case .bytes(let count):
             buffer.end = end + count
+            memory.scratch.isDrained = count < room
             return .bytes(count)
         case .wouldBlock: return .wouldBlock
         case .ended: return .ended
@@ -60,14 +90,14 @@ extension Stream {
         }
     }
 
-    /// Whether the last receive could have brought more.
-    final var hasRoom: Bool {
-        guard let buffer else { return true }
-        return buffer.end < buffer.capacity
-    }
+    /// Whether the last receive took all that there was.
+    final var isDrained: Bool { memory.scratch.isDrained }
 
     /// How many bytes are unread.
     final var unreadCount: Int { buffer?.unread ?? 0 }
+
+    /// Bytes in all that the frame at the front needs, as far as its dialect has said; 0 if it has not.
+    final var expectedCount: Int { buffer?.expected ?? 0 }
 
     /// The unread bytes, from a frame boundary on. Valid until the next `receive`, `endReading` or `close`.
     final var unread: RawSpan {
@@ -121,7 +151,7 @@ extension Stream {
         scratch.removeAll()
         if let own = buffer {
             scratch.take(from: own)
-            memory.pool.give(own.block)
+            account.give(own.block)
         }
         buffer = scratch
     }
@@ -131,19 +161,33 @@ extension Stream {
         guard let buffer else { return .noMemory }
         let count = buffer.unread
         guard !isInScratch else {
-            if buffer.expected > memory.scratch.capacity {
-                return grow(to: min(buffer.expected, max(count * 2, memory.scratch.capacity)))
-            }
+            if buffer.expected > memory.scratch.capacity { return grow(to: firstBlock(buffer)) }
             if buffer.start > 0 { buffer.compact() }
             // A dialect that does not say what it needs gets twice as much.
             return buffer.end == memory.scratch.capacity ? grow(to: count * 2) : nil
         }
         if buffer.end < buffer.capacity && (buffer.start == 0 || buffer.capacity - buffer.start >= buffer.expected) { return nil }
-        if count < buffer.capacity && buffer.expected <= buffer.capacity {
+        if hasRoomInPlace(buffer) {
             buffer.compact()
             return nil
         }
-        return grow(to: min(max(buffer.expected, count + 1), count * 2))
+        return grow(to: nextSize(buffer))
+    }
+
+    /// What a frame too large for the scratch begins in.
+    private final func firstBlock(_ buffer: ReadBuffer) -> Int {
+        min(buffer.expected, max(buffer.unread * 2, memory.scratch.capacity))
+    }
+
+    /// Whether the frame's own block takes more of it, perhaps after its bytes are moved to the front.
+    private final func hasRoomInPlace(_ buffer: ReadBuffer) -> Bool {
+        if buffer.end < buffer.capacity && (buffer.start == 0 || buffer.capacity - buffer.start >= buffer.expected) { return true }
+        return buffer.unread < buffer.capacity && buffer.expected <= buffer.capacity
+    }
+
+    /// How large the block is that a frame which fills its own goes on in.
+    private final func nextSize(_ buffer: ReadBuffer) -> Int {
+        min(max(buffer.expected, buffer.unread + 1), buffer.unread * 2)
     }
 
     /// Moves the unread bytes to a block with room for at least `size` of them; nil if it could.
@@ -154,11 +198,11 @@ extension Stream {
         let wanted = min(max(size, count + 1), ReadBuffer.largest)
         // Both are out while the bytes are moved. A stream that holds more than the mark would be slowed for good.
         let held = (isInScratch ? 0 : old.block.capacity) + BufferPool.capacity(for: wanted + ReadBuffer.headSize)
-        guard held <= memory.slowingMark else { return .overLimit }
-        guard let block = memory.pool.take(atLeast: wanted + ReadBuffer.headSize) else { return .noMemory }
+        guard held <= account.limit / 8 * 7 else { return .overLimit }
+        guard let block = account.take(atLeast: wanted + ReadBuffer.headSize) else { return .noMemory }
         let larger = ReadBuffer(block)
         larger.take(from: old)
-        if !isInScratch { memory.pool.give(old.block) }
+        if !isInScratch { account.give(old.block) }
         buffer = larger
         return nil
     }

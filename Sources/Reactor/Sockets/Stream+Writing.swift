@@ -28,7 +28,7 @@ extension Stream {
         let verdict = mayQueue(frame.byteCount, insistence)
         guard verdict == .queued else { return verdict }
         let queue = unsafe openQueue()
-        guard unsafe queue.pointee.append(frame, memory.pool) else { return refuse() }
+        guard unsafe queue.pointee.append(frame, account, isUrgent: insistence == .must) else { return refuse() }
         return .queued
     }
 
@@ -37,7 +37,7 @@ extension Stream {
         let verdict = mayQueue(buffer.count, insistence)
         guard verdict == .queued else { return verdict }
         let queue = unsafe openQueue()
-        guard unsafe queue.pointee.append(shared: buffer, memory.pool, memory.shared) else { return refuse() }
+        guard unsafe queue.pointee.append(shared: buffer, account, memory.shared) else { return refuse() }
         return .queued
     }
 
@@ -45,7 +45,7 @@ extension Stream {
     final func enqueue(control frame: RawSpan) -> Queued {
         guard controlCount + frame.byteCount <= limits.controlLimit else { return .overLimit }
         let queue = unsafe openQueue()
-        unsafe queue.pointee.append(control: frame, memory.pool)
+        unsafe queue.pointee.append(control: frame, account)
         return .queued
     }
 
@@ -54,15 +54,29 @@ extension Stream {
         switch insistence {
         case .yields:
             // A frame may be larger than the mark: it is taken if nothing much waits, so that it is ever sent at all.
-            return queued >= limits.highWater || queued + count > limits.hardLimit ? .wouldBlock : .queued
+            return queued >= limits.highWater || queued + count > hardLimit ? .wouldBlock : .queued
         case .insists:
+            return queued + count > hardLimit ? .overLimit : .queued
+        case .must:
             return queued + count > limits.hardLimit ? .overLimit : .queued
         }
     }
 
+    /// Whether a frame of `count` bytes could be queued if nothing else held memory.
+    final func mayEverQueue(_ count: Int) -> Bool {
+        guard count <= limits.hardLimit, isReserved || count <= memory.strangerLimit else { return false }
+        // Beside the frame: the queue itself, and the block of its lengths.
+        return count <= BufferPool.largestBlock && BufferPool.capacity(for: count) + 2 * StreamMemory.queueSize <= account.limit
+    }
+
+    /// A stranger's incoming frame and its queue have one bound together.
+    private final var hardLimit: Int {
+        isReserved ? limits.hardLimit : min(limits.hardLimit, memory.strangerLimit - inboundMemory)
+    }
+
     private final func openQueue() -> UnsafeMutablePointer<OutQueue> {
         if let queue = unsafe queue { return unsafe queue }
-        let made = unsafe memory.makeQueue()
+        let made = unsafe memory.makeQueue(account)
         unsafe queue = made
         return unsafe made
     }
@@ -75,7 +89,7 @@ extension Stream {
 
     private final func closeEmptyQueue() {
         guard let empty = unsafe queue, unsafe empty.pointee.isEmpty else { return }
-        unsafe memory.give(empty)
+        unsafe memory.give(empty, account)
         unsafe queue = nil
     }
 
@@ -105,7 +119,7 @@ extension Stream {
             let (offered, result) = unsafe sendOnce(queue)
             switch Transfer(result: result) {
             case .bytes(let count):
-                unsafe queue.pointee.take(count, memory.pool, memory.shared)
+                unsafe queue.pointee.take(count, account, memory.shared)
                 written.bytes += count
                 guard count < offered else { continue }
                 written.outcome = .blocked

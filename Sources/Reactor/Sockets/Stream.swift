@@ -6,24 +6,30 @@ import CEpoll
 
 /// The memory that all streams of a node use together, and its limits. On the loop's thread.
 final class StreamMemory {
+    /// All of it.
     let pool: BufferPool
+    /// The share of it that strangers have together: the rest is for masternodes, for the operator's peers and for hellos.
+    let strangers: BufferPool
+    /// What one stranger may hold, in and out.
+    let strangerLimit: Int
     let shared: SharedBuffers
     /// Where bytes are received: one place for all streams, as one is read at a time.
     let scratch: Scratch
     let limits: StreamLimits
 
-    init(limit: Int, limits: StreamLimits = StreamLimits(), scratch size: Int = 65_536) {
+    init(
+        limit: Int, strangers share: Int? = nil, stranger: Int = .max, limits: StreamLimits = StreamLimits(), scratch size: Int = 65_536
+    ) {
         precondition(limits.lowWater <= limits.highWater && limits.highWater < limits.hardLimit)
         precondition(limits.hardLimit <= BufferPool.largestBlock && limits.frameLimit <= ReadBuffer.largest)
         pool = BufferPool(limit: limit)
+        strangers = BufferPool(limit: max(1, min(share ?? limit, limit)), within: pool)
+        strangerLimit = min(stranger, strangers.limit)
         shared = SharedBuffers(pool: pool)
         // A read needs as much room in the pool as the scratch has: more than the bound would never be read.
         scratch = Scratch(capacity: max(Scratch.smallest, min(size, limit / 4)))
         self.limits = limits
     }
-
-    /// From so many bytes on that are out, a node reads its largest reader no longer.
-    var slowingMark: Int { pool.limit / 8 * 7 }
 
     /// Whether an empty queue would take a frame of so many bytes if nothing else were out. What it would not take, no waiting
     /// makes it take.
@@ -32,18 +38,19 @@ final class StreamMemory {
         return count <= limits.hardLimit && queue + BufferPool.capacity(for: count) <= pool.limit
     }
 
+    static let queueSize = BufferPool.capacity(for: MemoryLayout<OutQueue>.size)
+
     /// A place for a queue, until `give`: there for as long as something waits to be sent.
-    func makeQueue() -> UnsafeMutablePointer<OutQueue> {
+    func makeQueue(_ pool: BufferPool) -> UnsafeMutablePointer<OutQueue> {
         let block = pool.takeUrgently(atLeast: MemoryLayout<OutQueue>.size)
         let queue = unsafe block.base.bindMemory(to: OutQueue.self, capacity: 1)
         unsafe queue.initialize(to: OutQueue())
         return unsafe queue
     }
 
-    func give(_ queue: UnsafeMutablePointer<OutQueue>) {
+    func give(_ queue: UnsafeMutablePointer<OutQueue>, _ pool: BufferPool) {
         unsafe queue.deinitialize(count: 1)
-        let capacity = BufferPool.capacity(for: MemoryLayout<OutQueue>.size)
-        pool.give(unsafe Block(base: UnsafeMutableRawPointer(queue), capacity: capacity))
+        pool.give(unsafe Block(base: UnsafeMutableRawPointer(queue), capacity: Self.queueSize))
     }
 }
 
@@ -75,6 +82,8 @@ enum Insistence: Hashable, Sendable {
     case yields
     /// Queues up to the hard limit.
     case insists
+    /// The same, beyond the memory's bound if need be: for the small frames of the dialect itself, which nobody can send later.
+    case must
 }
 
 /// A connected socket, its unread bytes and its unsent frames. 48 bytes; what holds nothing has no more.
@@ -88,6 +97,8 @@ class Stream {
     @safe @exclusivity(unchecked) final var socket: Socket?
     /// The queue went above the mark and has not sunk to the low one since.
     @safe @exclusivity(unchecked) final var isAboveMark = false
+    /// It may use all of the memory, not only the strangers' share. See `setReserved`.
+    @safe @exclusivity(unchecked) private(set) final var isReserved = true
 
     init(memory: StreamMemory) {
         self.memory = memory
@@ -138,11 +149,11 @@ class Stream {
     final func close() {
         assert(!isInScratch, "a stream was closed while its bytes were lent out")
         socket = nil
-        if let buffer { memory.pool.give(buffer.block) }
+        if let buffer { account.give(buffer.block) }
         buffer = nil
         if let queue = unsafe queue {
-            unsafe queue.pointee.removeAll(memory.pool, memory.shared)
-            unsafe memory.give(queue)
+            unsafe queue.pointee.removeAll(account, memory.shared)
+            unsafe memory.give(queue, account)
         }
         unsafe queue = nil
         isAboveMark = false
@@ -158,6 +169,23 @@ class Stream {
     final var inboundMemory: Int {
         guard let buffer, !isInScratch else { return 0 }
         return buffer.block.capacity
+    }
+
+    /// What its memory is counted by.
+    final var account: BufferPool { isReserved ? memory.pool : memory.strangers }
+
+    /// Memory that it holds, in and out; what it shares with other streams is not counted.
+    final var heldMemory: Int {
+        guard let queue = unsafe queue else { return inboundMemory }
+        return unsafe inboundMemory + StreamMemory.queueSize + queue.pointee.memory
+    }
+
+    /// Moves what it holds to the account of strangers, or from there. `besides` is what its owner holds for it.
+    final func setReserved(_ isReserved: Bool, besides: Int = 0) {
+        guard isReserved != self.isReserved else { return }
+        self.isReserved = isReserved
+        let held = heldMemory + besides
+        if isReserved { memory.strangers.exclude(held) } else { memory.strangers.include(held) }
     }
 
     /// Bulk bytes that wait to be sent.

@@ -26,6 +26,7 @@ public final class TimeWire: Wire, Sendable {
     public var name: String { "time" }
     public var isNative: Bool { true }
     public var maximumBody: Int { Self.maximumFrame - 4 }
+    public var maximumHello: Int { Self.headerSize + Self.maximumGreeting }
     public var defaultPort: UInt16 { network.defaultPort }
 
     /// The dialect's bits of `WireState.flags`.

@@ -11,6 +11,9 @@ public protocol Wire: AnyObject {
     var isNative: Bool { get }
     /// The largest body that `encode` accepts, in bytes.
     var maximumBody: Int { get }
+    /// The largest frame, header and all, that a peer may send before its link is established, in bytes: no more is buffered of it until
+    /// then. 8,192 unless the dialect says otherwise.
+    var maximumHello: Int { get }
     /// The port that an address without one means, in peers' answers.
     var defaultPort: UInt16 { get }
 
@@ -47,6 +50,11 @@ public protocol Wire: AnyObject {
     func encodeReject(_ text: StaticString, into frame: FrameBuffer, state: inout WireState)
 }
 
+extension Wire {
+    /// Enough for a hello with a few hundred bytes of text.
+    public var maximumHello: Int { 8_192 }
+}
+
 /// What the first bytes of a stream are.
 public enum Decoded {
     /// No complete frame yet; at least `atLeast` bytes in all are needed to say more (a hint for buffers).
@@ -73,6 +81,9 @@ public enum Meaning {
     case peers
     /// Part of the dialect's own conversation; nobody else's business.
     case housekeeping
+    /// Dropped for an offence that does not end the link (bitcoin's wrong checksum), at this price in points: see
+    /// `MeshSettings.banScore`.
+    case spoilt(points: UInt32)
     /// The application's: its body is `bytes[body]` of the decoded frame.
     case application(MessageType, body: Range<Int>)
 }
