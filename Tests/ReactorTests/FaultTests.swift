@@ -58,7 +58,7 @@ final class EchoSource: Source {
         case .bytes(let count): send(descriptor, count)
         case .wouldBlock: break
         case .ended, .failed:
-            loop.remove(slot)
+            loop.remove(slot, staysOpen: false)
             _ = cepoll_close(descriptor)
             sockets[tag] = nil
             served += 1

@@ -86,7 +86,7 @@ final class ChurnServer: Source {
     @inline(__always)
     private func close(_ connection: UnsafeMutablePointer<Connection>) {
         loop.cancel(connection.pointee.timer)
-        loop.remove(connection.pointee.slot)
+        loop.remove(connection.pointee.slot, staysOpen: false)
         connection.deinitialize(count: 1)
         handled &+= 1
         finished &+= 1

@@ -70,7 +70,7 @@ final class FrameServer: Source {
     private func end(_ place: Int) {
         let connection = connections + place
         loop.cancel(timers[place])
-        loop.remove(connection.pointee.slot)
+        loop.remove(connection.pointee.slot, staysOpen: false)
         if connection.pointee.isBusy { freeBytes(connection) }
         connection.deinitialize(count: 1)
     }

@@ -42,7 +42,7 @@ final class Lines: Source {
             return count
         }
         guard count > 0 else {
-            loop.remove(slot, staysOpen: true)
+            loop.remove(slot)
             return take(nil)
         }
         while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {

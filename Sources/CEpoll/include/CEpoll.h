@@ -126,6 +126,12 @@ static inline int cepoll_wait_coarse(int epfd, cepoll_event *events, int capacit
     );
 }
 
+/// Blocks the calling thread for so many nanoseconds, less than a second; shorter if a signal comes.
+static inline void cepoll_pause(int64_t nanoseconds) {
+    struct timespec span = { .tv_sec = 0, .tv_nsec = nanoseconds };
+    (void)nanosleep(&span, NULL);
+}
+
 /// A new eventfd, CLOEXEC and non-blocking.
 static inline int cepoll_eventfd(void) {
     return (int)CEPOLL_ASK(CEPOLL_CALL_EVENTFD, -1, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));

@@ -87,10 +87,11 @@ int reactor_loop_create(const reactor_loop_options *REACTOR_NULLABLE options, re
  * called never will be. Posts by its ports are answered REACTOR_ECLOSED from then on. */
 void reactor_loop_destroy(reactor_loop *loop);
 
-/* Runs until reactor_loop_stop. Loop thread: the first caller becomes it. */
+/* Runs until reactor_loop_stop, which ends one run. Loop thread: the first caller becomes it. */
 void reactor_loop_run(reactor_loop *loop);
 
-/* One iteration: waits if `wait` is not 0 and there is nothing to do. Loop thread. */
+/* One iteration: waits if `wait` is not 0, there is nothing to do and nobody has called reactor_loop_stop, which it uses up. Loop
+ * thread. */
 void reactor_loop_run_once(reactor_loop *loop, int wait);
 
 /* Makes reactor_loop_run return after its iteration; asked for beforehand, after the next one. Any thread, as long as the loop is not

@@ -15,10 +15,12 @@ extension EventLoop {
 
     /// Runs the loop until `body` is done, as a task on it, and returns what it returned. Other tasks and sources go on meanwhile,
     /// and stay when it is done. Throws what `body` throws. Not from within an iteration.
+    ///
+    /// `stop`, here or by the mailbox, cancels the task of `body` and is used up; the loop runs on until the task has ended.
     public func run<Success: Sendable>(_ body: @escaping @Sendable () async throws -> Success) throws -> Success {
         if state.isInIteration { refuseNested() }
         let outcome = TaskOutcome<Success>()
-        Task.detached(executorPreference: executor) {
+        let task = Task.detached(executorPreference: executor) {
             do {
                 outcome.result = .success(try await body())
             } catch {
@@ -26,7 +28,7 @@ extension EventLoop {
             }
         }
         while true {
-            runOnce(.wait)
+            if runOnce(.wait) { task.cancel() }
             if let result = outcome.result { return try result.get() }
         }
     }

@@ -208,7 +208,7 @@ extension LoopExecutor {
         unsafe wake(place, .reading)
         unsafe wake(place, .writing)
         if unsafe place.pointee.slot != .none, !state.isEnding, let loop = unsafe state.loop {
-            unsafe loop._withUnsafeGuaranteedRef { $0.remove(unsafe place.pointee.slot) }
+            unsafe loop._withUnsafeGuaranteedRef { $0.remove(unsafe place.pointee.slot, staysOpen: false) }
         }
         if unsafe place.pointee.descriptor >= 0 { _ = unsafe cepoll_close(place.pointee.descriptor) }
         state.places.close(Int(id.index))

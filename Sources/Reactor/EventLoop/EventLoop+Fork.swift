@@ -23,7 +23,7 @@ extension EventLoop {
         }
         try SystemError.check(cepoll_replace(self.epoll, epoll), .replace)
         try SystemError.check(cepoll_replace(mailbox.eventDescriptor, event), .replace)
-        try registerMailbox(SlotID(index: 0, generation: state.slots[0].generation))
+        try registerMailbox(SlotID(index: 0, generation: state.slots[0].generation), in: self.epoll)
         unsafe forkMark.pointee = 1
         state.thread = 0
         state.isStopping = false
@@ -39,6 +39,9 @@ extension EventLoop {
         state.signalDescriptors.removeAll()
         while state.flushList.pop() != nil {}
         while state.reapList.pop() != nil {}
+        state.refused.removeAll()
+        state.retryAt = nil
+        state.isSuspicious = false
         for index in state.slots.liveIndices where index > 0 { state.slots.remove(index) }
         for index in state.timers.liveIndices {
             state.wheel.endUse(of: index)
@@ -47,8 +50,7 @@ extension EventLoop {
         // Whoever ends here may withdraw or remove what is gone already, which is counted and ignored.
         recycle(on: self)
         for index in state.handles.indices {
-            let source = state.handles[index].source
-            state.handles[index].source = nil
+            let source = state.handles.close(index)
             withExtendedLifetime(source) {}
         }
     }

@@ -47,19 +47,34 @@ extension EventLoop {
         let timeout = timeout(mode, reading)
         guard !hasEvents else { return }
         let capacity = CInt(clamping: configuration.eventsPerIteration)
-        let count = unsafe waitsFinely
-            ? cepoll_wait(epoll, events, capacity, timeout)
-            : cepoll_wait_coarse(epoll, events, capacity, timeout)
+        var count = unsafe state.waitsFinely ? cepoll_wait(epoll, events, capacity, timeout) : -CEPOLL_ENOSYS
+        if count < 0, count != -CEPOLL_EINTR { count = waitCoarsely(capacity, timeout) }
         state.counts.waits &+= 1
         state.nextEvent = 0
         state.eventCount = max(0, Int(count))
         if count == capacity { state.counts.exhausted.events &+= 1 }
-        if count >= 0 {
-            state.counts.events &+= UInt64(count)
-        } else if count != -CEPOLL_EINTR {
-            state.counts.failedWaits &+= 1
-            assertionFailure("epoll_pwait2 failed: \(SystemError(.wait, -count))")
-        }
+        if count >= 0 { state.counts.events &+= UInt64(count) }
+        if state.isSuspicious { lookForOutlived() }
+    }
+
+    /// The wait of old kernels. Whatever epoll_pwait2 said, it is not asked again: a kernel lacks it (ENOSYS), a container's filter of
+    /// system calls forbids it (EPERM, or another error of the filter's choice).
+    @inline(never)
+    private func waitCoarsely(_ capacity: CInt, _ timeout: Int64) -> CInt {
+        state.waitsFinely = false
+        let count = unsafe cepoll_wait_coarse(epoll, events, capacity, timeout)
+        let hasFailed = count < 0 && count != -CEPOLL_EINTR
+        state.waitFailure = hasFailed ? -count : 0
+        guard hasFailed else { return count }
+        state.counts.failedWaits &+= 1
+        // Whoever may wait must not spin. Timers, posts and tasks have their turn a thousand times a second.
+        if timeout != 0 { pause() }
+        return count
+    }
+
+    /// What a loop does between two tries at what cannot be done now, so that it costs little of a core.
+    func pause() {
+        cepoll_pause(1_000_000)
     }
 
     // MARK: The time of an iteration
@@ -114,10 +129,7 @@ extension EventLoop {
     @inline(__always)
     private func deliver(_ next: Int) {
         let event = unsafe events[next]
-        guard isMeant(event) else {
-            state.counts.staleEvents &+= 1
-            return
-        }
+        guard isMeant(event) else { return noteStale() }
         let slot = unsafe state.slots.entry(Int(event.slot))
         // Nearly all are this one: see `Interest.apart`.
         guard unsafe slot.pointee.wanted == .read, event.events == CEPOLL_IN else { return deliverRare(next) }
@@ -142,8 +154,8 @@ extension EventLoop {
             #if REACTOR_FAULTS
                 if isLeftOut(5) { return }
             #endif
-            if event.events & (CEPOLL_ERR | CEPOLL_HUP) != 0 { latchHangup(index) }
-            return
+            guard event.events & (CEPOLL_ERR | CEPOLL_HUP) != 0 else { return }
+            return state.slots[index].stage == .registered ? latchHangup(index) : noteStale()
         }
         let tag = state.slots[index].tag
         let source = unsafe state.slots[index].source.unsafelyUnwrapped
@@ -156,7 +168,7 @@ extension EventLoop {
     }
 
     /// Whether the event's slot is still the one that it was registered as (trap 1).
-    private func isMeant(_ event: cepoll_event) -> Bool {
+    func isMeant(_ event: cepoll_event) -> Bool {
         #if REACTOR_FAULTS
             if isLeftOut(1) { return true }
         #endif

@@ -2,6 +2,7 @@
 // interest once, right before the wait: what was asked for and taken back between two waits costs no call.
 
 public import CEpoll
+import Timers
 
 extension EventLoop {
     /// Registers a descriptor, which stays its owner's: it must be non-blocking, and open until `remove`. Connect or
@@ -22,10 +23,10 @@ extension EventLoop {
         let descriptor = mailbox.eventDescriptor
         let id = state.slots.open(descriptor, interest: [.read, .apart], source: nobody, tag: 0, kind: .mailbox)
         guard let id else { throw slotTableFull() }
-        try registerMailbox(id)
+        try registerMailbox(id, in: epoll)
     }
 
-    func registerMailbox(_ id: SlotID) throws(SystemError) {
+    func registerMailbox(_ id: SlotID, in epoll: CInt) throws(SystemError) {
         let descriptor = mailbox.eventDescriptor
         let result = cepoll_control(epoll, CEPOLL_ADD, descriptor, CEPOLL_IN | CEPOLL_ET, id.index, id.generation)
         try SystemError.check(result, .control)
@@ -40,7 +41,7 @@ extension EventLoop {
         let id = unsafe storage.pointee.slots.open(descriptor, interest: interest, source: source, tag: tag, kind: kind)
         guard let id else { throw slotTableFull() }
         let result = control(id, descriptor, CEPOLL_ADD, interest)
-        guard result >= 0 else { throw takeBack(id, result, on: self) }
+        if result < 0 { try addRefused(id, result, on: self) }
         return id
     }
 
@@ -53,7 +54,11 @@ extension EventLoop {
         }
         let index = Int(id.index)
         state.slots[index].wanted = interest
-        guard interest != state.slots[index].armed || state.slots[index].stage != .registered else { return }
+        listIfChanged(index)
+    }
+
+    private func listIfChanged(_ index: Int) {
+        guard state.slots[index].wanted != state.slots[index].armed || state.slots[index].stage != .registered else { return }
         guard state.slots[index].nextChanged == Slot.unlisted else { return }
         state.slots[index].nextChanged = state.firstChanged
         state.firstChanged = Int32(truncatingIfNeeded: index)
@@ -65,14 +70,17 @@ extension EventLoop {
     }
 
     /// Ends the registration: no event of this descriptor is delivered any more, not even one that is already taken.
-    /// The owner closes the descriptor next, which takes it out of epoll; one that lives on, here or in another process
-    /// (trap 2), says so with `staysOpen`.
+    ///
+    /// An owner that closes the descriptor next may say so by `staysOpen: false`: closing takes it out of epoll, and a system call is
+    /// saved. If the descriptor lives on after all, here or in a child process, the loop finds out at its first event and
+    /// makes its epoll anew (docs/Fork.md).
     @inlinable @inline(__always)
-    public func remove(_ id: SlotID, staysOpen: Bool = false) {
+    public func remove(_ id: SlotID, staysOpen: Bool = true) {
         assertOnThread()
         guard unsafe storage.pointee.slots.holds(id) else { return noteStaleID(on: self) }
         let index = Int(id.index)
-        staysOpen ? takeOut(index) : end(index)
+        if staysOpen { return takeOut(index) }
+        unsafe storage.pointee.deletesAlways ? takeOut(index) : end(index)
     }
 
     // On its own, with the end in it, so that the common case calls nobody and saves no registers.
@@ -111,6 +119,7 @@ extension EventLoop {
 
     /// Tells the kernel what changed since the last wait, and only what is different now.
     func applyInterests() {
+        if state.retryAt != nil { retryRefused() }
         if state.firstChanged >= 0 { applyChanged() }
     }
 
@@ -130,14 +139,36 @@ extension EventLoop {
     }
 
     private func apply(_ wanted: Interest, to index: Int, _ operation: CInt) {
-        let result = control(index, operation, wanted)
-        if result == 0 {
-            state.slots[index].armed = wanted
-            state.slots[index].stage = .registered
-        } else {
-            state.counts.failedControls &+= 1
-            assertionFailure("a descriptor was closed before its slot was removed: \(SystemError(.control, -result))")
+        var result = control(index, operation, wanted)
+        // It was to be taken out, and the kernel did not do so.
+        if result == -CEPOLL_EEXIST, isAlone(index) { result = control(index, CEPOLL_MOD, wanted) }
+        guard result == 0 else { return refused(index, result) }
+        state.slots[index].armed = wanted
+        state.slots[index].stage = .registered
+    }
+
+    /// How long after a refusal the kernel is asked again.
+    private static let retryDelay = Nanoseconds.milliseconds(100)
+
+    /// The kernel did not take a change: it is asked again, until it does (ENOMEM, ENOSPC).
+    func refused(_ index: Int, _ result: CInt) {
+        state.counts.failedControls &+= 1
+        assert(result != -CEPOLL_EBADF && result != -CEPOLL_ENOENT, "a descriptor was closed before its slot was removed")
+        guard !state.slots[index].armed.contains(.refused) else { return }
+        state.slots[index].armed.insert(.refused)
+        state.refused.append(SlotID(index: UInt32(truncatingIfNeeded: index), generation: state.slots[index].generation))
+        if state.retryAt == nil { state.retryAt = Instant(nanoseconds: cepoll_monotonic()) + Self.retryDelay }
+    }
+
+    @inline(never)
+    private func retryRefused() {
+        guard let due = state.retryAt, Instant(nanoseconds: cepoll_monotonic()) >= due else { return }
+        state.retryAt = nil
+        for id in state.refused where state.slots.holds(id) {
+            state.slots[Int(id.index)].armed.remove(.refused)
+            listIfChanged(Int(id.index))
         }
+        state.refused.removeAll(keepingCapacity: true)
     }
 
     /// ERR and HUP cannot be declined: with no interest they would wake every wait (traps 5 and 6). The descriptor is
@@ -148,10 +179,10 @@ extension EventLoop {
         state.counts.latchedHangups &+= 1
         if control(index, CEPOLL_DEL, []) != 0 { state.counts.failedControls &+= 1 }
         state.slots[index].stage = .withdrawn
-        state.slots[index].armed = []
+        state.slots[index].armed.formIntersection(.refused)
     }
 
-    private func control(_ index: Int, _ operation: CInt, _ interest: Interest) -> CInt {
+    func control(_ index: Int, _ operation: CInt, _ interest: Interest) -> CInt {
         let id = SlotID(index: UInt32(truncatingIfNeeded: index), generation: state.slots[index].generation)
         return control(id, state.slots[index].descriptor, operation, interest)
     }

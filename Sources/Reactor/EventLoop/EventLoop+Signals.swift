@@ -22,9 +22,22 @@ extension EventLoop {
 
     /// Blocks `signals` for the calling thread and for those that it starts from now on: a process's own, deliberate step
     /// before `watch`. Throws for a number that is no signal.
+    ///
+    /// A child process inherits the mask, through `exec`, too: unless its parent clears it, the child ignores SIGTERM.
+    /// docs/Fork.md says how, for `fork` and for `posix_spawn`.
     public static func blockSignals(_ signals: [CInt]) throws(SystemError) {
+        try setSignals(signals, areBlocked: true)
+    }
+
+    /// Takes `blockSignals` back for the calling thread: in a forked child, before it calls `exec`. One that is pending takes its
+    /// usual effect. Safe between `fork` and `exec` if `signals` was made before the fork. Throws for a number that is no signal.
+    public static func unblockSignals(_ signals: [CInt]) throws(SystemError) {
+        try setSignals(signals, areBlocked: false)
+    }
+
+    private static func setSignals(_ signals: [CInt], areBlocked: Bool) throws(SystemError) {
         let result = unsafe signals.withUnsafeBufferPointer {
-            unsafe cepoll_signals_block($0.baseAddress, CInt($0.count), 1)
+            unsafe cepoll_signals_block($0.baseAddress, CInt($0.count), areBlocked ? 1 : 0)
         }
         try SystemError.check(result, .signalMask)
     }

@@ -20,8 +20,6 @@ public final class EventLoop {
     @usableFromInline let epoll: CInt
     /// Reads 0 in a forked child. The mailbox owns it.
     @usableFromInline let forkMark: UnsafeMutablePointer<UInt32>
-    /// The kernel can wait with a resolution of nanoseconds.
-    let waitsFinely: Bool
     let events: UnsafeMutablePointer<cepoll_event>
     @usableFromInline let storage: UnsafeMutablePointer<LoopState>
 
@@ -37,7 +35,6 @@ public final class EventLoop {
         self.epoll = epoll
         unsafe forkMark = mailbox.forkMark
         unsafe events = .allocate(capacity: configuration.eventsPerIteration)
-        waitsFinely = unsafe cepoll_wait(epoll, events, 1, 0) != -CEPOLL_ENOSYS
         unsafe storage = .allocate(capacity: 1)
         unsafe storage.initialize(to: LoopState(configuration, now: Instant(nanoseconds: cepoll_monotonic())))
         try addMailbox()
@@ -72,8 +69,18 @@ public final class EventLoop {
     public var descriptorCount: Int { state.slots.live - 1 }
 
     /// Readable whenever an iteration has readiness or posts to deliver: poll it to run this loop inside another.
-    /// Deadlines are not in it, see `nextDeadline`.
-    public var backendFD: CInt { epoll }
+    /// Deadlines are not in it, see `nextDeadline`. Ask for it before you add descriptors: from then on every `remove` tells the
+    /// kernel, so that the epoll behind this number stays the same (docs/Fork.md).
+    public var backendFD: CInt {
+        state.deletesAlways = true
+        return epoll
+    }
+
+    /// Why the last wait failed; nil if it did not. A loop whose waits fail goes on without readiness: it runs timers, posts and
+    /// tasks a thousand times a second, and counts `failedWaits`. On the loop's thread.
+    public var waitFailure: SystemError? {
+        state.waitFailure == 0 ? nil : SystemError(.wait, state.waitFailure)
+    }
 
     /// When the next iteration is due even if nothing becomes ready: a past instant if work was carried over, nil if
     /// nothing is. May be early, never late.
@@ -81,17 +88,17 @@ public final class EventLoop {
         hasCarriedWork || state.firstChanged >= 0 ? .zero : nextWake
     }
 
-    /// Runs until `stop`. A stop asked for before is honoured after one iteration that does not wait.
+    /// Runs until `stop`, and uses it up. A stop asked for before is honoured after one iteration that does not wait.
     public func run() {
         var reading: Instant?
         repeat {
             reading = iterate(.wait, reading)
-        } while !state.isStopping && !mailbox.isStopRequested
-        state.isStopping = false
-        mailbox.forgetStop()
+        } while !isStopDue
+        _ = takeStop()
     }
 
-    /// Makes `run` return after this iteration. From other threads: `mailbox.stop()`.
+    /// Ends what runs the loop, after this iteration: `run` and `run(until:)` return, `runOnce` does not wait and returns true,
+    /// `run(_:)` cancels its task and returns when that has ended. Each uses the stop up. From other threads: `mailbox.stop()`.
     public func stop() {
         assertOnThread()
         state.isStopping = true
@@ -105,9 +112,23 @@ public final class EventLoop {
         case noWait
     }
 
-    /// One iteration, its phases in order.
-    public func runOnce(_ mode: WaitMode = .wait) {
+    /// One iteration, its phases in order. Returns whether `stop` was called, before or within it: such an iteration does
+    /// not wait, and uses the stop up.
+    @discardableResult
+    public func runOnce(_ mode: WaitMode = .wait) -> Bool {
         _ = iterate(mode, nil)
+        return takeStop()
+    }
+
+    /// Whether whoever runs the loop is to end.
+    var isStopDue: Bool { state.isStopping || mailbox.isStopRequested }
+
+    /// The same, and uses the stop up.
+    func takeStop() -> Bool {
+        guard isStopDue else { return false }
+        state.isStopping = false
+        mailbox.forgetStop()
+        return true
     }
 
     /// One iteration. Takes the time, if the caller has just read the clock, and returns it as of its own end.

@@ -12,6 +12,8 @@ public struct LoopCounters: Hashable, Sendable, BitwiseCopyable {
     public var events: UInt64 = 0
     /// Events for a descriptor that is no longer the one they were meant for: dropped.
     public var staleEvents: UInt64 = 0
+    /// Times that the epoll was made anew, because an open file in it had outlived its descriptor (docs/Fork.md).
+    public var rebuilds: UInt64 = 0
     /// Wakes by a post.
     public var wakes: UInt64 = 0
     /// Jobs delivered.
@@ -26,7 +28,7 @@ public struct LoopCounters: Hashable, Sendable, BitwiseCopyable {
     public var staleIDs: UInt64 = 0
     /// Calls of epoll_ctl.
     public var controls: UInt64 = 0
-    /// Calls of epoll_ctl that failed where none should: an owner closed its descriptor too early.
+    /// Calls of epoll_ctl that failed where none should: an owner closed its descriptor too early, or the kernel had no memory.
     public var failedControls: UInt64 = 0
     /// Hangups and errors on descriptors that nobody wanted to hear of: unregistered until somebody does.
     public var latchedHangups: UInt64 = 0

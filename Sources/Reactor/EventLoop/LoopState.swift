@@ -29,13 +29,24 @@ struct LoopState: ~Copyable {
     var firstChanged: Int32 = -1
     var flushList = SourceList(.flush)
     var reapList = SourceList(.reap)
-    var handles: [HandleEntry] = []
+    var handles = HandleTable()
     /// The signalfds, which the loop owns.
     var signalDescriptors: [CInt] = []
     /// What runs tasks here; nil until somebody asks for it. Retained.
     var tasks: Unmanaged<LoopExecutor>?
     /// When `run(until:)` is to end, while it runs.
     var runLimit: Instant?
+    /// Slots whose change the kernel refused, and when they are tried again.
+    var refused: [SlotID] = []
+    var retryAt: Instant?
+    /// epoll_pwait2 has not failed yet: the wait has a resolution of nanoseconds.
+    var waitsFinely = true
+    /// The error number of the last wait; 0 if it did not fail.
+    var waitFailure: CInt = 0
+    /// Each removal tells the kernel, also of a descriptor that is closed next.
+    @usableFromInline var deletesAlways = false
+    /// An event came for a registration that was over: the next batch is looked through for one that outlived its slot.
+    var isSuspicious = false
     var isStopping = false
     @usableFromInline var isInIteration = false
     /// The thread that runs the loop; 0 before the first run.

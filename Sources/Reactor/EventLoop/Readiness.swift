@@ -29,6 +29,9 @@ public struct Interest: OptionSet, Hashable, Sendable, BitwiseCopyable {
     /// else is a source's, and one comparison at each event tells.
     static var apart: Interest { Interest(rawValue: 8) }
 
+    /// The loop's own: in what a slot has armed, if the kernel refused the last change.
+    static var refused: Interest { Interest(rawValue: 16) }
+
     /// The kernel's mask. ERR and HUP need no asking, and cannot be declined.
     @inlinable
     var mask: UInt32 {

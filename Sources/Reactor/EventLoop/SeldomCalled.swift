@@ -14,12 +14,15 @@ func slotTableFull() -> SystemError {
     SystemError(.slotTable, CEPOLL_ENOSPC)
 }
 
-/// Ends a slot that the kernel did not take, and says why not.
+/// The kernel did not take a slot: ends it, and says why. A registration that is there already is taken over if no slot has it:
+/// its own was removed as that of a descriptor to be closed, which is still open.
 @usableFromInline @inline(never)
-func takeBack(_ id: SlotID, _ result: CInt, on loop: EventLoop) -> SystemError {
-    loop.state.slots.remove(Int(id.index))
-    unsafe loop.state.slots.recycle()?.endRegistration()
-    return SystemError(.control, -result)
+func addRefused(_ id: SlotID, _ result: CInt, on loop: EventLoop) throws(SystemError) {
+    let index = Int(id.index)
+    if result == -CEPOLL_EEXIST, loop.isAlone(index), loop.control(index, CEPOLL_MOD, loop.state.slots[index].armed) == 0 { return }
+    // As any other: what only this slot kept alive is let go in the close phase, and nothing else is.
+    loop.end(index)
+    throw SystemError(.control, -result)
 }
 
 /// Frees the slots and timers that are over, and lets their sources go.

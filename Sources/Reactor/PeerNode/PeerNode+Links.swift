@@ -141,7 +141,7 @@ extension PeerNode {
     private func condemn(_ link: NodeLink) {
         forget(link)
         link.phase = .condemned
-        if link.slot != .none { loop.remove(link.slot) }
+        if link.slot != .none { loop.remove(link.slot, staysOpen: false) }
         link.slot = .none
         links[Int(link.id.slot)] = nil
         linkCount -= 1

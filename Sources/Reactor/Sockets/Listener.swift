@@ -159,7 +159,7 @@ public final class Listener: Source {
     /// which has ended it.
     public func close() {
         guard let slot = state.slot, let timer = state.timer else { return }
-        loop.remove(slot)
+        loop.remove(slot, staysOpen: false)
         loop.destroy(timer)
         endUse()
         if loop.isInIteration { loop.requestReap(self) } else { reap() }

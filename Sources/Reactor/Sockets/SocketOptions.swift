@@ -20,7 +20,8 @@ public struct SocketOptions: Hashable, Sendable {
     public var sendBuffer: Int32?
     /// The kernel's receiving buffer, likewise.
     public var receiveBuffer: Int32?
-    /// A listener on `::` leaves IPv4 alone.
+    /// A listener on `::` takes IPv6 alone, so that one on `0.0.0.0` may have the same port; IPv4 needs that one. If false, a
+    /// listener on `::` takes both, and an IPv4 peer has its IPv4 endpoint.
     public var isV6Only = true
 
     /// The defaults.
