@@ -8,6 +8,7 @@ import Glibc
 @main
 enum Main {
     static func main() {
+        StandardStreams.open()
         // A reader that has enough closes its pipe: that is no reason to die (`peers | head`).
         _ = signal(SIGPIPE, SIG_IGN)
         do {

@@ -22,7 +22,7 @@ struct NodeSettingsOptions: ParsableArguments {
     @Option(
         name: .customLong("config"),
         help: ArgumentHelp(
-            "The settings file, YAML or JSON (default: \(SettingsLayers.usualPlaces.joined(separator: ", ")), if there is one)",
+            "The settings file, YAML or JSON (default: \(SettingsLayers.usualPlaces.joined(separator: ", ")), if there is one; none: no file)",
             valueName: "path"
         )
     ) var config: String?

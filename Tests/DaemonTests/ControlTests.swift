@@ -211,3 +211,16 @@ struct MetricsTests {
         #expect(registry.page.contains("http_requests_total{path=\"a\\\"b\\\\c\\nd\"} 2\n"))
     }
 }
+
+@Suite("where a control socket is looked for")
+struct ControlDirectoryTests {
+    @Test("also where another environment would put it, each place once")
+    func directories() {
+        let all = ControlSettings.directories
+        #expect(all.contains("/run/user/\(getuid())/reactor-node"))
+        #expect(all.contains("/tmp/reactor-node-\(getuid())"))
+        #expect(all.first == ControlSettings.directory)
+        #expect(Set(all).count == all.count)
+        if getuid() == 0 { #expect(all.contains("/run/reactor-node"), "the service's, for root") }
+    }
+}

@@ -49,6 +49,10 @@ private final class Pipe {
     }
 }
 
+extension RepeatTable {
+    fileprivate mutating func admits(_ transition: Transition) -> Bool { admits(.transition(transition)) }
+}
+
 @Suite("The log")
 struct LogTests {
     @Test("a wanted peer that the book has no room for is an error, and says what to raise")
@@ -121,7 +125,7 @@ struct LogTests {
     @Test("every kind of notice is one well-formed JSON line")
     func notices() throws {
         let notices: [Notice] = [
-            .draining(signal: 15, links: 3), .stopped(links: 0, after: .milliseconds(12)),
+            .draining(signal: 15, links: 3), .ignored(signal: 10), .stopped(links: 0, after: .milliseconds(12)),
         ]
         for notice in notices {
             let buffer = LineBuffer(capacity: 4_096)
@@ -243,6 +247,92 @@ struct LogTests {
         log.stop()
         #expect(thread.wait(milliseconds: 120_000))
         close(ends[1])
+    }
+
+    /// What a stranger's socket came to.
+    private func stranger(_ address: IPAddress, port: UInt16, _ from: LinkState = .established, _ reason: CloseReason = .desync, at nanoseconds: UInt64) -> Transition {
+        Transition(
+            at: Instant(nanoseconds: nanoseconds), subject: .link(LinkID(slot: 1, generation: 1), from: from, to: .closed, direction: .inbound),
+            endpoint: Endpoint(address, port: port), isPeer: false, role: .regular, reason: reason, failures: 0, next: .never
+        )
+    }
+
+    /// What a writer writes of what `body` gives it.
+    private func written(_ body: (inout LogWriter) -> Void) throws -> [Substring] {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("reactor-log-\(UUID().uuidString)").path
+        defer { unlink(path) }
+        var settings = LogSettings()
+        settings.descriptor = open(path, O_RDWR | O_CREAT, 0o600)
+        settings.format = .json
+        defer { close(settings.descriptor) }
+        var writer = LogWriter(settings, StartLines())
+        body(&writer)
+        writer.report(lost: 0, isLast: true)
+        writer.finish()
+        return try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n")
+    }
+
+    @Test("strangers of one net are told by kind and net, whatever their ports and addresses are, and no event goes uncounted")
+    func strangersOfOneNet() throws {
+        let count = 20_000
+        let now = cepoll_monotonic()
+        let lines = try written { writer in
+            for index in 0..<count {
+                let address = IPAddress(v4: 203, 0, 113, UInt8(index % 250))
+                writer.write(.transition(stranger(address, port: UInt16(1_024 + index % 60_000), at: now + UInt64(index) * 1_000)))
+            }
+        }
+        let events = try lines.map { try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any]) }
+        #expect(lines.count <= 5, "\(lines.count) lines")
+        let repeated = events.compactMap { $0["repeated"] as? Int }.reduce(0, +)
+        #expect(repeated + events.count { $0["repeated"] == nil } == count)
+        #expect(events.contains { $0["net"] as? String == "203.0.113.0/24" })
+    }
+
+    @Test("lines a second are bounded, what is left out is counted, and strangers keep no masternode's line out")
+    func bound() throws {
+        let count: UInt32 = 50_000
+        let now = cepoll_monotonic()
+        let lines = try written { writer in
+            for index in 0..<count {
+                // A net of its own each.
+                writer.write(.transition(stranger(IPAddress(v4: 0x0b00_0000 + index << 8), port: 9, at: now + UInt64(index))))
+            }
+            writer.write(.transition(closed(at: now / 1_000_000)))
+        }
+        let events = try lines.map { try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any]) }
+        #expect(lines.count < 1_200, "\(lines.count) lines")
+        let leftOut = events.filter { $0["event"] as? String == "left-out" }.compactMap { $0["lines"] as? Int }.reduce(0, +)
+        #expect(leftOut + events.count { ($0["event"] as? String) == "link" && $0["role"] as? String == "regular" } == Int(count))
+        #expect(events.contains { $0["role"] as? String == "masternode" })
+    }
+
+    @Test("a budget of lines refills by the clock, and never above its burst")
+    func budget() {
+        var budget = LineBudget(rate: 10, burst: 3, at: .zero)
+        func take(_ count: Int, at milliseconds: UInt64) -> Int {
+            (0..<count).count { _ in budget.takes(at: Instant(nanoseconds: milliseconds * 1_000_000)) }
+        }
+        #expect(take(10, at: 0) == 3)
+        #expect(take(10, at: 50) == 0)
+        #expect(take(10, at: 100) == 1)
+        #expect(take(10, at: 300) == 2)
+        #expect(take(10, at: 1_000_000_000) == 3)
+    }
+
+    @Test("no text is too long for its line, and no mark of control or direction is shown as it is")
+    func unprintable() throws {
+        for text in ["a\u{202e}b", "\u{9b}31m", "\u{2028}", "\u{feff}x", String(repeating: "\u{1}", count: 5_000), String(repeating: "é", count: 5_000)] {
+            for format in LogFormat.allCases {
+                let buffer = LineBuffer(capacity: 65_536)
+                let line = LogLine(buffer, format, time: 0, level: .warning, event: "test")
+                for name in ["message", "from", "to"] as [StaticString] { line.field(name, text: text) }
+                line.end()
+                #expect(buffer.count < 8_192 && buffer.text.hasSuffix("\n"))
+                #expect(!buffer.text.dropLast().unicodeScalars.contains(where: VisibleText.isHidden))
+                if format == .json { #expect((try? JSONSerialization.jsonObject(with: Data(buffer.text.utf8))) != nil) }
+            }
+        }
     }
 
     @Test("levels follow the table of close effects")

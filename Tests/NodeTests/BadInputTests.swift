@@ -168,6 +168,33 @@ struct BadInputTests {
         #expect(try item.name.contains("reset") || peer.waitForEnd(limit: 90) != nil, "\(item.name): the socket is still open")
     }
 
+    @Test("strangers who say hello, then nonsense, then reset, write no more than the log's bound, and are counted", .timeLimit(.minutes(3)))
+    func logFlood() async throws {
+        try await onThread {
+            let node = try Node(listen: Ports.endpoint("127.0.98.1"), timings: Self.timings, ["--control-socket", "none", "--log-repeat", "2s", "--ban-score", "1000000"])
+            let (began, mark) = (Clock.seconds, node.mark)
+            var calls = 0
+            while Clock.seconds - began < 4 {
+                // Of two nets, and of ever new ports.
+                let source = Endpoint(IPAddress(v4: 127, 0, UInt8(98 + calls % 2), UInt8(2 + calls % 200)), port: 0)
+                guard let peer = try? RawPeer(to: node.endpoint, from: source) else { continue }
+                try? peer.send(TimeFrames.handshake())
+                try? peer.send([UInt8](repeating: 0xff, count: 64))
+                peer.reset()
+                calls += 1
+            }
+            let span = Clock.seconds - began
+            try node.process.wait(for: "the count", from: mark) { $0["net"] != nil && $0["repeated"] != nil }
+            let lines = node.process.lines(from: mark)
+            let bytes = lines.map(\.text.utf8.count).reduce(0, +)
+            print("\(calls) callers in \(span) s: \(lines.count) lines, \(Double(bytes) / span) bytes a second")
+            #expect(calls > 50)
+            // 1,000 lines at once and 100 a second, at most.
+            #expect(Double(lines.count) < 1_000 + 200 * (Clock.seconds - began), "\(lines.count) lines")
+            #expect(lines.count < calls, "\(lines.count) lines of \(calls) callers")
+        }
+    }
+
     @Test("the log names a dialled stranger's fault too", .timeLimit(.minutes(2)))
     func dialledStranger() async throws {
         try await onThread {

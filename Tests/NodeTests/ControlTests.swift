@@ -225,6 +225,142 @@ struct ControlTests {
         }
     }
 
+    @Test("`done` is the loop's word: what found no room is refused, not written, and not in force after a restart", .timeLimit(.minutes(3)))
+    func noRoom() async throws {
+        try await onThread {
+            let folder = try ControlFolder()
+            let options = ["--ban-capacity", "2", "--state-dir", folder.path + "/state"]
+            let here = try node(Ports.endpoint("127.0.91.20"), folder, options)
+            for address in ["192.0.2.1", "192.0.2.2"] {
+                #expect(try Node.ask(folder.socket, "POST", "/ban?subject=\(address)").status == 200)
+            }
+            for operation in ["/ban?subject=192.0.2.3", "/trust?subject=192.0.2.3", "/ban?subject=198.51.100.0/24&for=1h"] {
+                let refused = try Node.ask(folder.socket, "POST", operation)
+                #expect(refused.status == 409 && refused.body.contains("--ban-capacity"), "\(operation): \(refused.body)")
+            }
+            // What is in force already may change.
+            #expect(try Node.ask(folder.socket, "POST", "/ban?subject=192.0.2.2&for=1h").status == 200)
+            let refused = try Node.command(folder.socket, ["ban", "192.0.2.3"])
+            #expect(refused.status == 1 && refused.lines.joined().contains("--ban-capacity"), "\(refused.lines)")
+            func subjects() throws -> [String] {
+                try Node.ask(folder.socket, "GET", "/bans").json().elements.compactMap { $0["subject"]?.text }
+            }
+            #expect(try subjects() == ["192.0.2.1", "192.0.2.2"])
+            here.process.signal(SIGTERM)
+            #expect(try here.process.waitForExit() == 0)
+            let again = try node(here.endpoint, folder, options)
+            #expect(try subjects() == ["192.0.2.1", "192.0.2.2"])
+            _ = again
+        }
+    }
+
+    @Test("what is not dialled or not done is not said to be: a redial of a banned peer, and any change of a node that is ending", .timeLimit(.minutes(3)))
+    func notDone() async throws {
+        try await onThread {
+            let folder = try ControlFolder()
+            let here = try node(Ports.endpoint("127.0.91.21"), folder, ["--peer", "127.0.91.22:9"])
+            #expect(try Node.ask(folder.socket, "POST", "/ban?subject=127.0.91.22").status == 200)
+            let redial = try Node.ask(folder.socket, "POST", "/redial?peer=127.0.91.22:9")
+            #expect(redial.status == 409 && redial.body.contains("banned"), "\(redial.body)")
+            let connect = try Node.ask(folder.socket, "POST", "/connect?peer=127.0.91.22:10")
+            #expect(connect.status == 200)
+            #expect(try connect.json()["warning"]?.text?.contains("banned") == true, "\(connect.body)")
+            // A peer that ends nothing holds the drain up.
+            let peer = try RawPeer.linked(to: here.endpoint, from: Endpoint(IPAddress(v4: 127, 0, 91, 23), port: 0))
+            #expect(try Node.ask(folder.socket, "POST", "/drain").status == 200)
+            try here.process.wait(for: "the drain") { $0["event"] == "draining" }
+            if let late = try? Node.ask(folder.socket, "POST", "/ban?subject=192.0.2.9") {
+                #expect(late.status == 503 && late.body.contains("ending"), "\(late.body)")
+            }
+            #expect(try here.process.waitForExit() == 0)
+            withExtendedLifetime(peer) {}
+        }
+    }
+
+    @Test("a ban or trust of everybody, or of a very wide range, is asked for twice")
+    func wide() async throws {
+        try await onThread {
+            let folder = try ControlFolder()
+            let here = try node(Ports.endpoint("127.0.91.24"), folder)
+            for subject in ["10.0.0.1/0", "0.0.0.0/0", "::/0", "128.0.0.0/1", "2001::/15", "::ffff:0:0/97"] {
+                for operation in ["ban", "trust"] {
+                    let reply = try Node.ask(folder.socket, "POST", "/\(operation)", "{\"subject\":\"\(subject)\"}")
+                    #expect(reply.status == 422 && reply.body.contains("wide"), "\(operation) \(subject): \(reply.body)")
+                }
+            }
+            #expect(try Node.command(folder.socket, ["ban", "10.0.0.1/0"]).status == 64)
+            #expect(try Node.command(folder.socket, ["ban", "128.0.0.0/1", "--wide"]).status == 0)
+            #expect(try Node.command(folder.socket, ["ban", "10.0.0.0/8"]).status == 0)
+            #expect(try Node.ask(folder.socket, "GET", "/bans").json().elements.count == 2)
+            _ = here
+        }
+    }
+
+    @Test("health counts what is wanted: one of three masternodes linked is degraded", .timeLimit(.minutes(3)))
+    func share() async throws {
+        try await onThread {
+            let folder = try ControlFolder()
+            let other = try Node(listen: Ports.endpoint("127.0.91.26"), ["--role", "masternode", "--control-socket", "none"])
+            let here = try node(
+                Ports.endpoint("127.0.91.25"), folder,
+                ["--role", "masternode", "--masternode", "\(other.endpoint)", "127.0.91.27:9", "127.0.91.28:9"])
+            try here.waitForLink(with: other.endpoint)
+            let health = try Node.command(folder.socket, ["health"])
+            #expect(health.status == 1 && health.lines.joined().contains("1 of 3 masternodes are linked"), "\(health.lines)")
+            #expect(try Node.command(folder.socket, ["health", "--min-masternodes", "1"]).status == 0)
+            #expect(try Node.command(folder.socket, ["health", "--min-masternodes", "1", "--max-masternode-gap", "1ms"]).status == 1)
+            let metrics = try Node.ask(folder.socket, "GET", "/metrics").body.split(separator: "\n")
+            #expect(metrics.contains("reactor_missing_masternodes 2"))
+            #expect(metrics.contains { $0.hasPrefix("reactor_longest_masternode_gap_seconds ") && !$0.hasSuffix(" 0") })
+            // The lower address dials: that nobody has dialled it is no fault.
+            let reach = try Node.ask(folder.socket, "GET", "/status").json()["reach"]
+            #expect(reach?["inboundSeen"]?.truth == false && reach?["inboundExpected"]?.truth == false, "\(String(describing: reach))")
+            #expect(reach?["text"]?.text?.contains("check that") == false)
+            #expect(metrics.contains("reactor_inbound_expected 0"))
+        }
+    }
+
+    @Test("a registry line that is this node itself is nobody who is missing, also where the node listens on every address", .timeLimit(.minutes(3)))
+    func ourOwnLine() async throws {
+        try await onThread {
+            let folder = try ControlFolder()
+            let port = Ports.next()
+            let registry = folder.path + "/masternodes"
+            try "127.0.91.29:\(port)\n".write(toFile: registry, atomically: true, encoding: .utf8)
+            let here = try node(Endpoint(IPAddress(v4: 0), port: port), folder, ["--role", "masternode", "--registry", registry])
+            #expect(try Clock.poll(limit: 90) { try Node.command(folder.socket, ["health"]).status == 0 })
+            #expect(try Node.ask(folder.socket, "GET", "/status").json()["peers"]?["masternodes"]?.whole == 0)
+            try "not an address\n".write(toFile: registry, atomically: true, encoding: .utf8)
+            try here.process.wait(for: "the refusal") { $0["event"] == "registry-not-believed" }
+            let health = try Node.command(folder.socket, ["health"])
+            #expect(health.status == 1 && health.lines.joined().contains("registry"), "\(health.lines)")
+        }
+    }
+
+    @Test("descriptors that cannot be counted, and a limit that was lowered, are degraded", .timeLimit(.minutes(3)))
+    func descriptors() async throws {
+        try await onThread {
+            let folder = try ControlFolder()
+            let here = try node(Ports.endpoint("127.0.91.30"), folder)
+            func limit(_ count: Int) throws {
+                #expect(try Child("/usr/bin/prlimit", ["--pid", "\(here.process.pid)", "--nofile=\(count):"]).waitForExit(limit: 90) == 0)
+            }
+            func check(_ connection: ControlConnection) throws -> JSON? {
+                connection.send("GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                return try ControlReply(connection.readAll()).json()["checks"]?.elements.first { $0["name"]?.text == "descriptors" }
+            }
+            let (first, second, third) = try (ControlConnection(folder.socket), ControlConnection(folder.socket), ControlConnection(folder.socket))
+            // What is still on its way into the node would not come in later.
+            #expect(try Clock.poll(limit: 90) { (try Node.ask(folder.socket, "GET", "/loop").json()["control"]?["connections"]?.whole ?? 0) >= 4 })
+            #expect(try check(first)?["status"]?.text == "good")
+            try limit(4)
+            #expect(try check(second)?["status"]?.text == "degraded")
+            try limit(200)
+            let lowered = try check(third)
+            #expect(lowered?["status"]?.text == "degraded" && lowered?["message"]?.text?.contains("200") == true, "\(String(describing: lowered))")
+        }
+    }
+
     @Test("without a node a command says so, with status 69")
     func noNode() async throws {
         try await onThread {

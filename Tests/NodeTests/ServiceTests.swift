@@ -155,6 +155,39 @@ struct ServiceTests {
         }
     }
 
+    @Test("a node that was drained ended well, and the unit starts it again only after a failure; a purge takes what is the service's")
+    func endStates() async throws {
+        try await onThread {
+            let packaging = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+                .appendingPathComponent("packaging")
+            let unit = try String(contentsOf: packaging.appendingPathComponent("systemd/reactor-node.service"), encoding: .utf8).split(separator: "\n")
+            #expect(unit.contains("Restart=on-failure"))
+            #expect(unit.contains("ExecStart=/usr/bin/reactor-node run --config /etc/reactor-node/reactor-node.yaml"))
+            let folder = try ControlFolder()
+            let node = try Node(listen: Ports.endpoint(), ["--control-socket", folder.socket])
+            #expect(try Clock.poll(limit: 90) { try Node.command(folder.socket, ["drain"]).status == 0 })
+            #expect(try node.process.waitForExit() == 0, "which on-failure takes for an end that was asked for")
+
+            // The script as the package runs it, in a root of the test's own.
+            for name in ["etc/reactor-node/reactor-node.yaml", "etc/reactor-node/other.yaml", "run/reactor-node/control.sock", "run/reactor-node/other.sock", "var/lib/reactor-node/store"] {
+                let url = URL(fileURLWithPath: folder.path).appendingPathComponent(name)
+                try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+                try "".write(to: url, atomically: true, encoding: .utf8)
+            }
+            let script = try String(contentsOf: packaging.appendingPathComponent("debian/postrm"), encoding: .utf8)
+                .replacingOccurrences(of: " /etc/", with: " \(folder.path)/etc/").replacingOccurrences(of: " /run/", with: " \(folder.path)/run/")
+                .replacingOccurrences(of: " /var/", with: " \(folder.path)/var/")
+                .split(separator: "\n").filter { line in !["systemd", "getent", "deluser", "userdel"].contains { line.contains($0) } }
+            // An `if` whose lines are left out ends with it.
+            let purge = script.filter { $0 != "    fi" }.joined(separator: "\n")
+            let child = try Child("/bin/sh", ["-c", purge, "postrm", "purge"])
+            #expect(try child.waitForExit() == 0, "\(child.lines().map(\.text))")
+            func exists(_ name: String) -> Bool { FileManager.default.fileExists(atPath: folder.path + "/" + name) }
+            #expect(!exists("etc/reactor-node/reactor-node.yaml") && !exists("run/reactor-node/control.sock") && !exists("var/lib/reactor-node"))
+            #expect(exists("etc/reactor-node/other.yaml") && exists("run/reactor-node/other.sock"))
+        }
+    }
+
     private func start(_ arguments: String, with environment: [String], passing descriptor: Int32? = nil) throws -> Child {
         let command = "export \(environment.joined(separator: " ")); exec '\(Node.path)' \(arguments)"
         return try Child("/bin/sh", ["-c", command], name: "reactor-node", passing: descriptor)

@@ -23,6 +23,8 @@ struct PeerHistory: Sendable {
     var established: UInt64 = 0
     /// When its state was last another one; nil if it never was.
     var viewSince: Instant?
+    /// Since when a masternode has had no established link; nil while it has one, and for a peer that is none or not wanted.
+    var missingSince: Instant?
 
     static let length = 20
 }
@@ -99,6 +101,12 @@ final class Chronicle: Sendable {
         state.withLock { $0.histories[peer] }
     }
 
+    /// How long the masternode that has been without a link for longest has been so; zero if none is missing.
+    func longestGap(at now: Instant) -> Nanoseconds {
+        let oldest = state.withLock { $0.histories.values.lazy.compactMap(\.missingSince).min() }
+        return oldest.map { now > $0 ? now - $0 : .zero } ?? .zero
+    }
+
     /// When each of these peers came into its present state.
     func viewsSince(_ peers: [Endpoint]) -> [Instant?] {
         state.withLock { state in peers.map { state.histories[$0]?.viewSince } }
@@ -165,7 +173,13 @@ final class Chronicle: Sendable {
         if history.entries.count == PeerHistory.length { history.entries.removeFirst() }
         history.entries.append(entry)
         switch transition.subject {
-        case .peer: history.viewSince = transition.at
+        case .peer(_, let view):
+            history.viewSince = transition.at
+            if transition.role == .regular || view == .idle || view == .established {
+                history.missingSince = nil
+            } else if history.missingSince == nil {
+                history.missingSince = transition.at
+            }
         case .link(_, _, let to, let direction):
             if to == .connecting, direction == .outbound { history.dials += 1 }
             if to == .established { history.established += 1 }

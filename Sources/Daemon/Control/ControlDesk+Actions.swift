@@ -1,26 +1,82 @@
-// What changes the node: written down first, posted to the loop, and then answered with what the loop made of it.
+// What changes the node: posted to the loop, looked up in its tables, written down, and then answered with what the loop made of it.
 
 import PeerMesh
 import Reactor
 import Timers
 
 extension ControlDesk {
+    /// `done` is the loop's word, looked at in its tables, and what it refused is not written down.
     func act(_ request: Request) throws(Problem) -> Answer {
         if let answer = try retry(request) { return answer }
         let action = try action(of: request)
         if case .disconnect(let endpoint) = action { forgetNames(at: endpoint) }
-        var note: String?
-        do throws(JournalError) { try journal.record(action, at: .now) } catch {
-            // The operator's word counts even where the disk does not take it; that it will be forgotten is said.
-            note = "done, but not written down: \(error)"
-        }
-        switch actions.post(action) {
+        let posted = PostedAction(action)
+        switch actions.post(posted) {
         case .posted: break
         case .full: throw Problem.unavailable("the loop has too much to do; try again")
         case .closed: throw Problem.unavailable("the node has ended")
         }
         view.forget()
-        return .json(try outcome(of: action, note))
+        // The post came before the question: the answer knows of it.
+        let snapshot: NodeSnapshot
+        do throws(Problem) { snapshot = try view.snapshot(age: .zero) } catch {
+            // A node without links has drained before it could be asked.
+            if action == .drain, posted.wasTaken { return .json(.members(("done", .string(action.name)), ("warning", nil))) }
+            throw Problem.unavailable("\(error.detail): whether '\(action.name)' is done is not known, and it is not written down")
+        }
+        guard posted.wasTaken else { throw Problem.unavailable("the node is ending: nothing was changed") }
+        if let refusal = refusal(of: action, snapshot) { throw refusal }
+        var note: String?
+        do throws(JournalError) { try journal.record(action, at: .now) } catch {
+            // The operator's word counts even where the disk does not take it; that it will be forgotten is said.
+            note = "done, but not written down: \(error)"
+        }
+        return .json(try outcome(of: action, snapshot, note))
+    }
+
+    /// Why the loop did not do what it was asked; nil if its tables show that it did.
+    private func refusal(of action: OperatorAction, _ snapshot: NodeSnapshot) -> Problem? {
+        let moments = Moments()
+        func has(_ subject: Subnet, isTrust: Bool) -> Bool {
+            snapshot.bans.contains {
+                $0.subject == subject && $0.until > moments.now && (isTrust ? $0.kind == .trust : $0.kind == .ban(.operator))
+            }
+        }
+        func full(_ what: String) -> Problem {
+            Problem(409, "No room", "\(what) was not set: all \(mesh.banCapacity) places of the ban table are taken; raise --ban-capacity, or unban")
+        }
+        switch action {
+        case .ban(let subject, let until, _, _):
+            // One that is over by now was in force.
+            if let until, until <= .now { return nil }
+            return has(subject, isTrust: false) ? nil : full("the ban of \(subject.text)")
+        case .trust(let subject):
+            return has(subject, isTrust: true) ? nil : full("the trust in \(subject.text)")
+        case .unban(let subject):
+            return snapshot.bans.contains { $0.subject == subject && $0.kind != .trust } ? Problem.unavailable("\(subject.text) is still banned; try again") : nil
+        case .untrust(let subject):
+            return has(subject, isTrust: true) ? Problem.unavailable("\(subject.text) is still trusted; try again") : nil
+        case .connect(let peer):
+            return isWanted(peer, .operator, snapshot)
+        case .addMasternode(let peer):
+            return isWanted(peer, .registry, snapshot)
+        case .redial(.some(let peer)):
+            guard let report = snapshot.peers.first(where: { $0.endpoint == peer }) else {
+                return Problem.notFound("\(peer) is not in the book any more; `GET /peers` lists who is")
+            }
+            switch report.verdict {
+            case .no(.banned), .no(.off), .no(.unknownPeer):
+                let why = Why(snapshot: snapshot, settings: mesh, moments: moments, notes: notes)
+                return Problem(409, "Not dialled", "\(peer) is not dialled: \(why.sentence(for: report))")
+            case .no(.alreadyLinked), .no(.dialInFlight), .wait, .queue, .yes: return nil
+            }
+        case .disconnect, .removeMasternode, .wantName, .dropName, .redial(.none), .drain, .reload, .logLevel: return nil
+        }
+    }
+
+    private func isWanted(_ peer: Endpoint, _ source: Desire, _ snapshot: NodeSnapshot) -> Problem? {
+        if snapshot.peers.contains(where: { $0.endpoint == peer && $0.desire.contains(source) }) { return nil }
+        return Problem(409, "No room", "\(peer) has no place in the book of \(mesh.bookCapacity) peers: raise --book-capacity, or disconnect others")
     }
 
     private func action(of request: Request) throws(Problem) -> OperatorAction {
@@ -47,9 +103,9 @@ extension ControlDesk {
         case .ban:
             let until = request.span("for").map { WallTime.now + $0 }
             let by = request.text("by") ?? request.user.map { "uid \($0)" } ?? "operator"
-            return .ban(subject(request), until: until, reason: request.text("reason") ?? "", by: by)
+            return .ban(try bounded(request, "banned"), until: until, reason: request.text("reason") ?? "", by: by)
         case .unban: return .unban(try inForce(request, isTrust: false))
-        case .trust: return .trust(subject(request))
+        case .trust: return .trust(try bounded(request, "trusted"))
         case .untrust: return .untrust(try inForce(request, isTrust: true))
         case .addMasternode:
             switch try target(request, "peer", isNew: true) {
@@ -73,6 +129,17 @@ extension ControlDesk {
 
     private func subject(_ request: Request) -> Subnet {
         guard let subject = request.subnet("subject") else { preconditionFailure("a required value was not asked for") }
+        return subject
+    }
+
+    /// A range that holds a 256th of all addresses or more is a slip of a finger, unless it is said to be meant.
+    private func bounded(_ request: Request, _ what: String) throws(Problem) -> Subnet {
+        let subject = subject(request)
+        let least: UInt8 = subject.address.family == .v4 ? 8 : 16
+        guard subject.prefix >= least || request.flag("wide") else {
+            let extent = subject.prefix == 0 ? "every \(subject.address.family == .v4 ? "IPv4" : "IPv6") address" : "a range wider than /\(least)"
+            throw Problem.badValue("\(subject.text) is \(extent), and all of it would be \(what): give 'wide' (--wide) if that is meant")
+        }
         return subject
     }
 
@@ -144,14 +211,13 @@ extension ControlDesk {
     }
 
     /// What the node looks like after the action: the post came before the question, so the answer knows of it.
-    private func outcome(of action: OperatorAction, _ note: String?) throws(Problem) -> JSON {
+    private func outcome(of action: OperatorAction, _ snapshot: NodeSnapshot, _ note: String?) throws(Problem) -> JSON {
         let warning = note.map(JSON.string)
         switch action {
         case .connect(let peer), .disconnect(let peer), .redial(.some(let peer)), .addMasternode(let peer), .removeMasternode(let peer):
-            let snapshot = try view.snapshot(age: .zero)
             let row = PeerRow(snapshot, chronicle, Moments(), reports, added: addedMasternodes)
             let report = snapshot.peers.first { $0.endpoint == peer }
-            let warning = warning ?? ControlDesk.isWantedStill(action, report).map(JSON.string)
+            let warning = warning ?? (ControlDesk.isWantedStill(action, report) ?? isHeldBack(action, report, snapshot)).map(JSON.string)
             return .members(
                 ("done", .string(action.name)), ("peer", .string(peer.description)),
                 ("now", report.map { row.json($0, since: chronicle.history(of: peer)?.viewSince) } ?? .null), ("warning", warning)
@@ -163,7 +229,6 @@ extension ControlDesk {
         case .redial(.none):
             return .members(("done", .string(action.name)), ("warning", warning))
         case .ban(let subject, let until, _, _):
-            let snapshot = try view.snapshot(age: .zero)
             let covered = snapshot.peers.filter { subject.contains($0.endpoint.address) }
             return .members(
                 ("done", .string(action.name)), ("subject", .string(subject.text)),
@@ -185,6 +250,20 @@ extension ControlDesk {
         case .removeMasternode: return "the registry file or the settings name it still: it stays a masternode"
         case .disconnect: return "it is a masternode and dialled again; a ban keeps it away"
         case .connect, .redial, .addMasternode, .wantName, .dropName, .ban, .unban, .trust, .untrust, .drain, .reload, .logLevel: return nil
+        }
+    }
+
+    /// What is wanted from now on, and not dialled all the same.
+    private func isHeldBack(_ action: OperatorAction, _ report: PeerReport?, _ snapshot: NodeSnapshot) -> String? {
+        switch action {
+        case .connect, .addMasternode: break
+        case .disconnect, .removeMasternode, .wantName, .dropName, .redial, .ban, .unban, .trust, .untrust, .drain, .reload, .logLevel: return nil
+        }
+        guard let report else { return nil }
+        switch report.verdict {
+        case .no(.banned), .no(.off):
+            return "it is not dialled: \(Why(snapshot: snapshot, settings: mesh, moments: Moments(), notes: notes).sentence(for: report))"
+        case .no(.alreadyLinked), .no(.dialInFlight), .no(.unknownPeer), .wait, .queue, .yes: return nil
         }
     }
 

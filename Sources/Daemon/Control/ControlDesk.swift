@@ -13,8 +13,9 @@ struct NodeFacts: Sendable {
     var network: String
     var dialect: String
     var advertised: Endpoint?
-    /// Descriptors that the process may have.
+    /// Descriptors that the process might have when it started, and those that its table may come to need.
     var descriptors: UInt64
+    var descriptorsNeeded: UInt64
     var startedAt: Instant
 }
 
@@ -169,7 +170,7 @@ final class ControlDesk {
                 ("dialing", .count(census.dialingMasternodes + census.dialingRegular)), ("draining", .count(census.draining)))),
             ("peers", .members(
                 ("known", .count(census.knownPeers)), ("wanted", .count(snapshot.peers.count { $0.isWanted })),
-                ("masternodes", .count(census.registered)), ("banned", .count(snapshot.peers.count { $0.view == .banned })))),
+                ("masternodes", .count(census.wantedMasternodes)), ("banned", .count(snapshot.peers.count { $0.view == .banned })))),
             ("store", storeStatus),
             ("health", .string(health(snapshot, thresholds).status.rawValue))
         )
@@ -177,6 +178,8 @@ final class ControlDesk {
 
     private func health(_ snapshot: NodeSnapshot, _ thresholds: Thresholds) -> Health {
         var health = Health(snapshot, facts, thresholds, lag: view.lag)
+        health.checks.append(Health.gap(chronicle.longestGap(at: Moments().now), thresholds.maximumGap))
+        health.checks.append(Health.queue(snapshot.census, mesh))
         if let store { health.checks.append(Health.store(store.status)) }
         if let status = custodian?.registryStatus { health.checks.append(Health.registryFile(status)) }
         return health
@@ -193,18 +196,23 @@ final class ControlDesk {
 
     /// How others reach us: what we state, and what shows that it works.
     private func reach(_ snapshot: NodeSnapshot) -> JSON {
-        let inbound = snapshot.links.contains { $0.report.info.direction == .inbound && $0.report.state == .established }
+        let (inbound, outbound) = Health.directions(snapshot)
         let text: String
         if snapshot.ownEndpoint == nil {
             text = "this node states no address, so nobody dials it by itself; --advertise names one"
-        } else if inbound {
+        } else if inbound > 0 {
             text = "others have dialled this node and are linked"
+        } else if snapshot.census.expectsInbound {
+            text = "nobody who dialled this node is linked, though linked peers were to dial it: "
+                + "check that the advertised address and port are open from outside"
+        } else if outbound > 0 {
+            text = "no linked peer was to dial this node: whether others reach it is not known"
         } else {
-            text = "nobody who dialled this node is linked: check that the advertised address and port are open from outside"
+            text = "nobody is linked"
         }
         let seen = Reach.seen(snapshot.sightings)
         return .members(
-            ("inboundSeen", .bool(inbound)), ("text", .string(text)),
+            ("inboundSeen", .bool(inbound > 0)), ("inboundExpected", .bool(snapshot.census.expectsInbound)), ("text", .string(text)),
             ("seenAs", .array(seen.map { .members(("address", .string($0.address.description)), ("peers", .count($0.peers))) })),
             ("warning", Reach.warning(seen, advertised: snapshot.ownEndpoint).map(JSON.string) ?? .null)
         )
@@ -251,7 +259,7 @@ final class ControlDesk {
             ("framesOut", .count(node.framesOut)), ("pingsOut", .count(node.pingsOut)), ("pongsOut", .count(node.pongsOut)),
             ("memoryInUse", .count(snapshot.memoryInUse)), ("memoryPeak", .count(snapshot.memoryPeak)),
             ("memoryLimit", .count(snapshot.memoryLimit)),
-            ("descriptors", .members(("open", .count(Descriptors.open)), ("limit", .count(facts.descriptors)))),
+            ("descriptors", .members(("open", Descriptors.open.map { .count($0) } ?? .null), ("limit", Descriptors.limit.map { .count($0) } ?? .null))),
             ("control", control)
         )
     }
@@ -292,6 +300,7 @@ final class ControlDesk {
         thresholds.outbound = request.count("min-outbound") ?? thresholds.outbound
         thresholds.maximumLag = request.span("max-loop-lag") ?? thresholds.maximumLag
         thresholds.descriptors = request.count("min-descriptors") ?? thresholds.descriptors
+        thresholds.maximumGap = request.span("max-masternode-gap")
         guard let snapshot = try? view.snapshot(age: .zero) else {
             return Health(checks: [Health.silent]).answer(isReady: false)
         }

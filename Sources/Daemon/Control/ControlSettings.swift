@@ -48,7 +48,21 @@ public struct ControlSettings: Hashable, Sendable {
         place == .none ? 0 : UInt64(ControlSettings.connectionLimit) + ControlSettings.ownDescriptors
     }
 
-    /// The directory of sockets that nobody named: the user's run directory; for root, /run; else one below /tmp that only
+    /// Where a node's socket may lie, if it was not named: a command may run in another environment than the node, as one of cron's
+    /// does, which knows no XDG_RUNTIME_DIR.
+    public static var directories: [String] {
+        var all = [directory, "/run/user/\(getuid())/reactor-node", "/tmp/reactor-node-\(getuid())"]
+        if getuid() == 0 { all += [rootDirectory, serviceDirectory] }
+        var seen: Set<String> = []
+        return all.filter { seen.insert($0).inserted }
+    }
+
+    /// The service's, which systemd makes and deletes.
+    private static let serviceDirectory = "/run/reactor-node"
+    /// Of nodes that root runs by hand: apart from the service's, so that neither's start or end touches the other.
+    private static let rootDirectory = "/run/reactor-node-root"
+
+    /// The directory of sockets that nobody named: the user's run directory; for root, one in /run; else one below /tmp that only
     /// its user may enter.
     public static var directory: String {
         // A service manager names the directory that it has made for the service.
@@ -58,7 +72,7 @@ public struct ControlSettings: Hashable, Sendable {
         if let text = unsafe getenv("XDG_RUNTIME_DIR"), let run = unsafe String(validatingCString: text), run.hasPrefix("/") {
             return run + "/reactor-node"
         }
-        return getuid() == 0 ? "/run/reactor-node" : "/tmp/reactor-node-\(getuid())"
+        return getuid() == 0 ? rootDirectory : "/tmp/reactor-node-\(getuid())"
     }
 
     /// The socket's path for a node that listens on `first`; nil for none.

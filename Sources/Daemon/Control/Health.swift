@@ -9,12 +9,14 @@ import Timers
 struct Thresholds {
     /// Nil asks for one if anybody is wanted.
     var links: UInt64?
-    /// Nil asks for one if the registry names any.
+    /// Nil asks for four of five of those that the registry names.
     var masternodes: UInt64?
     var inbound: UInt64 = 0
     var outbound: UInt64 = 0
     var maximumLag = Nanoseconds.seconds(1)
     var descriptors: UInt64 = 32
+    /// Nil asks for none: the longest gap is told, and not judged.
+    var maximumGap: Nanoseconds?
 
     /// As the settings have them; without settings the defaults.
     init(_ settings: HealthThresholds? = nil) {
@@ -61,16 +63,16 @@ struct Health {
     init(_ snapshot: NodeSnapshot, _ facts: NodeFacts, _ thresholds: Thresholds, lag: Nanoseconds) {
         let census = snapshot.census
         let (inbound, outbound) = Health.directions(snapshot)
-        let free = facts.descriptors > Descriptors.open ? facts.descriptors - Descriptors.open : 0
-        let anyWanted: UInt64 = snapshot.peers.contains { $0.isWanted } ? 1 : 0
-        let anyRegistered: UInt64 = census.registered > 0 ? 1 : 0
+        // A registry line that is this node itself is nobody to link to.
+        let anyWanted: UInt64 = snapshot.peers.contains { $0.isWanted && $0.schedule != .off(.ourselves) } ? 1 : 0
+        let wanted = UInt64(census.wantedMasternodes)
         checks = [
             Health.lag(lag, thresholds.maximumLag),
             Health.atLeast("links", census.establishedMasternodes + census.establishedRegular, thresholds.links ?? anyWanted),
-            Health.atLeast("masternodes", census.establishedMasternodes, thresholds.masternodes ?? anyRegistered),
+            Health.masternodes(census, thresholds.masternodes ?? (wanted * 4 + 4) / 5, isOurs: thresholds.masternodes == nil),
             Health.atLeast("inbound", inbound, thresholds.inbound), Health.atLeast("outbound", outbound, thresholds.outbound),
-            Health.atLeast("descriptors", Int(clamping: free), thresholds.descriptors),
-            Health.registry(census),
+            Health.descriptors(thresholds.descriptors, needed: facts.descriptorsNeeded),
+            Health.listeners(snapshot), Health.registry(census),
         ]
         if snapshot.isStopped {
             checks.append(Check(name: "running", status: .down, value: .bool(false), threshold: .bool(true), message: "the node has ended"))
@@ -104,6 +106,62 @@ struct Health {
         return Check(
             name: name, status: isMet ? .good : .degraded, value: .count(value), threshold: .count(threshold),
             message: isMet ? "" : "\(value) \(name), and \(threshold) are asked for"
+        )
+    }
+
+    /// Linked masternodes of those that are wanted: a node that has two of five does not do its work.
+    private static func masternodes(_ census: Census, _ threshold: UInt64, isOurs: Bool) -> Check {
+        var check = atLeast("masternodes", isOurs ? census.linkedMasternodes : census.establishedMasternodes, threshold)
+        if isOurs, check.status != .good {
+            check.message = "\(census.linkedMasternodes) of \(census.wantedMasternodes) masternodes are linked; `reactor-node masternodes` lists them"
+        }
+        return check
+    }
+
+    /// How long the masternode that is missing for longest has been so.
+    static func gap(_ gap: Nanoseconds, _ limit: Nanoseconds?) -> Check {
+        let isMet = limit.map { gap <= $0 } ?? true
+        return Check(
+            name: "masternode-gap", status: isMet ? .good : .degraded, value: Moments.seconds(gap),
+            threshold: limit.map(Moments.seconds) ?? .null, message: isMet ? "" : "a masternode has not been linked for \(Why.span(gap))"
+        )
+    }
+
+    /// How many peers wait to be dialled, against what the dial limit lets through in five minutes.
+    static func queue(_ census: Census, _ mesh: MeshSettings) -> Check {
+        let queued = census.queuedMasternodes + census.queuedRegular
+        let span = Why.dialQueueSpan(queued, mesh)
+        let isMet = span <= .seconds(300)
+        return Check(
+            name: "dial-queue", status: isMet ? .good : .degraded, value: .count(queued), threshold: .null,
+            message: isMet ? "" : "\(queued) peers wait to be dialled, for up to \(Why.span(span)): raise --dial-limit, or lower --dial-timeout"
+        )
+    }
+
+    /// What is left, and whether the table may still have what it needs: the limit is asked for each time, as others may lower it.
+    private static func descriptors(_ threshold: UInt64, needed: UInt64) -> Check {
+        guard let limit = Descriptors.limit, Descriptors.open != nil else {
+            return Check(
+                name: "descriptors", status: .degraded, value: .null, threshold: .count(threshold),
+                message: "how many descriptors are open cannot be read: the process has none left, or /proc is missing"
+            )
+        }
+        var check = atLeast("descriptors", Int(clamping: Descriptors.free), threshold)
+        if limit < needed {
+            check.status = .degraded
+            check.message = "the limit of open descriptors is \(limit) now, and the table may need \(needed): raise it to that"
+        }
+        return check
+    }
+
+    /// Listeners that accept.
+    private static func listeners(_ snapshot: NodeSnapshot) -> Check {
+        let accepting = snapshot.listeners.count - snapshot.restingListeners
+        return Check(
+            name: "listeners", status: snapshot.restingListeners == 0 ? .good : .degraded, value: .count(accepting),
+            threshold: .count(snapshot.listeners.count),
+            message: snapshot.restingListeners == 0
+                ? "" : "\(snapshot.restingListeners) of \(snapshot.listeners.count) listeners accept nobody: descriptors or memory are short"
         )
     }
 

@@ -46,7 +46,7 @@ extension NodeConfiguration {
     func facts(available: UInt64) -> NodeFacts {
         NodeFacts(
             version: control.version, network: network.name, dialect: network.isNative ? "time" : "bitcoin", advertised: effectiveAdvertise,
-            descriptors: available, startedAt: Instant(nanoseconds: cepoll_monotonic())
+            descriptors: available, descriptorsNeeded: budget.needed, startedAt: Instant(nanoseconds: cepoll_monotonic())
         )
     }
 }

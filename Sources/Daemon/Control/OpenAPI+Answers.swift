@@ -26,9 +26,10 @@ extension OpenAPI {
                 advertised: {type: [string, "null"]}
                 reach:
                   type: object
-                  required: [inboundSeen, text, seenAs, warning]
+                  required: [inboundSeen, inboundExpected, text, seenAs, warning]
                   properties:
                     inboundSeen: {type: boolean}
+                    inboundExpected: {type: boolean}
                     text: {type: string}
                     seenAs:
                       type: array

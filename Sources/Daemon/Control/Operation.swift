@@ -77,6 +77,7 @@ extension Operation {
     private static let peerPath = Parameter("id", .peer, .path, required: true, "The peer's address and port, or its name, as `GET /peers` has it")
     private static let peerBody = Parameter("peer", .peer, .body, required: true, "The peer's address and port, or its host name and port")
     private static let subject = Parameter("subject", .subnet, .body, required: true, "An address, or a range such as 192.0.2.0/24")
+    private static let wide = Parameter("wide", .flag, .body, "Needed for a range wider than /8 (IPv4) or /16 (IPv6)")
     private static let thresholds = [
         Parameter("min-links", .count, .query, "Established links, at least"),
         Parameter("min-masternodes", .count, .query, "… of them with masternodes"),
@@ -84,6 +85,7 @@ extension Operation {
         Parameter("min-outbound", .count, .query, "… of them dialled by this node"),
         Parameter("max-loop-lag", .span, .query, "How long the loop may take to answer"),
         Parameter("min-descriptors", .count, .query, "Descriptors that are still free, at least"),
+        Parameter("max-masternode-gap", .span, .query, "How long a masternode may be without a link"),
     ]
 
     var route: Route {
@@ -131,10 +133,10 @@ extension Operation {
                 [
                     Self.subject, Parameter("for", .span, .body, "For how long; for ever if it is left out"),
                     Parameter("reason", .text, .body, "Why, for those who read it later"),
-                    Parameter("by", .text, .body, "Who bans; the client's user if it is left out"),
+                    Parameter("by", .text, .body, "Who bans; the client's user if it is left out"), Self.wide,
                 ])
         case .unban: Route(.post, "/unban", "Lift every ban of exactly this address or range", [Self.subject])
-        case .trust: Route(.post, "/trust", "Trust an address or a range: no automatic ban holds there", [Self.subject])
+        case .trust: Route(.post, "/trust", "Trust an address or a range: no automatic ban holds there", [Self.subject, Self.wide])
         case .untrust: Route(.post, "/untrust", "Trust it no longer", [Self.subject])
         case .addMasternode: Route(.post, "/masternodes", "Keep a masternode's link, beside those of the registry", [Self.peerBody])
         case .removeMasternode: Route(.delete, "/masternodes/{id}", "Take back a masternode that was added", [Self.peerPath])

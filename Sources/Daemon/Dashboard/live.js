@@ -31,7 +31,7 @@ async function readStatus() {
   document.title = `${status.links.established} links · ${name}`;
   write($("about"), `${status.role} on ${status.network}, ${status.version}, up for ${span(status.uptimeSeconds)}, process ${status.pid}`);
   health(status.health);
-  $("reach").hidden = status.reach.inboundSeen || !peers.size;
+  $("reach").hidden = status.reach.inboundSeen || !status.reach.inboundExpected || !peers.size;
   write($("reach"), status.reach.text);
   gauges.up = status.links.established;
   gauges.lag = loop.answerSeconds;

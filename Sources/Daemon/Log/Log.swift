@@ -91,7 +91,7 @@ final class Log: Sendable {
         while true {
             // Read before the rings: what was said before the stop is written.
             let isLast = isStopping.load(ordering: .sequentiallyConsistent)
-            drain(into: &writer)
+            drain(into: &writer, isLast: isLast)
             if isLast {
                 writer.finish()
                 return
@@ -105,7 +105,7 @@ final class Log: Sendable {
         }
     }
 
-    private func drain(into writer: inout LogWriter) {
+    private func drain(into writer: inout LogWriter, isLast: Bool) {
         writer.level = level
         writer.begin()
         var isIdle = false
@@ -127,7 +127,7 @@ final class Log: Sendable {
             }
             for line in lines { writer.write(line) }
         }
-        writer.report(lost: records.lost + loopNotices.dropped + lostSpoken.load(ordering: .relaxed))
+        writer.report(lost: records.lost + loopNotices.dropped + lostSpoken.load(ordering: .relaxed), isLast: isLast)
         writer.flush()
     }
 }
@@ -143,15 +143,25 @@ struct LogWriter {
     private var bufferedLines: UInt64 = 0
     private var unwritten: UInt64 = 0
     private var reportedLost: UInt64 = 0
+    /// Lines above the bound on lines a second.
+    private var leftOut: UInt64 = 0
+    private var reportedLeftOut: UInt64 = 0
+    private var reportedAt = Instant.zero
+    private var strangers: LineBudget
+    private var own: LineBudget
     private var now: Instant
 
     /// More than the longest line: where the buffer has less room, it is written out first.
-    private static let lineRoom = 2_048
+    private static let lineRoom = 8_192
+    /// What was lost and left out is told this often.
+    private static let reportInterval = Nanoseconds.seconds(1)
 
     init(_ settings: LogSettings, _ opening: StartLines) {
         self.settings = settings
         level = settings.level
         now = Instant(nanoseconds: cepoll_monotonic())
+        strangers = .strangers(at: now)
+        own = .own(at: now)
         formatter = LogFormatter(format: settings.format, epoch: 0)
         repeats = RepeatTable(window: settings.repeatWindow)
         begin()
@@ -175,20 +185,20 @@ struct LogWriter {
     }
 
     mutating func write(_ record: NodeRecord) {
-        if case .transition(let transition) = record { return write(transition) }
         guard LogFormatter.level(of: record) >= level else { return }
+        if repeats.nextExpiry.map({ $0 <= record.at }) ?? false { expireRepeats(at: record.at) }
+        guard repeats.admits(record), hasBudget(record) else { return }
         makeRoom()
         formatter.append(record, to: buffer)
         bufferedLines += 1
     }
 
-    private mutating func write(_ transition: Transition) {
-        guard LogFormatter.level(of: transition) >= level else { return }
-        if repeats.nextExpiry.map({ $0 <= transition.at }) ?? false { expireRepeats(at: transition.at) }
-        guard repeats.admits(transition) else { return }
-        makeRoom()
-        formatter.append(transition, to: buffer)
-        bufferedLines += 1
+    /// Whether the bound on lines a second lets it through. Who counts no repeats wants every line.
+    private mutating func hasBudget(_ record: NodeRecord) -> Bool {
+        guard settings.repeatWindow > .zero else { return true }
+        let isWithin = record.isStrangers ? strangers.takes(at: now) : own.takes(at: now)
+        if !isWithin { leftOut += 1 }
+        return isWithin
     }
 
     mutating func write(_ notice: Notice) {
@@ -198,14 +208,23 @@ struct LogWriter {
         bufferedLines += 1
     }
 
-    /// Says what was lost, if it grew: `ringLosses` in all by the rings, and what could not be written.
-    mutating func report(lost ringLosses: UInt64) {
+    /// Says what was lost, if it grew: `ringLosses` in all by the rings, and what could not be written; and what was left out.
+    mutating func report(lost ringLosses: UInt64, isLast: Bool) {
         let lost = ringLosses + unwritten
-        guard lost > reportedLost else { return }
-        makeRoom()
-        formatter.appendLost(lost - reportedLost, at: wallTime, to: buffer)
-        reportedLost = lost
-        bufferedLines += 1
+        guard lost > reportedLost || leftOut > reportedLeftOut, isLast || now - reportedAt >= LogWriter.reportInterval else { return }
+        reportedAt = now
+        if lost > reportedLost {
+            makeRoom()
+            formatter.appendLost(lost - reportedLost, at: wallTime, to: buffer)
+            reportedLost = lost
+            bufferedLines += 1
+        }
+        if leftOut > reportedLeftOut {
+            makeRoom()
+            formatter.appendLeftOut(leftOut - reportedLeftOut, at: wallTime, to: buffer)
+            reportedLeftOut = leftOut
+            bufferedLines += 1
+        }
     }
 
     mutating func flush() {
@@ -223,6 +242,7 @@ struct LogWriter {
 
     /// How long the thread may sleep if nobody rings; -1 for ever.
     var sleepMilliseconds: CInt {
+        if leftOut > reportedLeftOut { return CInt(LogWriter.reportInterval.count / 1_000_000) }
         guard let expiry = repeats.nextExpiry else { return -1 }
         let span = expiry - Instant(nanoseconds: cepoll_monotonic())
         return CInt(truncatingIfNeeded: min(span.count / 1_000_000 + 1, 60_000))
@@ -233,9 +253,7 @@ struct LogWriter {
         var added: UInt64 = 0
         repeats.expire(at: now) { entry in
             guard buffer.room >= LogWriter.lineRoom else { return }
-            var last = entry.transition
-            last.at = entry.lastAt
-            formatter.appendRepeated(last, count: entry.count, span: entry.lastAt - entry.printedAt, to: buffer)
+            formatter.appendRepeated(entry, to: buffer)
             added += 1
         }
         bufferedLines += added

@@ -120,26 +120,49 @@ struct LogFormatter {
         line.end()
     }
 
-    /// The line that stands for `count` further ones like `transition` within `span`.
-    func appendRepeated(_ transition: Transition, count: UInt64, span: Nanoseconds, to buffer: LineBuffer) {
-        let line: LogLine
-        switch transition.subject {
-        case .link(_, let from, let to, let direction):
-            line = open(buffer, transition, "link")
-            line.field("peer", transition.endpoint)
-            line.field("from", word: from.name)
-            line.field("to", word: to.name)
-            appendReason(transition, to: line)
-            line.field("direction", word: direction == .inbound ? "inbound" : "outbound")
-        case .peer(let from, let to):
-            line = open(buffer, transition, "peer")
-            line.field("peer", transition.endpoint)
-            line.field("from", word: from.name)
-            line.field("to", word: to.name)
-            appendReason(transition, to: line)
+    /// The line that stands for further records like one that was printed.
+    func appendRepeated(_ entry: RepeatTable.Entry, to buffer: LineBuffer) {
+        func open(_ event: StaticString, _ subject: StaticString = "peer") -> LogLine {
+            let line = LogLine(
+                buffer, format, time: epoch &+ entry.lastAt.nanoseconds, level: LogFormatter.level(of: entry.record), event: event
+            )
+            if entry.key.isNet {
+                line.field("net", word: "\(entry.key.endpoint.address)/\(entry.key.endpoint.address.netBits)")
+            } else if entry.key.endpoint.port == 0 {
+                line.field(subject, word: entry.key.endpoint.address.description)
+            } else {
+                line.field(subject, entry.key.endpoint)
+            }
+            return line
         }
-        line.field("repeated", count)
-        line.field("within", span)
+        let line: LogLine
+        switch entry.record {
+        case .transition(let transition):
+            switch transition.subject {
+            case .link(_, let from, let to, let direction):
+                line = open("link")
+                line.field("from", word: from.name)
+                line.field("to", word: to.name)
+                appendReason(transition, to: line)
+                line.field("direction", word: direction == .inbound ? "inbound" : "outbound")
+            case .peer(let from, let to):
+                line = open("peer")
+                line.field("from", word: from.name)
+                line.field("to", word: to.name)
+                appendReason(transition, to: line)
+            }
+        case .wireError(let incident):
+            line = open("wire-error")
+            line.field("reason", word: incident.error.reason.name)
+            line.field("direction", word: incident.direction == .inbound ? "inbound" : "outbound")
+        case .listenerRests: line = open("listener-rests", "listen")
+        case .memoryShort: line = open("memory-short")
+        case .memoryClosed: line = open("memory-closed")
+        case .bookFull: line = open("book-full")
+        case .banFull: line = open("ban-full", "subject")
+        }
+        line.field("repeated", entry.count)
+        line.field("within", entry.lastAt - entry.printedAt)
         line.end()
     }
 
@@ -147,8 +170,12 @@ struct LogFormatter {
         switch notice {
         case .draining(let signal, let links):
             let line = LogLine(buffer, format, time: time, level: notice.level, event: "draining")
-            line.field("signal", word: signal == SIGINT ? "SIGINT" : "SIGTERM")
+            line.field("signal", word: signal == 0 ? "none" : NodeSignals.name(signal))
             line.field("links", UInt64(links))
+            line.end()
+        case .ignored(let signal):
+            let line = LogLine(buffer, format, time: time, level: notice.level, event: "signal-ignored")
+            line.field("signal", word: NodeSignals.name(signal))
             line.end()
         case .stopped(let links, let after):
             let line = LogLine(buffer, format, time: time, level: notice.level, event: "stopped")
@@ -163,6 +190,14 @@ struct LogFormatter {
         let line = LogLine(buffer, format, time: time, level: .warning, event: "lost")
         line.field("lines", count)
         line.field("message", text: "the log's reader was too slow; these lines are gone, the links are not")
+        line.end()
+    }
+
+    /// Says how many lines were above the bound on lines a second.
+    func appendLeftOut(_ count: UInt64, at time: UInt64, to buffer: LineBuffer) {
+        let line = LogLine(buffer, format, time: time, level: .warning, event: "left-out")
+        line.field("lines", count)
+        line.field("message", text: "more lines a second than the log's bound; `reactor-node events` shows every transition")
         line.end()
     }
 

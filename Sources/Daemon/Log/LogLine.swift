@@ -134,9 +134,20 @@ struct LogLine {
         let isWord = !text.isEmpty && text.unicodeScalars.allSatisfy { $0 != " " && $0 != "\"" && $0 != "\\" && !VisibleText.isHidden($0) }
         let isQuoted = format == .json || !isWord
         if isQuoted { buffer.append("\"") }
-        for scalar in text.unicodeScalars { appendEscaped(scalar) }
+        let begin = buffer.count
+        for scalar in text.unicodeScalars {
+            // The line must end within its room, whatever it holds.
+            guard buffer.count - begin < LogLine.longestText else {
+                buffer.append("...")
+                break
+            }
+            appendEscaped(scalar)
+        }
         if isQuoted { buffer.append("\"") }
     }
+
+    /// Bytes of a field's text; what is longer is cut. A path has 4,095 at most, and three such fields fit into a line's room.
+    private static let longestText = 2_000
 
     /// Text of our own source: no quote, no backslash, no control character.
     func field(_ name: StaticString, text: StaticString) {

@@ -8,12 +8,14 @@ import Timers
 enum Notice: Hashable, Sendable, BitwiseCopyable {
     /// A signal asked the node to end; it drains its links.
     case draining(signal: CInt, links: UInt32)
+    /// A signal that has no effect on a node.
+    case ignored(signal: CInt)
     /// The node has ended.
     case stopped(links: UInt32, after: Nanoseconds)
 
     var level: LogLevel {
         switch self {
-        case .draining, .stopped: .info
+        case .draining, .ignored, .stopped: .info
         }
     }
 }

@@ -26,7 +26,6 @@ final class NodeMetrics {
         self.registry = registry
         for metric in NodeMetrics.table { registry.describe(metric.name, metric.help) }
         set("reactor_build_info", [("version", facts.version), ("network", facts.network)], 1)
-        set("reactor_max_descriptors", [], Double(facts.descriptors))
         for role in [Role.masternode, .regular] {
             for reason in NodeMetrics.reasons {
                 follow("reactor_dials_total", [("class", role.name), ("outcome", reason.family)], 0)
@@ -68,7 +67,13 @@ final class NodeMetrics {
         let census = snapshot.census
         set("reactor_queue_bytes", [], Double(snapshot.tally.queued))
         set("reactor_known_peers", [], Double(census.knownPeers))
-        set("reactor_registered_masternodes", [], Double(census.registered))
+        set("reactor_registered_masternodes", [], Double(census.wantedMasternodes))
+        let missing = max(census.wantedMasternodes - census.linkedMasternodes, 0)
+        set("reactor_missing_masternodes", [], Double(missing))
+        set("reactor_linked_masternode_share", [], census.wantedMasternodes == 0 ? 1 : Double(census.linkedMasternodes) / Double(census.wantedMasternodes))
+        set("reactor_dial_queue", [("class", "masternode")], Double(census.queuedMasternodes))
+        set("reactor_dial_queue", [("class", "regular")], Double(census.queuedRegular))
+        set("reactor_inbound_expected", [], census.expectsInbound ? 1 : 0)
         set("reactor_bans", [], Double(census.bans))
         set("reactor_slots", [("class", "any")], Double(census.maxPeers))
         set("reactor_slots", [("class", "regular")], Double(census.regularSlots))
@@ -82,6 +87,8 @@ final class NodeMetrics {
         let (node, loop) = (snapshot.counters, snapshot.loop)
         follow("reactor_accepted_sockets_total", [], node.accepted)
         follow("reactor_refused_sockets_total", [], node.refused)
+        set("reactor_resting_listeners", [], Double(snapshot.restingListeners))
+        follow("reactor_listener_rests_total", [], loop.accepts.paused &+ loop.accepts.fatal)
         follow("reactor_frames_total", [("direction", "in")], node.framesIn)
         follow("reactor_frames_total", [("direction", "out")], node.framesOut)
         follow("reactor_traffic_bytes_total", [("direction", "in")], node.bytesIn)
@@ -127,10 +134,15 @@ final class NodeMetrics {
     }
 
     private func take(_ desk: ControlDesk) {
-        let limit = desk.facts.descriptors
-        let open = Descriptors.open
-        set("reactor_open_descriptors", [], Double(open))
-        set("reactor_free_descriptors", [], Double(limit > open ? limit - open : 0))
+        // What cannot be measured is not a number, and nothing is left of it.
+        set("reactor_max_descriptors", [], Descriptors.limit.map { Double($0) } ?? .nan)
+        set("reactor_open_descriptors", [], Descriptors.open.map { Double($0) } ?? .nan)
+        set("reactor_free_descriptors", [], Double(Descriptors.free))
+        set("reactor_longest_masternode_gap_seconds", [], Double(desk.chronicle.longestGap(at: Moments().now).count) / 1e9)
+        if let registry = desk.custodian?.registryStatus {
+            set("reactor_registry_believed", [], registry.complaint == nil ? 1 : 0)
+            set("reactor_registry_age_seconds", [], registry.believedAt.map { Double(WallTime.now.since($0).count) / 1e9 } ?? .nan)
+        }
         registry.histogram("reactor_loop_answer_seconds").recordNanoseconds(Int64(clamping: desk.view.lag.count))
         for door in desk.doors {
             let (counts, label) = (door.counts, [("door", door.kind.rawValue)])
@@ -173,13 +185,22 @@ final class NodeMetrics {
         ("reactor_slots", "Slots for linked peers: of any class, and those that regular peers may take."),
         ("reactor_free_slots", "Slots that are free."),
         ("reactor_known_peers", "Peers in the book."),
-        ("reactor_registered_masternodes", "Masternodes that the registry names, without this node."),
+        ("reactor_registered_masternodes", "Masternodes that the registry names and the table holds, without this node."),
+        ("reactor_missing_masternodes", "Registered masternodes without an established link."),
+        ("reactor_linked_masternode_share", "Share of the registered masternodes that have an established link: 0 to 1."),
+        ("reactor_longest_masternode_gap_seconds", "How long the masternode that has been without a link for longest has been so."),
+        ("reactor_registry_believed", "Whether the last reading of the registry file was believed."),
+        ("reactor_registry_age_seconds", "Time since the registry file was last read and believed."),
+        ("reactor_dial_queue", "Peers that may be dialled and wait for the dial limit or the dial rate, by class."),
+        ("reactor_inbound_expected", "Whether linked peers should have dialled this node and had to be dialled instead."),
         ("reactor_bans", "Bans and trust in force."),
         ("reactor_dials_total", "Dials that ended, by class and outcome: established, or the reason that they failed of."),
         ("reactor_links_established_total", "Links that were established, by class and direction."),
         ("reactor_links_closed_total", "Established links that ended, by class and reason."),
         ("reactor_inbound_failures_total", "Accepted sockets that ended before they were established, by reason."),
         ("reactor_accepted_sockets_total", "Connections that the listeners took."),
+        ("reactor_resting_listeners", "Listeners that do not accept now, as descriptors or memory are short."),
+        ("reactor_listener_rests_total", "Times that a listener paused because descriptors or memory were short."),
         ("reactor_refused_sockets_total", "Accepted sockets that were closed at once."),
         ("reactor_round_trip_seconds", "From a ping's last byte to its pong."),
         ("reactor_pings_sent_total", "Pings queued."),

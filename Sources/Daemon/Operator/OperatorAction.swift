@@ -52,7 +52,7 @@ public struct JournalError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// The way of an action to the loop, where it is done in the order of posting. Any thread; nothing blocks.
 public protocol OperatorPort: Sendable {
-    func post(_ action: OperatorAction) -> PostResult
+    func post(_ action: PostedAction) -> PostResult
 }
 
 /// Reads the settings again and applies what can be applied to a running node. Any thread but the loop's.

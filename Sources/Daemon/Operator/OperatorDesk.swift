@@ -21,12 +21,17 @@ public final class OperatorDesk: OperatorPort {
         self.handle.withLock { $0 = handle }
     }
 
-    public func post(_ action: OperatorAction) -> PostResult {
-        switch action {
-        case .wantName(let peer): change(names: [peer], removed: [], by: .operator)
-        case .dropName(let peer): change(names: [], removed: [peer], by: peer.kind == .peer ? .all : .operator)
-        default: post(PostedAction(action))
+    public func post(_ action: PostedAction) -> PostResult {
+        let result: PostResult
+        switch action.action {
+        case .wantName(let peer): result = change(names: [peer], removed: [], by: .operator)
+        case .dropName(let peer): result = change(names: [], removed: [peer], by: peer.kind == .peer ? .all : .operator)
+        case .connect, .disconnect, .redial, .ban, .unban, .trust, .untrust, .addMasternode, .removeMasternode, .drain, .reload, .logLevel:
+            return post(action as any AnyObject & Sendable)
         }
+        // The table of names is changed already; what the loop hears of it is a consequence.
+        if result == .posted { action.taken() }
+        return result
     }
 
     /// Has names wanted by `source`, and others no longer. `.full` changes nothing.
@@ -45,13 +50,20 @@ public final class OperatorDesk: OperatorPort {
     }
 }
 
-/// An action on its way to the loop.
-final class PostedAction: Sendable {
-    let action: OperatorAction
+/// An action on its way to the loop, and whether the loop took it.
+public final class PostedAction: Sendable {
+    public let action: OperatorAction
+    private let isTaken = Atomic<Bool>(false)
 
-    init(_ action: OperatorAction) {
+    public init(_ action: OperatorAction) {
         self.action = action
     }
+
+    /// Whether the loop has done it. A node that is ending does nothing more, and leaves it false.
+    public var wasTaken: Bool { isTaken.load(ordering: .acquiring) }
+
+    /// The loop has done it.
+    public func taken() { isTaken.store(true, ordering: .releasing) }
 }
 
 /// New settings on their way to the loop.

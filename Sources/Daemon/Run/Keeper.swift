@@ -45,7 +45,7 @@ extension NodeDaemon {
         /// Takes its place on the loop, opens the desk, and starts the resolver.
         func begin(_ desk: OperatorDesk) throws(DaemonError) {
             do throws(SystemError) {
-                try node.loop.watch(signals: [SIGTERM, SIGINT, SIGHUP], source: self)
+                try node.loop.watch(signals: NodeSignals.watched, source: self)
             } catch {
                 throw DaemonError.system("cannot watch for signals (\(error.call.rawValue))", error.code)
             }
@@ -62,7 +62,9 @@ extension NodeDaemon {
             switch job.object {
             case let answer as NameAnswer: take(answer)
             case let change as NamesChange: take(change)
-            case let action as PostedAction: perform(action.action)
+            case let action as PostedAction:
+                perform(action.action)
+                action.taken()
             case let change as SettingsChange: apply(change)
             case let change as RegistryChange: take(change)
             case let late as LateMemory: recall(late.memory)
@@ -93,13 +95,16 @@ extension NodeDaemon {
         }
 
         override func signalled(_ signal: CInt) {
-            if signal == SIGHUP {
+            if NodeSignals.told.contains(signal) { return log.say(.ignored(signal: signal)) }
+            if signal == NodeSignals.reload {
                 service?.reloading()
                 control?.checkSocket()
                 custodian?.requestReload()
                 return
             }
             if stoppingSince != nil {
+                // The kernel repeats these.
+                guard signal == SIGTERM || signal == SIGINT else { return }
                 // Asked twice: at once. What is queued is lost, as whoever asks twice wants it.
                 node.loop.stop()
                 return

@@ -19,12 +19,12 @@ extension NodeConfiguration {
     func startLines(bound: [Endpoint], available: UInt64, file: String? = nil) -> StartLines {
         var lines = StartLines()
         lines.add(
-            .info, "start", ("network", .word(network.name)), ("dialect", .word(network.isNative ? "time" : "bitcoin")),
+            .info, "start", ("network", .text(network.name)), ("dialect", .word(network.isNative ? "time" : "bitcoin")),
             ("role", .word(mesh.role == .masternode ? "masternode" : "regular")),
             ("advertise", .word((effectiveAdvertise ?? bound.first { $0.isDialable && bound.count == 1 })?.description ?? "none")),
             ("masternodes", .number(UInt64(masternodes.count))), ("peers", .number(UInt64(peers.count))),
-            ("settings-file", .word(file ?? "none")), ("registry", .word(registryFile ?? "none")),
-            ("state-dir", .word(stateDirectory ?? "none"))
+            ("settings-file", .text(file ?? "none")), ("registry", .text(registryFile ?? "none")),
+            ("state-dir", .text(stateDirectory ?? "none"))
         )
         for endpoint in bound { lines.add(.info, "listening", ("listen", .endpoint(endpoint))) }
         lines.add(

@@ -34,7 +34,21 @@ public final class NodeDaemon {
     private static let logLimit: CInt = 400
 
     /// Opens everything that `settings` ask for, or says in one line what is in the way. `layers` are read anew at a reload.
-    public init(_ settings: ResolvedSettings, layers: SettingsLayers) throws(DaemonError) {
+    public convenience init(_ settings: ResolvedSettings, layers: SettingsLayers) throws(DaemonError) {
+        do throws(DaemonError) {
+            try self.init(opening: settings, layers: layers)
+        } catch {
+            guard layers.path == nil, settings.file == SettingsLayers.serviceFile else { throw error }
+            throw DaemonError(
+                error.status,
+                "\(error.description); these settings are the service's, from \(SettingsLayers.serviceFile): `--config none` starts a node without them"
+            )
+        }
+    }
+
+    private init(opening settings: ResolvedSettings, layers: SettingsLayers) throws(DaemonError) {
+        // Before any thread is started. The process is ours, so the choice is, too.
+        try NodeSignals.claim()
         inherited = try InheritedListeners.take()
         var configuration = settings.configuration
         configuration.inherit(inherited.map(\.endpoint))
@@ -45,12 +59,7 @@ public final class NodeDaemon {
         let budget = configuration.budget
         available = try budget.claim()
         try budget.check(available: available, maxPeers: configuration.mesh.maxPeers)
-        // SIGPIPE: a log whose reader went away must not end the links. The process is ours, so the choice is, too.
-        _ = signal(SIGPIPE, SIG_IGN)
-        // A file that may not grow is a full disk, not an end.
-        _ = signal(SIGXFSZ, SIG_IGN)
         do throws(SystemError) {
-            try EventLoop.blockSignals([SIGTERM, SIGINT, SIGHUP])
             var capacity = EventLoop.Configuration()
             capacity.descriptorCapacity = Int(budget.needed)
             loop = try EventLoop(capacity)

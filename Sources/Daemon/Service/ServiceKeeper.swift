@@ -63,7 +63,7 @@ final class ServiceKeeper: Source {
         let census = node.census
         if isStopping { return "ending: \(census.establishedMasternodes + census.establishedRegular) links are being drained" }
         let dials = census.dialingMasternodes + census.dialingRegular
-        return "\(census.establishedMasternodes) of \(census.registered) masternodes and \(census.establishedRegular) regular peers "
+        return "\(census.linkedMasternodes) of \(census.wantedMasternodes) masternodes and \(census.establishedRegular) regular peers "
             + "linked, \(dials) being dialled"
     }
 }

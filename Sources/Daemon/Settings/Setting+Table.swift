@@ -64,7 +64,7 @@ extension Setting {
             "health-links", \.health.links, 0...1_000_000, "auto: 1 if anybody is wanted", "Established links below which health is degraded"
         ),
         optionalCount(
-            "health-masternodes", \.health.masternodes, 0...1_000_000, "auto: 1 if any is registered", "Masternode links below which it is"
+            "health-masternodes", \.health.masternodes, 0...1_000_000, "auto: four of five of those registered", "Report degraded health below this many masternode links"
         ),
         health("health-inbound", \.health.inbound, "Links that others opened, below which it is"),
         health("health-outbound", \.health.outbound, "Links that we opened, below which it is"),

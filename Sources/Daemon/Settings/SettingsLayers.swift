@@ -15,7 +15,11 @@ public struct SettingsLayers: Sendable {
     public var path: String?
 
     /// Where a file is looked for if none is named.
-    public static let usualPlaces = ["reactor-node.yaml", "reactor-node.json", "/etc/reactor-node/reactor-node.yaml"]
+    public static let usualPlaces = ["reactor-node.yaml", "reactor-node.json", serviceFile]
+    /// The file of the service that the package installs.
+    static let serviceFile = "/etc/reactor-node/reactor-node.yaml"
+    /// What `--config` takes for no file at all.
+    static let noFile = "none"
     /// The variable that names the file.
     static let pathVariable = Setting.variablePrefix + "CONFIG"
 
@@ -59,6 +63,7 @@ public struct SettingsLayers: Sendable {
     }
 
     private func readFile(into resolved: inout ResolvedSettings) -> SettingsFile? {
+        guard path != SettingsLayers.noFile else { return nil }
         guard let path = path ?? SettingsLayers.usualPlaces.first(where: TextFile.isNamed) else { return nil }
         resolved.file = path
         do throws(SettingsMistake) {

@@ -32,14 +32,28 @@ enum Descriptors {
         _ = unsafe cepoll_read(eventfd, &value, MemoryLayout<UInt64>.size)
     }
 
-    /// How many descriptors the process has open now: the kernel's own list, not a count kept beside it.
-    static var open: UInt64 {
-        guard let folder = unsafe opendir("/proc/self/fd") else { return 0 }
+    /// How many descriptors the process has open now: the kernel's own list, not a count kept beside it. Nil where it cannot be
+    /// read, for want of a descriptor in most cases.
+    static var open: UInt64? {
+        guard let folder = unsafe opendir("/proc/self/fd") else { return nil }
         defer { unsafe closedir(folder) }
         var count: UInt64 = 0
         while unsafe readdir(folder) != nil { count += 1 }
         // Without `.`, `..` and the one that is being read.
         return count > 3 ? count - 3 : 0
+    }
+
+    /// How many descriptors the process may have now; others may change it while it runs. Nil where the system does not say.
+    static var limit: UInt64? {
+        var soft: UInt64 = 0
+        var hard: UInt64 = 0
+        return unsafe cepoll_descriptor_limit(&soft, &hard) == 0 ? soft : nil
+    }
+
+    /// How many are left. Where it cannot be known, none: what is not measured is not good.
+    static var free: UInt64 {
+        guard let open, let limit, limit > open else { return 0 }
+        return limit - open
     }
 
     /// Whether the descriptor is a terminal.

@@ -75,10 +75,25 @@ struct Why {
         case "regular-slots": String(settings.regularSlots)
         case "dial-limit": String(settings.dialLimit)
         case "dial-rate": String(settings.dialRate)
+        case "queued": String(ahead(of: peer))
+        case "estimate": Why.span(Why.dialQueueSpan(ahead(of: peer), settings))
         case "max-peers": String(settings.maxPeers)
         case "registered": String(snapshot.census.registered)
         default: preconditionFailure("a sentence has no place '\(place)'")
         }
+    }
+
+    /// Peers that may be dialled before this one at most: masternodes go first.
+    private func ahead(of peer: PeerReport) -> Int {
+        let census = snapshot.census
+        return census.queuedMasternodes + (peer.role == .masternode ? 0 : census.queuedRegular)
+    }
+
+    /// How long so many dials take at most: every one of those in flight may last until its timeout.
+    static func dialQueueSpan(_ count: Int, _ mesh: MeshSettings) -> Nanoseconds {
+        let byTimeout = UInt64(count) / UInt64(max(mesh.dialLimit, 1)) * mesh.dialTimeout.count
+        let byRate = UInt64(count) * 1_000_000_000 / UInt64(max(mesh.dialRate, 1))
+        return Nanoseconds(max(byTimeout, byRate))
     }
 
     private func banEnd(_ peer: PeerReport) -> String {

@@ -20,6 +20,16 @@ public struct Census: Hashable, Sendable, BitwiseCopyable {
     public var knownPeers = 0
     /// Masternodes that the registry names.
     public var registered = 0
+    /// Registered masternodes that this node wants a link to: not itself, and not beyond the table's end.
+    public var wantedMasternodes = 0
+    /// How many of them have an established link.
+    public var linkedMasternodes = 0
+    /// Masternodes that may be dialled and wait for the dial limit or the dial rate.
+    public var queuedMasternodes = 0
+    /// Regular peers that do, or that wait for a slot.
+    public var queuedRegular = 0
+    /// Whether a peer that was to dial this node, by the rule of direction, had to be dialled by it: others may not reach this node.
+    public var expectsInbound = false
     /// Bans and trust in force.
     public var bans = 0
     /// Slots that regular peers never take.
@@ -115,13 +125,28 @@ extension Mesh {
         census.dialingRegular = linkLists.count(LinkList.dialRegular)
         census.pending = linkLists.count(LinkList.pending)
         census.draining = linkLists.count(LinkList.draining)
-        census.knownPeers = peerCount
+        census.queuedMasternodes = peerLists.count(PeerList.readyUrgent) + peerLists.count(PeerList.readyMasternode)
+        census.queuedRegular = peerLists.count(PeerList.readyRegular)
+        for row in 0..<rowLimit where !peers[row].desire.isEmpty {
+            census.knownPeers += 1
+            count(peers[row], in: &census)
+        }
         census.registered = registeredCount
         census.bans = bans.count
         census.reservedSlots = Int(settings.effectiveReserve)
         census.regularSlots = Int(settings.regularSlots)
         census.maxPeers = Int(settings.maxPeers)
         return census
+    }
+
+    private func count(_ peer: Peer, in census: inout Census) {
+        let isLinked = peer.established >= 0
+        if peer.desire.contains(.registry), !peer.isBeyondTable, peer.schedule != .off(.ourselves) {
+            census.wantedMasternodes += 1
+            if isLinked { census.linkedMasternodes += 1 }
+        }
+        guard isLinked, !census.expectsInbound, links[Int(peer.established)].direction == .outbound else { return }
+        census.expectsInbound = turn(of: peer) == .theirs
     }
 
     /// Peers in the book, tombstones not counted. O(book).

@@ -104,6 +104,8 @@ public final class NodeSnapshot {
     public internal(set) var sightings: [Sighting] = []
     /// Where the node listens.
     public internal(set) var listeners: [Endpoint] = []
+    /// How many of its listeners do not accept now: descriptors or memory are short.
+    public internal(set) var restingListeners = 0
     /// Bytes that the buffers of all links hold.
     public internal(set) var memoryInUse = 0
     /// The most that they ever held.
@@ -165,6 +167,7 @@ extension PeerNode {
         snapshot.strangersInUse = memory.strangers.inUse
         snapshot.strangersLimit = memory.strangers.limit
         snapshot.isStopped = isStopped
+        snapshot.restingListeners = listeners.count { $0.isResting }
         guard scope >= .tally else { return }
         snapshot.census = mesh.census()
         var tally = NodeSnapshot.LinkTally()

@@ -158,9 +158,12 @@ extension ControlClient {
         if let text = unsafe getenv("REACTOR_NODE_CONTROL_SOCKET"), let path = unsafe String(validatingCString: text), !path.isEmpty {
             return ControlClient(path: path)
         }
-        let live = sockets(in: ControlSettings.directory).filter { ControlClient(path: $0).isAlive }
+        let directories = ControlSettings.directories
+        let live = directories.flatMap(sockets).filter { ControlClient(path: $0).isAlive }
         guard let first = live.first else {
-            throw CommandFailure(69, "no node of this user runs here: start one with `reactor-node run`, or name its socket with --socket")
+            throw CommandFailure(
+                69, "no node found; looked for sockets in \(directories.joined(separator: ", ")): "
+                    + "start a node with `reactor-node run`, or name its socket with --socket")
         }
         guard live.count == 1 else {
             throw CommandFailure(64, "\(live.count) nodes run here; choose one with --socket: \(live.joined(separator: ", "))")

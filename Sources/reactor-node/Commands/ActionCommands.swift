@@ -64,11 +64,13 @@ struct BanCommand: ParsableCommand {
     @Option(name: .customLong("for"), help: ArgumentHelp("For how long: 30m, 12h (default: for ever)", valueName: "span")) var span: String?
     @Option(help: ArgumentHelp("Why, for those who read it later", valueName: "text")) var reason: String?
     @Option(help: ArgumentHelp("Who bans (default: the user)", valueName: "name")) var by: String?
+    @Flag(help: "Needed for a range wider than /8 (IPv4) or /16 (IPv6)") var wide = false
     @OptionGroup var options: ClientOptions
 
     func run() throws {
         let body = JSON.members(
-            ("subject", .string(subject)), ("for", span.map(JSON.string)), ("reason", reason.map(JSON.string)), ("by", by.map(JSON.string)))
+            ("subject", .string(subject)), ("for", span.map(JSON.string)), ("reason", reason.map(JSON.string)), ("by", by.map(JSON.string)),
+            ("wide", wide ? .bool(true) : nil))
         try options.post("/ban", body) { ActionWords.write($0) }
     }
 }
@@ -84,9 +86,12 @@ struct UnbanCommand: ParsableCommand {
 struct TrustCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "trust", abstract: "Trusts an address or a range: no automatic ban holds there.")
     @Argument(help: ArgumentHelp("An address, or a range", valueName: "address[/bits]")) var subject: String
+    @Flag(help: "Needed for a range wider than /8 (IPv4) or /16 (IPv6)") var wide = false
     @OptionGroup var options: ClientOptions
 
-    func run() throws { try options.post("/trust", .members(("subject", .string(subject)))) { ActionWords.write($0) } }
+    func run() throws {
+        try options.post("/trust", .members(("subject", .string(subject)), ("wide", wide ? .bool(true) : nil))) { ActionWords.write($0) }
+    }
 }
 
 struct UntrustCommand: ParsableCommand {

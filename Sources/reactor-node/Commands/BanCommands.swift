@@ -38,6 +38,7 @@ struct BansCommand: ParsableCommand {
                 A list with one wrong entry is refused as a whole.
                 """)
         @Argument(help: ArgumentHelp("The list; - is standard input", valueName: "file"), completion: .file(extensions: ["json"])) var file: String
+        @Flag(help: "Take over ranges wider than /8 (IPv4) or /16 (IPv6), too") var wide = false
         @OptionGroup var options: ClientOptions
 
         func run() throws {
@@ -49,7 +50,7 @@ struct BansCommand: ParsableCommand {
             }
             let requests = try Import.requests(bytes, from: file)
             let client = try options.client()
-            for (target, body) in requests { _ = try client.send("POST", target, body).checked() }
+            for (target, body) in requests { _ = try client.send("POST", target + (wide ? "?wide=true" : ""), body).checked() }
             let bans = requests.count { $0.0 == "/ban" }
             if options.json {
                 Output.write(JSON.members(("done", .string("import")), ("bans", .count(bans)), ("trust", .count(requests.count - bans))).page)

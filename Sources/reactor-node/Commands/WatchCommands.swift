@@ -52,6 +52,7 @@ struct HealthCommand: ParsableCommand {
     @Option(help: ArgumentHelp("… of them dialled by the node", valueName: "n")) var minOutbound: String?
     @Option(help: ArgumentHelp("How long its loop may take to answer", valueName: "span")) var maxLoopLag: String?
     @Option(help: ArgumentHelp("Descriptors that are still free, at least", valueName: "n")) var minDescriptors: String?
+    @Option(help: ArgumentHelp("How long a masternode may be without a link (default: not judged)", valueName: "span")) var maxMasternodeGap: String?
     @OptionGroup var options: ClientOptions
 
     func run() throws {
@@ -60,6 +61,7 @@ struct HealthCommand: ParsableCommand {
             [
                 ("min-links", minLinks), ("min-masternodes", minMasternodes), ("min-inbound", minInbound),
                 ("min-outbound", minOutbound), ("max-loop-lag", maxLoopLag), ("min-descriptors", minDescriptors),
+                ("max-masternode-gap", maxMasternodeGap),
             ])
         let reply: Reply
         do {

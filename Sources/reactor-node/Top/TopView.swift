@@ -62,7 +62,7 @@ struct TopView {
             let missing = registered - linked
             let text = " \(missing) masternode\(missing == 1 ? " is" : "s are") not linked: s sorts by state, enter says why"
             notice = paint(TopView.fit(text, width), "33")
-        } else if status["reach"]?["inboundSeen"]?.truth == false, !model.peers.isEmpty {
+        } else if status["reach"]?["inboundSeen"]?.truth == false, status["reach"]?["inboundExpected"]?.truth == true, !model.peers.isEmpty {
             notice = paint(TopView.fit(" nobody who dialled this node is linked: `reactor-node status` says what to check", width), "33")
         } else {
             notice = ""
