@@ -40,13 +40,15 @@ var targets: [Target] = [
     .target(name: "PeerMesh", dependencies: ["Timers", "CPrefetch"], swiftSettings: strict),
     .target(name: "MeshChecker", dependencies: ["PeerMesh", "Timers"], swiftSettings: strict),
     .executableTarget(name: "mesh-checker", dependencies: ["MeshChecker"], swiftSettings: strict),
+    // Scripts of events, for the fuzzer and for the test that runs its corpus.
+    .target(name: "MeshFuzzer", dependencies: ["PeerMesh", "Timers"], swiftSettings: strict),
     .target(name: "Reactor", dependencies: ["CEpoll", "CPrefetch", "Timers", "PeerMesh"], swiftSettings: strict),
     .target(name: "CReactor"),
     .target(name: "ReactorC", dependencies: ["CReactor", "Reactor", "PeerMesh", "Timers", "CEpoll"], swiftSettings: strict),
     .target(name: "MeshSimulator", dependencies: ["PeerMesh", "Timers", "CPrefetch"], swiftSettings: strict),
     .executableTarget(name: "mesh-simulator", dependencies: ["MeshSimulator"], swiftSettings: strict),
     .testTarget(name: "TimersTests", dependencies: ["Timers"], swiftSettings: testing),
-    .testTarget(name: "PeerMeshTests", dependencies: ["PeerMesh", "MeshChecker", "Timers"], swiftSettings: testing),
+    .testTarget(name: "PeerMeshTests", dependencies: ["PeerMesh", "MeshChecker", "MeshFuzzer", "Timers"], swiftSettings: testing),
     .testTarget(name: "MeshSimulatorTests", dependencies: ["MeshSimulator", "PeerMesh", "Timers"], swiftSettings: testing),
     .target(name: "CTestSupport", path: "Tests/CTestSupport"),
     .testTarget(
@@ -54,6 +56,14 @@ var targets: [Target] = [
     ),
     .testTarget(name: "ReactorCTests", dependencies: ["ReactorC", "CReactor"], swiftSettings: testing),
 ]
+
+// REACTOR_FUZZ=1 adds the fuzzers, which link only where libFuzzer is linked, too: see scripts/fuzz.
+if Context.environment["REACTOR_FUZZ"] == "1" {
+    targets += [
+        .target(name: "CFuzzer"),
+        .executableTarget(name: "mesh-fuzz", dependencies: ["CFuzzer", "MeshFuzzer"], swiftSettings: strict),
+    ]
+}
 
 var dependencies: [Package.Dependency] = []
 

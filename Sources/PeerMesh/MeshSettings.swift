@@ -8,7 +8,7 @@ public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
 
     /// Time between two pings of a link, shortened by the jitter, and by a 64th at most, so that those of many links go together.
     public var pingInterval: Nanoseconds = .seconds(30)
-    /// A ping without a sign of life for this long is a miss.
+    /// A ping without its pong for this long is a miss, unless something excuses it.
     public var pongTimeout: Nanoseconds = .seconds(10)
     /// Misses in a row at which a regular peer's link is closed.
     public var regularMisses: UInt32 = 3

@@ -24,6 +24,7 @@ struct DialOptions: SettingOptions {
     @Option("drain-timeout") var drainTimeout: String?
     @Option("frame-timeout") var frameTimeout: String?
     @Option("frame-minimum-rate") var frameMinimumRate: String?
+    @Option("frame-limit") var frameLimit: String?
 }
 
 struct KeepaliveOptions: SettingOptions {

@@ -116,4 +116,74 @@ struct BondTests: DuplicateScenes {
         #expect(h.mesh.contradictions == 1)
         #expect(state(h, waiting) == .established)
     }
+
+    // A peer that moved.
+
+    /// A learnt peer that was dialled once, and is without a link.
+    private func known(_ h: inout Harness) {
+        _ = h.tell(.recalled(peer(1), .linked))
+        let link = h.dialled(peer(1), in: [.dial(report(h, 1)!.dial!, peer(1))], nonce: Self.nonce)!
+        _ = h.tell(.ended(link, .remoteClosed))
+    }
+
+    @Test("a learnt peer that moved is known by the address that it calls from and states")
+    func moved() {
+        var h = Harness { $0.reservedSlots = 0 }
+        known(&h)
+        let link = h.inbound(peer: peer(2), nonce: Self.nonce).0!
+        #expect(report(h, 2)?.established == link && h.mesh.link(link)?.info.peer == peer(2))
+        #expect(report(h, 1)?.established == nil)
+    }
+
+    @Test("a learnt peer that moved while its old link stands is known by its new address once the old one is silent")
+    func movedLive() {
+        var h = Harness { $0.reservedSlots = 0 }
+        _ = h.tell(.recalled(peer(1), .linked))
+        let old = h.dialled(peer(1), in: [.dial(report(h, 1)!.dial!, peer(1))], nonce: Self.nonce)!
+        _ = h.wait(.seconds(40))
+        _ = h.tell(.received(old, frames: 1, partial: 0))
+        let link = h.accept(from: Endpoint(peer(2).address, port: 40_000))!
+        _ = h.tell(.hello(link, Hello(isNative: true, endpoint: peer(2), nonce: Self.nonce)))
+        #expect(state(h, link) == .held)
+        _ = h.wait(.seconds(5))
+        #expect(state(h, link) == .established && state(h, old) != .established)
+        #expect(report(h, 2)?.established == link)
+        #expect(report(h, 1)?.established == nil)
+    }
+
+    @Test("what the operator or the registry names does not move by a claim", arguments: [true, false])
+    func namedStays(byRegistry: Bool) {
+        var h = Harness { $0.reservedSlots = 0 }
+        known(&h)
+        _ = h.tell(byRegistry ? .registered(peer(1)) : .connect(peer(1)))
+        if let dial = report(h, 1)?.dial { _ = h.tell(.dialFailed(dial, .refused)) }
+        let link = h.inbound(peer: peer(2), nonce: Self.nonce).0!
+        #expect(report(h, 1)?.established == link)
+        #expect(report(h, 2) == nil)
+    }
+
+    @Test("whoever calls with a copied nonce while its owner is away is put to a dial within the verification's minute, again and again")
+    func copierIsVerified() {
+        var h = Harness()
+        _ = h.tell(.registered(peer(1)))
+        let link = h.dialled(peer(1), in: [.dial(report(h, 1)!.dial!, peer(1))], nonce: Self.nonce)!
+        _ = h.tell(.ended(link, .remoteClosed))
+        let copier = h.inbound(Hello(isNative: true, endpoint: peer(1), nonce: Self.nonce), from: Self.away(1)).0!
+        #expect(report(h, 1)?.established == copier)
+        func minute(_ h: inout Harness) -> [Action] {
+            var actions: [Action] = []
+            for _ in 0..<3 {
+                actions += h.wait(.seconds(20))
+                actions += h.tell(.received(copier, frames: 1, partial: 0))
+            }
+            return actions
+        }
+        for _ in 0..<3 {
+            #expect(h.dials(minute(&h)) == [peer(1)])
+            _ = h.tell(.dialFailed(report(h, 1)!.dial!, .refused))
+        }
+        // The owner is back: the link that we dialled to it takes the copier's place.
+        let owner = h.dialled(peer(1), in: minute(&h), nonce: Self.nonce)!
+        #expect(report(h, 1)?.established == owner && state(h, copier) != .established)
+    }
 }

@@ -14,6 +14,8 @@ struct Harness: ~Copyable {
     var subject: LinkID?
     /// The driver reports a ping as taken as soon as it is queued.
     var kernelTakesPings = true
+    /// A peer that sends frames lives: its pong is among them.
+    var framesBringPongs = true
     /// Events that were told, and deadlines that came.
     private(set) var eventCount = 0
     static let nonce: UInt64 = 0x5eed
@@ -32,6 +34,7 @@ struct Harness: ~Copyable {
     /// Handles the event, checks the invariants, and returns what is to be done.
     mutating func tell(_ event: Event, sourceLocation: SourceLocation = #_sourceLocation) -> [Action] {
         mesh.handle(event, at: now)
+        if framesBringPongs, case .received(let link, let frames, _) = event, frames > 0 { mesh.answerPing(link, at: now) }
         eventCount += 1
         #expect(mesh.brokenInvariant(at: now) == nil, sourceLocation: sourceLocation)
         return take()

@@ -220,10 +220,10 @@ struct PolicyTests {
 
     // Identity.
 
-    @Test("our own nonce on a dialled link makes that endpoint ourselves for an hour; on an inbound one nothing is remembered")
+    @Test("our own nonce on a dialled link makes a learnt endpoint ourselves for an hour; on an inbound one nothing is remembered")
     func selfConnection() {
         var h = Harness(started: false)
-        _ = h.tell(.connect(peer(1)))
+        _ = h.tell(.recalled(peer(1), .linked))
         let actions = h.tell(.start)
         guard case .dial(let link, _)? = actions.first else { Issue.record("no dial"); return }
         _ = h.tell(.connected(link))
@@ -288,7 +288,7 @@ struct PolicyTests {
 
     // Keepalive.
 
-    @Test("pings are answered by any byte; silence is a miss each 10 s, and the third closes a regular peer")
+    @Test("a ping wants its pong; silence is a miss each 10 s, and the third closes a regular peer")
     func misses() {
         var h = Harness()
         let (link, _) = h.inbound(peer: peer(1))

@@ -85,16 +85,86 @@ struct RegistryTests {
         #expect(h.dials(h.tell(.ownEndpoint(peer(8)))) == [peer(1)])
     }
 
-    @Test("the memory of having met ourselves lasts an hour to the millisecond")
-    func selfMemory() {
-        var h = Harness()
-        _ = h.tell(.connect(peer(1)))
-        let link = report(h, 1)!.dial!
+    /// Dials the peer, which answers with our own nonce.
+    private func meetOurselves(_ h: inout Harness, _ index: Int) {
+        let link = report(h, index)!.dial!
         _ = h.tell(.connected(link))
         _ = h.tell(.hello(link, Hello(isNative: true, nonce: Harness.nonce, verdict: .duplicate)))
         _ = h.tell(.ended(link, .remoteClosed))
+    }
+
+    @Test("the memory of having met ourselves lasts an hour to the millisecond for a learnt peer")
+    func selfMemory() {
+        var h = Harness()
+        _ = h.tell(.recalled(peer(1), .linked))
+        meetOurselves(&h, 1)
         #expect(h.dials(h.wait(.milliseconds(3_599_999))) == [])
         #expect(h.dials(h.wait(.milliseconds(1))) == [peer(1)])
+    }
+
+    @Test("a peer of the operator's that proved to be ourselves is dialled again after the longest wait")
+    func selfMemoryOfTheOperators() {
+        var h = Harness()
+        _ = h.tell(.connect(peer(1)))
+        meetOurselves(&h, 1)
+        #expect(schedule(h, 1) == .off(.ourselves))
+        #expect(h.dials(h.wait(.milliseconds(299_999))) == [])
+        #expect(h.dials(h.wait(.milliseconds(1))) == [peer(1)])
+    }
+
+    @Test("a masternode that answers with our own nonce has failed, and no more: its address may have been ours for a moment, or it copies")
+    func noSelfMemoryForTheRegistrys() {
+        var h = Harness()
+        _ = h.tell(.registered(peer(1)))
+        var waits: [UInt64] = []
+        for _ in 0..<4 {
+            meetOurselves(&h, 1)
+            let began = h.now
+            while report(h, 1)?.dial == nil { _ = h.wait(.seconds(1)) }
+            waits.append((h.now - began).count / 1_000_000_000)
+        }
+        #expect(waits == [5, 10, 20, 40])
+        #expect(report(h, 1)?.lastReason == .selfConnection)
+    }
+
+    @Test("who proved to be ourselves and is registered then is dialled at once")
+    func registeredLater() {
+        var h = Harness()
+        _ = h.tell(.recalled(peer(1), .linked))
+        meetOurselves(&h, 1)
+        _ = h.wait(.seconds(60))
+        #expect(h.dials(h.tell(.registered(peer(1)))) == [peer(1)])
+    }
+
+    // A demoted masternode's dial.
+
+    @Test("a demoted masternode's dial ends where no regular slot is left; where one is, it goes on", arguments: [1, 2] as [UInt32])
+    func demotedDial(slots: UInt32) {
+        var h = Harness { ($0.maxPeers, $0.reservedSlots, $0.demotionDelay, $0.dialTimeout) = (slots + 1, 1, .seconds(4), .seconds(60)) }
+        _ = h.tell(.registered(peer(1)))
+        #expect(h.inbound(peer: peer(2), nonce: 2).1 == .accepted)
+        let dial = report(h, 1)!.dial!
+        _ = h.tell(.unregistered(peer(1)))
+        let actions = h.wait(.seconds(4))
+        #expect(report(h, 1)?.role == .regular)
+        #expect(actions.contains(.close(dial, .full)) == (slots == 1))
+        #expect((report(h, 1)?.dial == dial) == (slots == 2))
+    }
+
+    @Test("a demoted masternode keeps its slot for its link, and its next dial needs one of its own")
+    func keptSlotEnds() {
+        var h = Harness { ($0.maxPeers, $0.reservedSlots, $0.demotionDelay) = (2, 1, .seconds(4)) }
+        _ = h.tell(.registered(peer(1)))
+        _ = h.tell(.connect(peer(1)))
+        let link = h.inbound(peer: peer(1), nonce: 1).0!
+        _ = h.tell(.unregistered(peer(1)))
+        #expect(h.inbound(peer: peer(2), nonce: 2).1 == .accepted)
+        _ = h.wait(.seconds(5))
+        #expect(h.mesh.link(link)?.state == .established && report(h, 1)?.role == .regular)
+        _ = h.tell(.ended(link, .remoteClosed))
+        _ = h.wait(.seconds(20))
+        #expect(report(h, 1)?.schedule == .ready)
+        #expect(report(h, 1)?.verdict == .queue(.slot))
     }
 
     // The registry's glitches.

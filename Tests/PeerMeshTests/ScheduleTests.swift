@@ -25,6 +25,49 @@ struct ScheduleTests {
         }
     }
 
+    // The fact that decides.
+
+    @Test("a banned learnt peer that was not chosen is off for the ban, which is what would have to go, and is not chosen meanwhile")
+    func bannedAndNotChosen() {
+        var h = Harness { ($0.maxPeers, $0.reservedSlots) = (1, 0) }
+        _ = h.inbound(peer: peer(2), nonce: 2)
+        _ = h.tell(.recalled(peer(1), .known))
+        #expect(schedule(h, 1) == .off(.notChosen))
+        _ = h.tell(.ban(Subnet(peer(1).address), until: h.now + .seconds(500), by: .operator))
+        #expect(schedule(h, 1) == .off(.banned) && h.view(peer(1)) == .banned)
+        #expect(h.mesh.peer(at: peer(1), now: h.now)?.verdict == .no(.banned(until: h.now + .seconds(500))))
+        _ = h.wait(.seconds(499))
+        #expect(schedule(h, 1) == .off(.banned))
+        _ = h.wait(.seconds(1))
+        #expect(schedule(h, 1) == .off(.notChosen))
+    }
+
+    @Test("a banned peer takes no place among the chosen: another one is chosen instead", arguments: 1...6 as ClosedRange<UInt64>)
+    func bannedIsNotChosen(seed: UInt64) {
+        var h = Harness(started: false) { ($0.maxPeers, $0.reservedSlots, $0.seed) = (1, 0, seed) }
+        _ = h.tell(.start)
+        _ = h.tell(.ban(Subnet(peer(1).address), until: .never, by: .operator))
+        for index in [1, 2] { _ = h.tell(.recalled(peer(index), .known)) }
+        #expect(h.dials(h.wait(.seconds(200))).first == peer(2))
+    }
+
+    @Test("our own endpoint comes before a ban of it, a ban before a tombstone, and a tombstone before a missing wish")
+    func decidingFact() {
+        var h = Harness()
+        _ = h.tell(.recalled(peer(1), .forgotten(until: h.now + .seconds(900))))
+        #expect(schedule(h, 1) == .off(.forgotten))
+        _ = h.tell(.ban(Subnet(peer(1).address), until: .never, by: .operator))
+        #expect(schedule(h, 1) == .off(.banned))
+        _ = h.tell(.ownEndpoint(peer(1)))
+        #expect(schedule(h, 1) == .off(.ourselves))
+        _ = h.tell(.ownEndpoint(nil))
+        // The row of the tombstone goes at its time, whatever else holds.
+        _ = h.wait(.seconds(899))
+        #expect(schedule(h, 1) == .off(.banned))
+        _ = h.wait(.seconds(1))
+        #expect(schedule(h, 1) == nil)
+    }
+
     // Backoff.
 
     @Test("a masternode is dormant from its twentieth failure on, an operator's peer from its tenth")

@@ -142,7 +142,7 @@ struct StateTableTests {
             $0.reservedSlots = setup == .ready ? 2 : 0
         }
         switch setup {
-        case .ready: _ = h.tell(.connect(Self.other))
+        case .ready, .ourselves: _ = h.tell(.connect(Self.other))
         case .notChosen, .unknown: break
         default: _ = h.tell(.registered(Self.other))
         }

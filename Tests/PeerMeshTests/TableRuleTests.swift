@@ -136,7 +136,7 @@ struct TableRuleTests {
             case .superseded, .duplicate, .operator, .internalError: .neutral
             case .full, .evicted: .slow
             case .local: .ours
-            case .banned, .shutdown, .selfConnection: .nothing
+            case .banned, .shutdown: .nothing
             default: .counts
             }
             #expect(reason.effect.schedule == schedule, "\(reason)")

@@ -70,12 +70,13 @@ extension Setting {
         span("probe-timeout", \.mesh.probeTimeout, tick...hour, "How long the older of two links has to show life"),
         span("drain-timeout", \.mesh.drainTimeout, tick...hour, "How long a closed link may still be read"),
         span("frame-timeout", \.mesh.frameTimeout, tick...hour, "How long a started frame may take to end"),
-        count("frame-minimum-rate", \.mesh.frameMinimumRate, 1...1_073_741_824, "… or how many bytes a second keep it going"),
+        count("frame-minimum-rate", \.mesh.frameMinimumRate, 1...1_073_741_824, "Bytes a second that keep a started frame going beyond frame-timeout"),
+        span("frame-limit", \.mesh.frameLimit, tick...hour, "How long a started frame may take at most, whatever its rate"),
     ]
 
     private static let keepalive: [Row] = [
         span("ping-interval", \.mesh.pingInterval, tick...hour, "Time between pings"),
-        span("pong-timeout", \.mesh.pongTimeout, tick...hour, "How long a ping waits for any sign of life"),
+        span("pong-timeout", \.mesh.pongTimeout, tick...hour, "How long a ping waits for its pong"),
         count("regular-misses", \.mesh.regularMisses, 1...1_000, "Missed pings that close a regular peer's link"),
         count("masternode-misses", \.mesh.masternodeMisses, 1...1_000, "Missed pings that close a masternode's link"),
         count("progress-bytes", \.mesh.progressBytes, 1...1_073_741_824, "A peer that takes so much a pong-timeout misses nothing"),

@@ -64,7 +64,7 @@ extension CloseReason {
         case .banned: CloseEffect(schedule: .nothing, score: 0, level: .info, drains: true)
         case .operator: CloseEffect(schedule: .neutral, score: 0, level: .info, drains: true)
         case .shutdown: CloseEffect(schedule: .nothing, score: 0, level: .info, drains: true)
-        case .selfConnection: CloseEffect(schedule: .nothing, score: 0, level: .info, drains: true)
+        case .selfConnection: CloseEffect(schedule: .counts, score: 0, level: .info, drains: true)
         case .wrongNetwork: CloseEffect(schedule: .counts, score: 0, level: .warning, drains: true)
         case .internalError: CloseEffect(schedule: .neutral, score: 0, level: .error, drains: false)
         case .io: CloseEffect(schedule: .counts, score: 0, level: .info, drains: false)

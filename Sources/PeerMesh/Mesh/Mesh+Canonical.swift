@@ -51,6 +51,7 @@ extension Mesh {
         var flags: UInt64 = 1 | UInt64(link.state.rawValue) << 8 | UInt64(link.identity.rawValue) << 16
         flags |= (link.isNative ? 1 : 0) << 24 | (link.isPinged ? 1 : 0) << 26
         flags |= (link.keepalive.takenAt != nil ? 1 : 0) << 27
+        flags |= (link.keepalive.isExtended ? 1 : 0) << 28
         flags |= (link.lastByte > link.keepalive.queuedAt ? 1 : 0) << 29 | UInt64(link.keepalive.misses) << 32
         sink.feed(flags)
         sink.feed(Endpoint(link.remote.address, port: 0).stableHash)

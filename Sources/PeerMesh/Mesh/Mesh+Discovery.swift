@@ -56,7 +56,10 @@ extension Mesh {
     private func isCandidate(_ row: Int, at now: Instant) -> Bool {
         let peer = peers[row]
         guard peer.desire == .learnt, !peer.isChosen, !peer.hasLinks else { return false }
-        return peer.notBefore <= now && !isOurselves(peer, at: now)
+        switch peer.schedule {
+        case .off(.banned), .off(.ourselves): return false
+        case .off, .none, .wait, .ready: return peer.notBefore <= now && !isOurselves(peer, at: now)
+        }
     }
 
     /// A chosen peer that failed makes room for another, if there is another.

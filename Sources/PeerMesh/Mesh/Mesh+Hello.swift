@@ -25,11 +25,19 @@ extension Mesh {
     }
 
     /// Own nonce: on a dialled link that endpoint is ourselves for a while; on an inbound one remember nothing, score
-    /// nothing, but answer, so that the dialling end learns it (model finding F12).
+    /// nothing, but answer, so that the dialling end learns it (model finding F12). Anybody who met us may answer with our nonce, and
+    /// an address may be ours for a moment only: to the registry's peers it is a failed dial and no more, and whoever else is
+    /// wanted rests no longer than after other failures.
     private mutating func metOurselves(_ slot: Int, at now: Instant) {
         let link = links[slot]
-        if link.direction == .outbound {
-            peers[Int(link.row)].selfUntil = now + settings.selfMemory
+        let row = Int(link.row)
+        if link.direction == .outbound, row >= 0 {
+            if peers[row].desire.contains(.operator) {
+                peers[row].selfUntil = now + min(settings.selfMemory, settings.backoffMax)
+            } else {
+                peers[row].selfUntil = now + settings.selfMemory
+            }
+            if peers[row].desire.contains(.registry) { peers[row].selfUntil = .zero }
         } else if settings.isNativeDialect {
             actions.append(.answer(id(of: slot), .duplicate, isNative: link.isNative))
         }
@@ -155,7 +163,7 @@ extension Mesh {
         give(slot, to: row, as: .established)
         if peers[row].linkedSince == .never { peers[row].linkedSince = links[slot].establishedAt }
         peers[row].lastSuccess = now
-        if isDoubtful(slot, of: row) { setSlowCadence(row, .weakLink, at: now) }
+        if isDoubtful(slot, of: row) { waitInDoubt(row, at: now) }
         relist(slot)
         refresh(row, at: now)
     }
@@ -238,6 +246,20 @@ extension Mesh {
     private func homeEndpoint(ofLink slot: Int) -> Endpoint? {
         guard let stated = stated(byLink: slot), stated.address == links[slot].remote.address else { return nil }
         return stated.isDialable && stated != ownEndpoint ? stated : nil
+    }
+
+    /// A learnt peer whose process calls from another address and states that one has moved: the link is the new endpoint's. What
+    /// was learnt of the old one stays in the book, without a link, for a nonce alone must not take an entry out of it.
+    mutating func moveHome(_ slot: Int, at now: Instant) {
+        let old = Int(links[slot].row)
+        guard old >= 0, links[slot].direction == .inbound, links[slot].identity == .proven else { return }
+        guard peers[old].desire == .learnt, peers[old].role == .regular, peers[old].dial < 0 else { return }
+        guard let home = homeEndpoint(ofLink: slot), home != peers[old].endpoint else { return }
+        let new = rowForHello(home, at: now)
+        guard new >= 0, !peers[new].hasLinks else { return }
+        links[slot].identity = .claimed
+        name(new, forLink: slot)
+        refresh(old, at: now)
     }
 
     /// Whether `home` is another peer than the one in `row`, and named by the registry or the operator.

@@ -1,4 +1,5 @@
-// Whether a link still lives: pings, misses, started frames, and the probe that a newcomer asks for.
+// Whether a link still lives: pings, misses, started frames, and the probe that a newcomer asks for. A ping wants its pong; what else
+// may excuse its absence, and for how long, is `excuse`.
 // A byte costs one store; deadlines are looked at only when the link's timer fires.
 
 import Timers
@@ -22,7 +23,7 @@ extension Mesh {
         return percent > 0 ? due.aligned(within: interval / 64) : due
     }
 
-    /// Bytes came. Life for the keepalive, the answer to a probe, and progress of a frame.
+    /// Bytes came. The answer to a probe, progress of a frame, and one extension of a ping's wait.
     mutating func received(_ slot: Int, frames: UInt32, partial: UInt32, at now: Instant) {
         links[slot].lastByte = now
         lastLife = now
@@ -30,6 +31,8 @@ extension Mesh {
             links[slot][.hasFrame] = false
         } else {
             let isNew = frames > 0 || !links[slot][.hasFrame]
+            let before = isNew ? 0 : extras[slot].framePartial
+            if partial > before { links[slot].keepalive.noteProgress(partial - before) }
             setFrame(ofLink: slot, partial: partial, started: isNew ? now : extras[slot].frameStarted)
             if isNew { frameBegan(slot, at: now) }
         }
@@ -59,7 +62,9 @@ extension Mesh {
 
     mutating func ponged(_ slot: Int, nonce: UInt64, at now: Instant) {
         guard links[slot].isPinged, links[slot].keepalive.nonce == nonce else { return }
-        let measured = now - (links[slot].keepalive.takenAt ?? links[slot].keepalive.queuedAt)
+        // After a miss the pong may be the first ping's, so that only the time since that one is sure.
+        let isFirst = links[slot].keepalive.misses == 0
+        let measured = now - (isFirst ? links[slot].keepalive.takenAt ?? links[slot].keepalive.queuedAt : links[slot].keepalive.queuedAt)
         roundTrip = measured
         links[slot].roundTrip = measured
         lifeSeen(slot, at: now)
@@ -109,16 +114,8 @@ extension Mesh {
             ping(slot, at: now)
             return true
         }
-        if links[slot].lastByte > links[slot].keepalive.queuedAt {
-            lifeSeen(slot, at: now)
-            if links[slot].keepalive.due <= now { ping(slot, at: now) }
-            return true
-        }
-        let isDraining = links[slot].keepalive.drained >= settings.progressBytes
-        if isDraining, !links[slot][.hasGrace] { beginGrace(ofLink: slot, until: now + settings.progressGrace) }
-        if isDraining, now < graceUntil(ofLink: slot) {
-            links[slot].keepalive.drained = 0
-            links[slot].keepalive.due = now
+        if excuse(slot, at: now) {
+            links[slot].keepalive.restart(at: now)
             return true
         }
         links[slot].keepalive.misses += 1
@@ -130,30 +127,53 @@ extension Mesh {
         return true
     }
 
+    /// Whether a pong timeout that is over without a pong is no miss: a started frame, behind which the pong
+    /// waits, keeps up the minimum rate, for `frameLimit` after the ping at most; the peer takes what we have queued, for
+    /// `progressGrace` at most; or any other byte came, once.
+    private mutating func excuse(_ slot: Int, at now: Instant) -> Bool {
+        let queuedAt = links[slot].keepalive.queuedAt
+        if links[slot].keepalive.progressed >= frameProgressWanted, now < queuedAt + settings.frameLimit { return true }
+        let isDraining = links[slot].keepalive.drained >= settings.progressBytes
+        if isDraining, !links[slot][.hasGrace] { beginGrace(ofLink: slot, until: now + settings.progressGrace) }
+        if isDraining, now < graceUntil(ofLink: slot) { return true }
+        guard links[slot].lastByte > queuedAt, !links[slot].keepalive.isExtended else { return false }
+        links[slot].keepalive.isExtended = true
+        return true
+    }
+
+    /// What comes of a frame at the minimum rate in one pong timeout, as far as it is counted.
+    private var frameProgressWanted: UInt32 {
+        let wanted = UInt64(max(settings.frameMinimumRate, 1)) * (settings.pongTimeout.count / 1_000_000) / 1_000
+        return UInt32(min(max(wanted, 1), UInt64(Keepalive.mostProgress)))
+    }
+
     func missLimit(of slot: Int) -> UInt32 {
         let row = Int(links[slot].row)
         return row >= 0 && peers[row].role == .masternode ? settings.masternodeMisses : settings.regularMisses
     }
 
-    /// The outstanding ping is answered, by whatever byte.
+    /// The outstanding ping is answered.
     private mutating func lifeSeen(_ slot: Int, at now: Instant) {
         let next = pingTime(after: links[slot].keepalive.queuedAt)
         links[slot].isPinged = false
         links[slot].keepalive.misses = 0
+        links[slot].keepalive.isExtended = false
         links[slot][.hasGrace] = false
         links[slot].keepalive.due = max(next, now)
         armLink(slot)
     }
 
-    /// Sends a ping, or repeats one; one that the kernel has not taken yet is not queued a second time.
+    /// Sends a ping, or repeats one with its nonce, so that a slow peer's pong to any of them is the answer; one that the kernel has
+    /// not taken yet is not queued a second time.
     mutating func ping(_ slot: Int, at now: Instant) {
         let waits = links[slot].isPinged && links[slot].keepalive.takenAt == nil
-        links[slot].keepalive.drained = 0
-        links[slot].keepalive.due = now
-        if !links[slot].isPinged { links[slot].keepalive.queuedAt = now }
+        links[slot].keepalive.restart(at: now)
+        if !links[slot].isPinged {
+            links[slot].keepalive.queuedAt = now
+            links[slot].keepalive.nonce = random.next()
+        }
         links[slot].isPinged = true
         if waits { return }
-        links[slot].keepalive.nonce = random.next()
         links[slot].keepalive.takenAt = nil
         actions.append(.ping(id(of: slot), nonce: links[slot].keepalive.nonce))
     }

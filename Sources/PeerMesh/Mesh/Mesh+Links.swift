@@ -79,6 +79,7 @@ extension Mesh {
             release(slot, reason, at: now)
         }
         if rival >= 0 { probeEnded(survivor: rival, ended: link, at: now) }
+        if row >= 0, peers[row].keepsSlot { leaveKeptSlot(row, at: now) }
     }
 
     /// Gives the slot back; the driver closes the descriptor.
@@ -134,7 +135,8 @@ extension Mesh {
         if link.direction == .inbound { actions.append(.answer(id(of: slot), .accepted, isNative: link.isNative)) }
         links[slot].lastByte = now
         startKeepalive(slot, at: now)
-        if link.row >= 0 { attach(slot, to: Int(link.row), at: now) }
+        moveHome(slot, at: now)
+        if links[slot].row >= 0 { attach(slot, to: Int(links[slot].row), at: now) }
         move(slot, to: .established, reason: nil, at: now)
         actions.append(.up(id(of: slot), info(of: slot)))
         if !links[slot][.hasAsked] {
@@ -150,7 +152,7 @@ extension Mesh {
         peers[row].lastSuccess = now
         if peers[row].role == .masternode { hasLinkedMasternode = true }
         peers[row].isForeign = !links[slot].isNative
-        if isDoubtful(slot, of: row) { setSlowCadence(row, .weakLink, at: now) }
+        if isDoubtful(slot, of: row) { waitInDoubt(row, at: now) }
         refresh(row, at: now)
     }
 

@@ -45,6 +45,8 @@ extension Mesh {
         writer.put(keepalive.queuedAt)
         writer.put(keepalive.takenAt)
         writer.put(keepalive.misses)
+        writer.put(keepalive.isExtended)
+        writer.put(keepalive.progressed)
         writer.put(keepalive.drained)
         writer.put(graceUntil(ofLink: slot))
         writer.put(link.isUnread)
@@ -82,6 +84,8 @@ extension Mesh {
         links[slot].keepalive.queuedAt = reader.instant()
         links[slot].keepalive.takenAt = reader.optionalInstant()
         links[slot].keepalive.misses = reader.uint32()
+        links[slot].keepalive.isExtended = reader.flag()
+        links[slot].keepalive.noteProgress(reader.uint32())
         links[slot].keepalive.drained = reader.uint32()
         let graceUntil = reader.instant()
         if graceUntil != .never { beginGrace(ofLink: slot, until: graceUntil) }

@@ -51,6 +51,8 @@ extension Mesh {
         let row = makeRow(endpoint, .registry, at: now)
         guard row >= 0 else { return }
         peers[row].tombstoneUntil = .zero
+        // What once answered with our nonce is dialled all the same.
+        peers[row].selfUntil = .zero
         peers[row].demoteAt = .never
         setRole(row, .masternode, at: now)
         if !registered.isListed(row) {
@@ -84,12 +86,22 @@ extension Mesh {
     private mutating func setRole(_ row: Int, _ role: Role, at now: Instant) {
         guard peers[row].role != role else { return }
         peers[row].role = role
-        peers[row].keepsSlot = role == .regular && peers[row].hasLinks
+        peers[row].keepsSlot = role == .regular
         #if MESH_CANARIES
             if has(.countsBesideTheTable) { return }
         #endif
         for slot in [peers[row].established, peers[row].held, peers[row].dial] where slot >= 0 { relist(Int(slot)) }
         beginWait(row, at: now)
+        if peers[row].keepsSlot { leaveKeptSlot(row, at: now) }
+    }
+
+    /// A demoted masternode keeps the slot that it had for as long as it has a link; a dial that is left without one needs a regular
+    /// slot like any other's.
+    mutating func leaveKeptSlot(_ row: Int, at now: Instant) {
+        guard peers[row].established < 0, peers[row].held < 0 else { return }
+        peers[row].keepsSlot = false
+        let dial = Int(peers[row].dial)
+        if dial >= 0, regularInUse > Int(settings.regularSlots) { close(dial, .full, at: now) }
     }
 
     // If the registry names more masternodes than the table holds, the first `maxPeers` in endpoint order are wanted. One that

@@ -29,10 +29,14 @@ extension Mesh {
         if hasLiveLink(row) || peer.dial >= 0 { return (.none, .never) }
         if isStopping { return (.off(.stopping), .never) }
         if !isStarted { return (.off(.notStarted), .never) }
-        if peer.tombstoneUntil > now { return (.off(.forgotten), peer.tombstoneUntil) }
+        // The fact that decides comes first: what no wish changes, before whether anybody wishes.
+        let forgottenUntil = peer.tombstoneUntil > now ? peer.tombstoneUntil : .never
+        if isOurselves(peer, at: now) {
+            return (.off(.ourselves), min(peer.selfUntil > now ? peer.selfUntil : .never, forgottenUntil))
+        }
+        if let ban = bans.covering(peer.endpoint.address, at: now) { return (.off(.banned), min(ban.until, forgottenUntil)) }
+        if forgottenUntil != .never { return (.off(.forgotten), forgottenUntil) }
         if let why = unwanted(peer) { return (.off(why), .never) }
-        if isOurselves(peer, at: now) { return (.off(.ourselves), peer.selfUntil > now ? peer.selfUntil : .never) }
-        if let ban = bans.covering(peer.endpoint.address, at: now) { return (.off(.banned), ban.until) }
         let turn = prefersTheirDial(peer) ? peer.turnAt : .zero
         #if MESH_CANARIES
             if has(.directionIsAGate), prefersTheirDial(peer) { return (.wait(until: .never, .theirTurn), .never) }
@@ -107,6 +111,15 @@ extension Mesh {
         peers[row].waitReason = why
     }
 
+    /// How long a link that leaves open whose it is may stand before its peer is dialled beside it: a foreign one the slow cadence;
+    /// one for which only its nonce speaks, which anybody may have copied, no longer than a verification.
+    mutating func waitInDoubt(_ row: Int, at now: Instant) {
+        let established = Int(peers[row].established)
+        setSlowCadence(row, .weakLink, at: now)
+        guard established >= 0, links[established].identity != .weak, settings.verifyInterval < settings.backoffMax else { return }
+        peers[row].notBefore = now + random.jitter(settings.verifyInterval, percent: settings.jitterPercent)
+    }
+
     /// What the end of `link` means for its peer's schedule. A close changes it only if it leaves no live link and no
     /// dial; an inbound link that we refused never does.
     mutating func noteEnd(of link: Link, row: Int, _ reason: CloseReason, at now: Instant) {
@@ -133,7 +146,7 @@ extension Mesh {
         // Beside a doubtful link the dial was only to make sure.
         case .counts where peers[row].established >= 0, .neutral where peers[row].established >= 0,
             .ours where peers[row].established >= 0:
-            setSlowCadence(row, .weakLink, at: now)
+            waitInDoubt(row, at: now)
         case .counts, .neutral: setBackoff(row, at: now)
         case .ours where peers[row].desire.isDisjoint(with: [.registry, .operator]): setSlowCadence(row, .backoff, at: now)
         case .ours: setBackoff(row, at: now)

@@ -129,8 +129,9 @@ extension Mesh {
         case .wait(let until, _): deadline = min(deadline, until)
         case .ready:
             peerLists.move(row, to: readyList(for: row))
-        case .off(.ourselves) where peers[row].selfUntil > .zero: deadline = min(deadline, peers[row].selfUntil)
         case .off(.forgotten): deadline = min(deadline, peers[row].tombstoneUntil)
+        case .off(.ourselves):
+            for end in [peers[row].selfUntil, peers[row].tombstoneUntil] where end > .zero { deadline = min(deadline, end) }
         case .off(.banned):
             // Looked at again at once: the ban's end is the table's to say.
             deadline = .zero

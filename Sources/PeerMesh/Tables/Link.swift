@@ -137,7 +137,7 @@ struct LinkExtra: BitwiseCopyable {
     var graceUntil: Instant = .never
 }
 
-/// The ping of one link: at most one is outstanding. Life is any byte, so a touch costs one store and no timer.
+/// The ping of one link: at most one is outstanding. A byte costs a store or two and no timer.
 struct Keepalive: BitwiseCopyable {
     var nonce: UInt64 = 0
     /// While no ping is outstanding: when the next one is due. Else: from when the present pong timeout counts.
@@ -145,9 +145,40 @@ struct Keepalive: BitwiseCopyable {
     /// When the outstanding ping was queued, and when the kernel had taken its last byte.
     var queuedAt: Instant = .zero
     private var taken: Instant = .never
-    var misses: UInt32 = 0
+    private var missWord: UInt16 = 0
+    private var progress: UInt16 = 0
     /// What the peer has taken of our queue in the present pong timeout.
     var drained: UInt32 = 0
+
+    /// Pings of this wait that were not answered in time, at most 32,767.
+    var misses: UInt32 {
+        get { UInt32(missWord & 0x7fff) }
+        set { missWord = missWord & 0x8000 | UInt16(min(newValue, 0x7fff)) }
+    }
+
+    /// Bytes that are no pong have extended this wait: they do so once.
+    var isExtended: Bool {
+        get { missWord & 0x8000 != 0 }
+        set { missWord = newValue ? missWord | 0x8000 : missWord & 0x7fff }
+    }
+
+    /// Bytes of started frames that came in the present pong timeout, in whole units, up to a mebibyte.
+    var progressed: UInt32 { UInt32(progress) * Self.unit }
+
+    /// The most that `progressed` tells.
+    static let mostProgress = UInt32(UInt16.max) * unit
+    private static let unit: UInt32 = 16
+
+    mutating func noteProgress(_ bytes: UInt32) {
+        progress = UInt16(min(UInt32(progress) + bytes / Self.unit, UInt32(UInt16.max)))
+    }
+
+    /// A pong timeout begins.
+    mutating func restart(at now: Instant) {
+        due = now
+        drained = 0
+        progress = 0
+    }
 
     var takenAt: Instant? {
         get { taken == .never ? nil : taken }
