@@ -57,6 +57,18 @@ struct DialQueueTests {
         #expect(h.now - asked <= h.mesh.settings.dialTimeout)
     }
 
+    @Test("masternodes are dialled beside any number of dead regular peers, and have most of the dials")
+    func besideDeadRegulars() {
+        var h = Harness(own: nil) { ($0.maxPeers, $0.bookCapacity, $0.role) = (1_000, 4_096, .masternode) }
+        for index in 0..<600 { h.mesh.handle(.connect(endpoint(1_000 + index)), at: h.now) }
+        _ = h.wait(.seconds(5))
+        #expect(h.mesh.census().dialingMasternodes == 0)
+        for index in 0..<200 { h.mesh.handle(.registered(endpoint(index)), at: h.now) }
+        // Dials in flight are not cut short: by then each of them has timed out, and the dial rate has refilled the places.
+        _ = h.wait(h.mesh.settings.dialTimeout + .seconds(2))
+        #expect(h.mesh.census().dialingMasternodes >= Int(h.mesh.settings.dialLimit) * 3 / 4 - 1)
+    }
+
     @Test("a dormant masternode that was linked once is in the queue of those that do not answer")
     func dormant() {
         var h = Harness { $0.masternodeFailures = 2 }

@@ -117,10 +117,20 @@ extension World {
     private mutating func checkMasternodesFirst(_ node: Int, _ to: Address) {
         let isMasternode = to.node >= 0 && to.node < scenario.masternodes
         guard !isMasternode else { return }
+        // Masternodes go first, but for the quarter of the dials in flight that regular peers have while both wait.
+        let share = Int(nodes[node].mesh.settings.dialLimit / 4)
         var waiting: Endpoint?
+        var short: Endpoint?
+        var regular = 0
         nodes[node].mesh.forEachPeer(at: clock(node)) { peer in
-            if peer.role == .masternode, case .queue = peer.verdict { waiting = peer.endpoint }
+            switch (peer.role, peer.verdict) {
+            case (.masternode, .queue(.dialBudget)): short = peer.endpoint
+            case (.masternode, .queue): waiting = peer.endpoint
+            case (.regular, .no(.dialInFlight)): regular += 1
+            default: break
+            }
         }
+        if regular > share { waiting = waiting ?? short }
         if let waiting { violation("node \(node) dials a regular peer while masternode \(Address(waiting).node) waits") }
     }
 

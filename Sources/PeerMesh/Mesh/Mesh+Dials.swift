@@ -54,20 +54,26 @@ extension Mesh {
         return .yes
     }
 
-    /// What the dial budgets wait for, or nil if one more dial from that queue fits: 64 in flight; 64 a second, 16 at once. Of the dials
-    /// in flight a quarter is kept for masternodes that were linked before, once there are any, and another quarter for regular peers while one
-    /// may be dialled: peers that never answer each hold their place for the whole dial timeout.
+    /// What the dial budgets wait for, or nil if one more dial from that queue fits: 64 in flight; 64 a second, 16 at once.
     func dialBudget(of list: Int, at now: Instant) -> DialQueue? {
-        let inFlight = linkLists.count(LinkList.dialRegular) + linkLists.count(LinkList.dialMasternode)
-        if inFlight >= dialLimit(of: list) || linkLists.count(LinkList.free) == 0 { return .dialBudget }
+        if !hasDialRoom(for: list) || linkLists.count(LinkList.free) == 0 { return .dialBudget }
         return earliestDial > now ? .dialRate : nil
     }
 
-    private func dialLimit(of list: Int) -> Int {
-        let (limit, share) = (Int(settings.dialLimit), Int(settings.dialLimit / 4))
-        if list == PeerList.readyUrgent { return limit }
-        let regularWaits = list == PeerList.readyMasternode && peerLists.first(PeerList.readyRegular) >= 0 && hasRegularRoom
-        return limit - (hasLinkedMasternode ? share : 0) - (regularWaits ? share : 0)
+    /// Peers that never answer each hold their place for the whole dial timeout. So a quarter of the dials in flight is kept for
+    /// masternodes that were linked before, once there are any. While masternodes and regular peers both wait, regular
+    /// peers have a quarter, and no more: neither class can hold up the other.
+    private func hasDialRoom(for list: Int) -> Bool {
+        let share = Int(settings.dialLimit / 4)
+        let regular = linkLists.count(LinkList.dialRegular)
+        let room = Int(settings.dialLimit) - regular - linkLists.count(LinkList.dialMasternode)
+        if list == PeerList.readyUrgent { return room > 0 }
+        let open = room - (hasLinkedMasternode ? share : 0)
+        if list == PeerList.readyMasternode {
+            let regularWaits = peerLists.first(PeerList.readyRegular) >= 0 && hasRegularRoom
+            return open > (regularWaits ? max(share - regular, 0) : 0)
+        }
+        return open > 0 && (regular < share || peerLists.first(PeerList.readyMasternode) < 0)
     }
 
     private var dialPeriod: Nanoseconds { Nanoseconds.seconds(1) / UInt64(settings.dialRate) }
