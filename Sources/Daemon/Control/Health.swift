@@ -64,7 +64,7 @@ struct Health {
         let census = snapshot.census
         let (inbound, outbound) = Health.directions(snapshot)
         // A registry line that is this node itself is nobody to link to.
-        let anyWanted: UInt64 = snapshot.peers.contains { $0.isWanted && $0.schedule != .off(.ourselves) } ? 1 : 0
+        let anyWanted: UInt64 = snapshot.peers.contains { $0.isWanted && $0.schedule != .off(.ourselves) && $0.lastReason != .selfConnection } ? 1 : 0
         let wanted = UInt64(census.wantedMasternodes)
         checks = [
             Health.lag(lag, thresholds.maximumLag),

@@ -141,7 +141,7 @@ extension Mesh {
 
     private func count(_ peer: Peer, in census: inout Census) {
         let isLinked = peer.established >= 0
-        if peer.desire.contains(.registry), !peer.isBeyondTable, peer.schedule != .off(.ourselves) {
+        if peer.desire.contains(.registry), !peer.isBeyondTable, peer.schedule != .off(.ourselves), peer.lastReason != .selfConnection {
             census.wantedMasternodes += 1
             if isLinked { census.linkedMasternodes += 1 }
         }
