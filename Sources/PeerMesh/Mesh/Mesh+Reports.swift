@@ -141,7 +141,9 @@ extension Mesh {
 
     private func count(_ peer: Peer, in census: inout Census) {
         let isLinked = peer.established >= 0
-        if peer.desire.contains(.registry), !peer.isBeyondTable, peer.schedule != .off(.ourselves), peer.lastReason != .selfConnection {
+        // A registry line that is this node itself is nobody who is missing.
+        let isOurselves = peer.schedule == .off(.ourselves) || !isLinked && peer.lastReason == .selfConnection
+        if peer.desire.contains(.registry), !peer.isBeyondTable, !isOurselves {
             census.wantedMasternodes += 1
             if isLinked { census.linkedMasternodes += 1 }
         }
