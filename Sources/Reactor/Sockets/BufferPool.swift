@@ -99,6 +99,12 @@ final class BufferPool {
         let index = Self.index(for: size)
         let capacity = Self.capacity(of: index)
         lend(capacity)
+        return (whole ?? self).block(index, capacity)
+    }
+
+    // A share has no free lists: a block that is taken on one account may be given back on the other, and must be the next one taken.
+
+    private func block(_ index: Int, _ capacity: Int) -> Block {
         if let reused = unsafe popFree(index) {
             spare -= capacity
             return unsafe Block(base: reused, capacity: capacity)
@@ -131,6 +137,10 @@ final class BufferPool {
     /// Takes a block back.
     func give(_ block: Block) {
         credit(block.capacity)
+        (whole ?? self).keep(block)
+    }
+
+    private func keep(_ block: Block) {
         guard spare + block.capacity <= keep else {
             unsafe block.base.deallocate()
             return
