@@ -61,7 +61,7 @@ struct KeepingTests {
             defer { machine.stop() }
             var (answered, oldest, known): (Set<String>, Double, Int) = ([], 0, 0)
             for round in 0..<KeepingTests.kills {
-                let node = try Node(listen: Ports.endpoint("127.0.41.1"), folder.options("--dial-rate", "1000"))
+                let node = try Node(listen: Ports.endpoint("127.0.41.1"), folder.options("--dial-rate", "1000", "--book-capacity", "65536"))
                 try #require(Clock.poll(limit: 90, every: 0.01) { (try? Node.ask(folder.socket, "GET", "/health/live")) != nil })
                 machine.forget()
                 let deadline = Clock.seconds + Double.random(in: 0.05...2.0)
