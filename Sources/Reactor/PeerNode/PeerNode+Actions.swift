@@ -119,13 +119,7 @@ extension PeerNode {
     /// Queues a frame of the dialect or the mesh: nobody could wait, so a full queue ends the link.
     func queue(_ bytes: RawSpan, on link: NodeLink) {
         guard link.phase != .condemned, !link.isShut else { return }
-        var queued = link.enqueue(bytes, .must)
-        if queued == .overLimit {
-            let offered = offer(link)
-            queued = link.enqueue(bytes, .must)
-            settle(offered, link)
-        }
-        switch queued {
+        switch judged(link.enqueue(bytes, .must), on: link, again: { link.enqueue(bytes, .must) }) {
         case .queued:
             counts.framesOut &+= 1
             link.traffic.framesOut &+= 1
@@ -138,13 +132,7 @@ extension PeerNode {
     private func sendControl(on link: NodeLink) {
         let frame = frame
         guard frame.count > 0, link.phase != .condemned, !link.isShut else { return }
-        var queued = link.enqueue(control: frame.bytes)
-        if queued == .overLimit {
-            let offered = offer(link)
-            queued = link.enqueue(control: frame.bytes)
-            settle(offered, link)
-        }
-        switch queued {
+        switch judged(link.enqueue(control: frame.bytes), on: link, again: { link.enqueue(control: frame.bytes) }) {
         case .queued:
             counts.framesOut &+= 1
             link.traffic.framesOut &+= 1

@@ -15,13 +15,8 @@ extension PeerNode {
         frame.removeAll()
         wire.encode(body, type: type, into: frame)
         guard link.mayEverQueue(frame.count) else { return .tooLarge }
-        var queued = link.enqueue(frame.bytes, policy == .insists ? .insists : .yields)
-        if queued == .overLimit {
-            let offered = offer(link)
-            queued = link.enqueue(frame.bytes, .insists)
-            settle(offered, link)
-        }
-        return finish(queued, link)
+        let first = link.enqueue(frame.bytes, policy == .insists ? .insists : .yields)
+        return finish(judged(first, on: link) { link.enqueue(frame.bytes, .insists) }, link)
     }
 
     /// Queues one application frame for every established link but `except`: encoded once, in one buffer that all of
@@ -44,13 +39,8 @@ extension PeerNode {
         var taken = 0
         for index in links.indices {
             guard let link = links[index], link.phase == .up, link.id != except else { continue }
-            var queued = link.enqueue(shared: buffer, policy == .insists ? .insists : .yields)
-            if queued == .overLimit {
-                let offered = offer(link)
-                queued = link.enqueue(shared: buffer, .insists)
-                settle(offered, link)
-            }
-            if finish(queued, link) == .queued { taken += 1 }
+            let first = link.enqueue(shared: buffer, policy == .insists ? .insists : .yields)
+            if finish(judged(first, on: link) { link.enqueue(shared: buffer, .insists) }, link) == .queued { taken += 1 }
         }
         memory.shared.drop(buffer)
         return taken
@@ -168,16 +158,27 @@ extension PeerNode {
 
     // MARK: Limits
 
+    /// What became of a frame for which `first` is the queue's answer. Where a limit refused it, the queue is offered to the kernel and
+    /// the frame tried again: a limit is judged by what the kernel refuses.
+    @inline(__always)
+    func judged(_ first: Queued, on link: NodeLink, again: () -> Queued) -> Queued {
+        guard first == .overLimit else { return first }
+        let offered = offer(link)
+        let second = again()
+        settle(offered, link)
+        return second
+    }
+
     /// What one offer outside the flush phase did.
-    struct Offered {
+    private struct Offered {
         var written: Written
         /// No ping or pong waited after it.
         var controlEmpty: Bool
     }
 
-    /// Offers the link's queue to the kernel at once. A limit is judged by what the kernel refuses: what waits only for the
-    /// flush phase is not the peer's fault. Follow it with `settle`, when the frame in hand is queued or refused.
-    func offer(_ link: NodeLink) -> Offered {
+    /// Offers the link's queue to the kernel at once: what waits only for the flush phase is not the peer's fault. Followed by
+    /// `settle`, when the frame in hand is queued or refused.
+    private func offer(_ link: NodeLink) -> Offered {
         switch link.phase {
         case .free, .connecting, .condemned: Offered(written: Written(outcome: .blocked, bytes: 0), controlEmpty: false)
         case .greeting, .up, .draining:
@@ -186,7 +187,7 @@ extension PeerNode {
     }
 
     /// Tells the mesh and the loop of an offer. The mesh may act on it, and reuse the buffer of the frame in hand.
-    func settle(_ offered: Offered, _ link: NodeLink) {
+    private func settle(_ offered: Offered, _ link: NodeLink) {
         loop.charge(bytes: offered.written.bytes)
         took(offered.written.bytes, link, controlEmpty: offered.controlEmpty)
         guard link.phase != .condemned else { return }
