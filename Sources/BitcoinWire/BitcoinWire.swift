@@ -14,7 +14,7 @@ public final class BitcoinWire: Wire, Sendable {
     public static let maximumMessage = 4_000_000
     /// The largest body before the hello is complete: strangers get no big buffers.
     public static let maximumGreeting = 4_096
-    /// A message with a wrong checksum costs its sender a point, and one more for so many bytes: two of the largest reach the default
+    /// A message with a wrong checksum costs its sender a point, and one more for this many bytes: two of the largest reach the default
     /// `MeshSettings.banScore`.
     static let bytesPerPoint: UInt32 = 65_536
     /// Peers with an older protocol are refused, as Bitcoin Core refuses them.

@@ -126,7 +126,7 @@ static inline int cepoll_wait_coarse(int epfd, cepoll_event *events, int capacit
     );
 }
 
-/// Blocks the calling thread for so many nanoseconds, less than a second; shorter if a signal comes.
+/// Blocks the calling thread for `nanoseconds`, less than a second; a signal ends the wait early.
 static inline void cepoll_pause(int64_t nanoseconds) {
     struct timespec span = { .tv_sec = 0, .tv_nsec = nanoseconds };
     (void)nanosleep(&span, NULL);

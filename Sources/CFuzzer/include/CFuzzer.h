@@ -1,4 +1,4 @@
-// What LLVM's libFuzzer is called by when the program has a main of its own.
+// The entry point of LLVM's libFuzzer for a program that has its own main.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

@@ -90,7 +90,7 @@ void reactor_loop_destroy(reactor_loop *loop);
 /* Runs until reactor_loop_stop, which ends one run. Loop thread: the first caller becomes it. */
 void reactor_loop_run(reactor_loop *loop);
 
-/* One iteration: waits if `wait` is not 0, there is nothing to do and nobody has called reactor_loop_stop, which it uses up. Loop
+/* One iteration: waits if `wait` is not 0, there is nothing to do and reactor_loop_stop was not called, which it uses up. Loop
  * thread. */
 void reactor_loop_run_once(reactor_loop *loop, int wait);
 
@@ -288,7 +288,7 @@ reactor_node_port *reactor_node_port_retain(reactor_node_port *port);
 /* Ends one use of a port. Any thread. */
 void reactor_node_port_release(reactor_node_port *port);
 
-/* As reactor_node_post. Any thread. Fails likewise, and with REACTOR_ECLOSED if the node was destroyed. */
+/* As reactor_node_post, with the same errors, and REACTOR_ECLOSED if the node was destroyed. Any thread. */
 int reactor_node_port_post(
     reactor_node_port *port, reactor_link link, uint32_t type, const void *REACTOR_NULLABLE bytes, size_t count);
 

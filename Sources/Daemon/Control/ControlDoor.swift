@@ -23,7 +23,7 @@ final class ControlDoor: Sendable {
     }
 
     let kind: Kind
-    /// From so many clients on, a newcomer takes another's place.
+    /// With this many clients a newcomer takes another client's place.
     let places: Int
     /// How many of them may follow events: they are never closed for a newcomer, so they may not take all places.
     let followerPlaces: Int

@@ -68,7 +68,7 @@ final class ControlDoorman: Sendable {
     private struct Watch {
         var nextCheck: UInt64
         var restUntil: UInt64 = 0
-        /// Rests since the last connection; the first of them is told.
+        /// Rests since the last connection; the first one is logged.
         var rests = 0
     }
 

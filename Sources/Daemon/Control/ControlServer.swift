@@ -117,7 +117,7 @@ final class ControlServer: @unchecked Sendable {
         return ticks
     }
 
-    /// Takes a client in. Where its door's places are taken, whoever there has been waiting for its client longest is closed:
+    /// Takes a client in. Where its door's places are taken, the connection there that has waited for its client longest is closed:
     /// first one that waits for a request, then one whose client does not read. A follower is never closed for a newcomer.
     func admit(_ connection: ControlConnection) {
         let door = connection.door

@@ -62,7 +62,7 @@ public struct ControlSettings: Hashable, Sendable {
     /// Of nodes that root runs by hand: apart from the service's, so that neither's start or end touches the other.
     private static let rootDirectory = "/run/reactor-node-root"
 
-    /// The directory of sockets that nobody named: the user's run directory; for root, one in /run; else one below /tmp that only
+    /// The directory of sockets without a configured path: the user's run directory; for root, one in /run; else one below /tmp that only
     /// its user may enter.
     public static var directory: String {
         // A service manager names the directory that it has made for the service.

@@ -63,8 +63,7 @@ struct Health {
     init(_ snapshot: NodeSnapshot, _ facts: NodeFacts, _ thresholds: Thresholds, lag: Nanoseconds) {
         let census = snapshot.census
         let (inbound, outbound) = Health.directions(snapshot)
-        // A registry line that is this node itself is nobody to link to.
-        let anyWanted: UInt64 = snapshot.peers.contains { $0.isWanted && $0.schedule != .off(.ourselves) && $0.lastReason != .selfConnection } ? 1 : 0
+        let anyWanted: UInt64 = snapshot.peers.contains { $0.isWanted && !$0.seemsOurselves } ? 1 : 0
         let wanted = UInt64(census.wantedMasternodes)
         checks = [
             Health.lag(lag, thresholds.maximumLag),

@@ -72,19 +72,9 @@ struct LogFormatter {
             line.field("for", span)
             line.end()
         case .memoryShort(let at, let link, let remote, let inUse):
-            let line = LogLine(buffer, format, time: epoch &+ at.nanoseconds, level: .warning, event: "memory-short")
-            line.field("peer", remote)
-            line.field("generation", UInt64(link.generation))
-            line.field("slot", UInt64(link.slot))
-            line.field("bytes", inUse)
-            line.end()
+            appendMemory("memory-short", at, link, remote, inUse, to: buffer)
         case .memoryClosed(let at, let link, let remote, let held):
-            let line = LogLine(buffer, format, time: epoch &+ at.nanoseconds, level: .warning, event: "memory-closed")
-            line.field("peer", remote)
-            line.field("generation", UInt64(link.generation))
-            line.field("slot", UInt64(link.slot))
-            line.field("bytes", held)
-            line.end()
+            appendMemory("memory-closed", at, link, remote, held, to: buffer)
         case .bookFull(let at, let peer, let desire):
             let line = LogLine(buffer, format, time: epoch &+ at.nanoseconds, level: .error, event: "book-full")
             line.field("peer", peer)
@@ -102,6 +92,16 @@ struct LogFormatter {
             line.field("message", text: "not in force: the table of bans is full; raise --ban-capacity")
             line.end()
         }
+    }
+
+    /// Which link was concerned when memory was short, and how many bytes.
+    private func appendMemory(_ event: StaticString, _ at: Instant, _ link: LinkID, _ remote: Endpoint, _ bytes: UInt64, to buffer: LineBuffer) {
+        let line = LogLine(buffer, format, time: epoch &+ at.nanoseconds, level: .warning, event: event)
+        line.field("peer", remote)
+        line.field("generation", UInt64(link.generation))
+        line.field("slot", UInt64(link.slot))
+        line.field("bytes", bytes)
+        line.end()
     }
 
     /// What a peer's bytes did wrong, and how they began.

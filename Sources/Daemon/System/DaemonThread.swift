@@ -7,7 +7,6 @@ import Synchronization
 
 /// One POSIX thread that runs a body once.
 package final class DaemonThread: Sendable {
-    private let name: String
     private let body: @Sendable () -> Void
     private let hasEnded = Atomic<Bool>(false)
     /// Written when the body has returned.
@@ -17,23 +16,12 @@ package final class DaemonThread: Sendable {
     package static func start(_ name: String, _ body: @escaping @Sendable () -> Void) throws(DaemonError) -> DaemonThread {
         let descriptor = cepoll_eventfd()
         guard descriptor >= 0 else { throw DaemonError.system("cannot make an eventfd", -descriptor) }
-        let thread = DaemonThread(name: name, ended: descriptor, body)
-        var id = pthread_t()
-        let box = unsafe Unmanaged.passRetained(thread)
-        let result = unsafe pthread_create(&id, nil, { raw in
-            let thread = unsafe Unmanaged<DaemonThread>.fromOpaque(raw!).takeRetainedValue()
-            thread.run()
-            return nil
-        }, box.toOpaque())
-        guard result == 0 else {
-            unsafe box.release()
-            throw DaemonError.system("cannot start the \(name) thread", result)
-        }
-        pthread_detach(id)
+        let thread = DaemonThread(ended: descriptor, body)
+        try detach(name) { thread.run() }
         return thread
     }
 
-    /// Starts `body` on a thread that nobody waits for: it may hang, and ends with the process.
+    /// Starts `body` on a thread without an owner, named `name`: it may hang, and ends with the process.
     package static func detach(_ name: String, _ body: @escaping @Sendable () -> Void) throws(DaemonError) {
         let box = unsafe Unmanaged.passRetained(Body(name: name, run: body))
         var id = pthread_t()
@@ -60,8 +48,7 @@ package final class DaemonThread: Sendable {
         }
     }
 
-    private init(name: String, ended: CInt, _ body: @escaping @Sendable () -> Void) {
-        self.name = name
+    private init(ended: CInt, _ body: @escaping @Sendable () -> Void) {
         self.ended = ended
         self.body = body
     }
@@ -71,7 +58,6 @@ package final class DaemonThread: Sendable {
     }
 
     private func run() {
-        Descriptors.nameThread(name)
         body()
         hasEnded.store(true, ordering: .releasing)
         _ = cepoll_eventfd_add(ended)

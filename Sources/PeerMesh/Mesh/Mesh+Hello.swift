@@ -32,12 +32,12 @@ extension Mesh {
         let link = links[slot]
         let row = Int(link.row)
         if link.direction == .outbound, row >= 0 {
-            if peers[row].desire.contains(.operator) {
-                peers[row].selfUntil = now + min(settings.selfMemory, settings.backoffMax)
+            if peers[row].desire.contains(.registry) {
+                peers[row].selfUntil = .zero
             } else {
-                peers[row].selfUntil = now + settings.selfMemory
+                let isOperators = peers[row].desire.contains(.operator)
+                peers[row].selfUntil = now + (isOperators ? min(settings.selfMemory, settings.backoffMax) : settings.selfMemory)
             }
-            if peers[row].desire.contains(.registry) { peers[row].selfUntil = .zero }
         } else if settings.isNativeDialect {
             actions.append(.answer(id(of: slot), .duplicate, isNative: link.isNative))
         }

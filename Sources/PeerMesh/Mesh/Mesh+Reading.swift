@@ -11,7 +11,7 @@ extension Mesh {
         links[slot][.hasFrame] = false
         if links[slot].isPinged {
             links[slot].keepalive.misses = 0
-            links[slot].keepalive.due = now
+            links[slot].keepalive.restart(at: now)
         }
         armLink(slot)
     }

@@ -89,6 +89,13 @@ public struct PeerReport: Hashable, Sendable, BitwiseCopyable {
     public var lastReason: CloseReason?
     /// It spoke a dialect without our extension when it was last linked.
     public var isForeign: Bool
+    /// It is this node itself, as far as is known: it is not dialled for that reason, or it has no link and its last dial met this node. A
+    /// list that all nodes share names this one, too; nobody is missing there.
+    public var seemsOurselves: Bool
+}
+
+extension Peer {
+    var seemsOurselves: Bool { schedule == .off(.ourselves) || established < 0 && lastReason == .selfConnection }
 }
 
 /// One link, as it stands.
@@ -141,9 +148,7 @@ extension Mesh {
 
     private func count(_ peer: Peer, in census: inout Census) {
         let isLinked = peer.established >= 0
-        // A registry line that is this node itself is nobody who is missing.
-        let isOurselves = peer.schedule == .off(.ourselves) || !isLinked && peer.lastReason == .selfConnection
-        if peer.desire.contains(.registry), !peer.isBeyondTable, !isOurselves {
+        if peer.desire.contains(.registry), !peer.isBeyondTable, !peer.seemsOurselves {
             census.wantedMasternodes += 1
             if isLinked { census.linkedMasternodes += 1 }
         }
@@ -178,7 +183,7 @@ extension Mesh {
             established: peer.established >= 0 ? id(of: Int(peer.established)) : nil,
             held: peer.held >= 0 ? id(of: Int(peer.held)) : nil, dial: peer.dial >= 0 ? id(of: Int(peer.dial)) : nil,
             linkedSince: peer.linkedSince == .never ? nil : peer.linkedSince, lastSuccess: peer.lastSuccess,
-            lastReason: peer.lastReason, isForeign: peer.isForeign
+            lastReason: peer.lastReason, isForeign: peer.isForeign, seemsOurselves: peer.seemsOurselves
         )
     }
 

@@ -131,7 +131,8 @@ extension Mesh {
             peerLists.move(row, to: readyList(for: row))
         case .off(.forgotten): deadline = min(deadline, peers[row].tombstoneUntil)
         case .off(.ourselves):
-            for end in [peers[row].selfUntil, peers[row].tombstoneUntil] where end > .zero { deadline = min(deadline, end) }
+            if peers[row].selfUntil > .zero { deadline = min(deadline, peers[row].selfUntil) }
+            if peers[row].tombstoneUntil > .zero { deadline = min(deadline, peers[row].tombstoneUntil) }
         case .off(.banned):
             // Looked at again at once: the ban's end is the table's to say.
             deadline = .zero
