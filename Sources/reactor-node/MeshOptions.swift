@@ -14,6 +14,12 @@ struct SlotOptions: SettingOptions {
     @Option("ban-capacity") var banCapacity: String?
 }
 
+struct MemoryOptions: SettingOptions {
+    @Option("memory-limit") var memoryLimit: String?
+    @Option("memory-reserve") var memoryReserve: String?
+    @Option("memory-per-stranger") var memoryPerStranger: String?
+}
+
 struct DialOptions: SettingOptions {
     @Option("dial-limit") var dialLimit: String?
     @Option("dial-rate") var dialRate: String?

@@ -29,6 +29,7 @@ struct NodeSettingsOptions: ParsableArguments {
 
     @OptionGroup(title: "Node") var node: NodeOptions
     @OptionGroup(title: "Control and health") var control: ControlOptions
+    @OptionGroup(title: "Memory") var memory: MemoryOptions
     @OptionGroup(title: "Slots") var slots: SlotOptions
     @OptionGroup(title: "Dials and deadlines") var dials: DialOptions
     @OptionGroup(title: "Keepalive") var keepalive: KeepaliveOptions
@@ -36,7 +37,7 @@ struct NodeSettingsOptions: ParsableArguments {
 
     /// The layers that these options are the first of.
     func layers(environment: [String: String] = SettingsLayers.processEnvironment()) -> SettingsLayers {
-        let groups: [any SettingOptions] = [node, control, slots, dials, keepalive, schedule]
+        let groups: [any SettingOptions] = [node, control, memory, slots, dials, keepalive, schedule]
         var values: [String: [String]] = [:]
         for group in groups { values.merge(group.given) { first, _ in first } }
         return SettingsLayers(commandLine: values, path: config, environment: environment)

@@ -50,8 +50,8 @@ struct RequestTests {
         var values: [String] = []
         for parameter in operation.route.parameters where parameter.isRequired && parameter.place == .body {
             let text = switch parameter.kind {
-            case .endpoint, .peer: "192.0.2.1:1"
-            case .subnet: "192.0.2.0/24"
+            case .peer: "192.0.2.1:1"
+            case .subject: "192.0.2.0/24"
             case .span: "1s"
             case .count: "1"
             case .flag: "true"
@@ -76,7 +76,7 @@ struct RequestTests {
             ("POST", "/ban", "{\"subject\":\"10.0.0.1\",\"for\":-1}", 422, "500ms"), ("POST", "/ban", "{}", 400, "subject"), ("POST", "/ban", "[1]", 400, "object"),
             ("POST", "/ban", "{", 400, "byte"), ("POST", "/connect", "{\"peer\":\"example.org:0\"}", 422, "HOST:PORT"), ("POST", "/connect", "{\"peer\":7}", 422, "'7' is not a peer"),
             ("GET", "/peers/127.1:5/why", "", 422, "'127.1:5' is not a peer: give ADDRESS:PORT"),
-            ("GET", "/peers/0x7f000001:5", "", 422, "ADDRESS:PORT"), ("GET", "/events?peer=example.org:80", "", 422, "ADDRESS:PORT"),
+            ("GET", "/peers/0x7f000001:5", "", 422, "ADDRESS:PORT"), ("GET", "/events?peer=example..org:80", "", 422, "ADDRESS:PORT"),
             ("POST", "/connect", "{\"peer\":\"1.2.3.4:5\",\"pear\":1}", 400, "pear"), ("POST", "/connect?peer=1.2.3.4:5", "{\"peer\":\"1.2.3.4:5\"}", 400, "twice"),
             ("POST", "/log-level", "{\"level\":\"loud\"}", 422, "debug"), ("GET", "/health/ready?min-links=-1", "", 422, "whole number"),
             ("POST", "/ban", "{\"subject\":\"10.0.0.1\",\"reason\":\"a\\u001bb\"}", 422, "one line"),

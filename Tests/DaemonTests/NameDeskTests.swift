@@ -73,6 +73,70 @@ struct NameDeskTests {
         }
     }
 
+    @Test("a name is banned and let in as its only address; one of several addresses is asked for, and so is a port left out")
+    func bans() throws {
+        let several = [Endpoint(IPAddress(v4: 127, 0, 72, 8), port: 5), Endpoint(IPAddress(v4: 127, 0, 72, 9), port: 5)]
+        let scene = try NameScene(address: 72) { name, live, _ in name.host == "many.test" ? several : [live] }
+        let name = "a.test:\(scene.live.port)"
+        scene.keeper.want(scene.settings(peers: [name, "many.test:5", "nosuch.invalid:5"]))
+        try scene.ask { asker in
+            _ = asker.wait("/peers/\(name)") { $0["state"]?.text == "established" }
+            let banned = asker.send("POST", "/ban", "{\"subject\":\"\(name)\",\"for\":\"1h\"}")
+            #expect(banned.body["subject"]?.text == "127.0.72.1" && banned.body["seconds"]?.real == 3_600, "\(banned)")
+            #expect(banned.body["from"]?.text?.hasSuffix("Z") == true && banned.body["until"]?.text?.hasSuffix("Z") == true)
+            let row = asker.get("/bans").elements.first
+            #expect(row?["lengthSeconds"]?.real == 3_600 && row?["setAt"]?.text == banned.body["from"]?.text)
+            #expect(asker.send("POST", "/unban", "{\"subject\":\"\(name)\"}").body["subject"]?.text == "127.0.72.1")
+            #expect(asker.send("POST", "/unban", "{\"subject\":\"\(name)\"}").status == 404)
+            #expect(asker.send("POST", "/trust", "{\"subject\":\"\(name)\"}").body["subject"]?.text == "127.0.72.1")
+            #expect(asker.send("POST", "/untrust", "{\"subject\":\"\(name)\"}").status == 200)
+            let many = asker.send("POST", "/ban", "{\"subject\":\"many.test:5\"}")
+            #expect(many.status == 422 && many.body.text?.contains("127.0.72.8, 127.0.72.9") == true, "\(many)")
+            #expect(asker.send("POST", "/ban", "{\"subject\":\"other.test:5\"}").status == 404)
+            let port = asker.send("POST", "/ban", "{\"subject\":\"127.0.72.1:5\"}")
+            #expect(port.status == 422 && port.body.text?.contains("give 127.0.72.1") == true, "\(port)")
+        }
+    }
+
+    @Test("events of a name are those of every address that it means; of a name that this node was not given there are none")
+    func events() throws {
+        let scene = try NameScene(address: 73) { _, live, _ in [live] }
+        let (name, live) = ("a.test:\(scene.live.port)", scene.live)
+        scene.keeper.want(scene.settings(peers: [name]))
+        try scene.ask { asker in
+            _ = asker.wait("/peers/\(name)") { $0["state"]?.text == "established" }
+            func isMeant(_ peer: String, _ endpoint: Endpoint) -> Bool? {
+                guard let request = try? Request(method: "GET", target: "/events?peer=\(peer)", body: []) else { return nil }
+                return (try? asker.desk.filter(ofEvents: request))?(endpoint)
+            }
+            let other = Endpoint(live.address, port: 9)
+            #expect(isMeant(name, live) == true && isMeant(name, other) == false)
+            #expect(isMeant("a.test", live) == true && isMeant("A.Test:\(live.port)", live) == true)
+            #expect(isMeant("\(live)", live) == true && isMeant("\(live)", other) == false)
+            #expect(isMeant("b.test:5", live) == nil)
+            // It is followed when it moves, and means nobody once it is wanted no longer.
+            #expect(asker.send("POST", "/disconnect", "{\"peer\":\"\(name)\"}").status == 200)
+            #expect(isMeant(name, live) == nil)
+        }
+    }
+
+    @Test("a masternode whose name has no address counts as one that is missing")
+    func missing() throws {
+        let scene = try NameScene(address: 74) { name, live, _ in name.host == "a.test" ? [live] : [] }
+        scene.keeper.want(scene.settings(masternodes: ["a.test:\(scene.live.port)", "b.test:5", "c.test:5"]))
+        try scene.ask { asker in
+            _ = asker.wait("/peers/a.test:\(asker.desk.names?.reports.first?.peer.name.port ?? 0)") { $0["state"]?.text == "established" }
+            let ready = asker.send("GET", "/health/ready").body
+            let check = ready["checks"]?.elements.first { $0["name"]?.text == "masternodes" }
+            #expect(check?["status"]?.text == "degraded", "\(ready)")
+            #expect(check?["message"]?.text?.contains("1 of 3 masternodes are linked, 2 of them by names") == true, "\(ready)")
+            let metrics = (try? asker.desk.metrics.page(asker.desk)) ?? ""
+            for line in ["reactor_registered_masternodes 3", "reactor_unresolved_masternodes 2", "reactor_missing_masternodes 2"] {
+                #expect(metrics.contains(line), "\(line)")
+            }
+        }
+    }
+
     @Test("an address without its port is the only peer there, and where there are several they are named")
     func withoutPort() throws {
         let scene = try NameScene(address: 70) { _, _, _ in [] }

@@ -4,6 +4,13 @@ import Testing
 
 @testable import Daemon
 
+extension RegistryKeeper {
+    /// Loads the file and takes what it says.
+    mutating func read(isOpen: Bool = false, fallback: [PeerTarget] = []) -> Outcome {
+        take(RegistryKeeper.load(path, defaultPort: 0), isOpen: isOpen, fallback: fallback)
+    }
+}
+
 @Suite("The registry file")
 struct RegistryTests {
     private func read(_ text: String, port: UInt16 = 24_000) throws(RegistryFile.Damage) -> [String] {
@@ -26,6 +33,32 @@ struct RegistryTests {
         #expect(try read("\u{feff}" + text) == ["[::1]:7"], "a byte order mark is no part of it")
     }
 
+    @Test("a host name with its port is a masternode, too, beside those that are named by address")
+    func names() throws {
+        for text in ["10.0.0.1:5\nMN1.test:6 # ours\nmn1.test:6\nmn2.test:7\n", "[\"mn1.test:6\", {\"endpoint\": \"mn2.test:7\"}, \"10.0.0.1:5\"]"] {
+            let file = try RegistryFile(Array(text.utf8), defaultPort: 24_000)
+            #expect(file.names.map(\.description) == ["mn1.test:6", "mn2.test:7"])
+            #expect(file.endpoints.map(\.description) == ["10.0.0.1:5"])
+        }
+    }
+
+    @Test("a name that is added to the file is wanted, one that is removed is not, and a writer that is not done removes none")
+    func keptNames() throws {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("registry-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        var keeper = RegistryKeeper(path: path)
+        func outcome(_ text: String, isOpen: Bool = false) throws -> (added: [String], removed: [String]) {
+            try text.write(toFile: path, atomically: true, encoding: .utf8)
+            let outcome = keeper.read(isOpen: isOpen)
+            return (outcome.addedNames.map(\.description), outcome.removedNames.map(\.description))
+        }
+        #expect(try outcome("a.test:5\n10.0.0.1:5\n") == (["a.test:5"], []))
+        #expect(try outcome("b.test:5\n", isOpen: true) == (["b.test:5"], []))
+        #expect(try outcome("b.test:5\n") == ([], ["a.test:5"]))
+        #expect(try outcome("b.test\n") == ([], []), "not believed")
+        #expect(keeper.names.map(\.description) == ["b.test:5"])
+    }
+
     @Test("JSON, as a list or an object, with room for identities")
     func json() throws {
         #expect(try read("[\"10.0.0.1:5\", {\"endpoint\": \"10.0.0.2:6\", \"identity\": \"ab01\"}]") == ["10.0.0.1:5", "10.0.0.2:6"])
@@ -38,7 +71,7 @@ struct RegistryTests {
     @Test(
         "what is not whole is not believed",
         arguments: [
-            "", "10.0.0.1:5\n10.0.0.2:24", "10.0.0.1:5", "10.0.0.1:5\nnonsense\n", "10.0.0.1:0\n", "host.test:5\n", "0.0.0.0:5\n", "[\"10.0.0.1:5\"",
+            "", "10.0.0.1:5\n10.0.0.2:24", "10.0.0.1:5", "10.0.0.1:5\nnonsense\n", "10.0.0.1:0\n", "host.test\n", "host.test:0\n", "127.1:5\n", "0x7f000001:5\n", "0.0.0.0:5\n", "255.255.255.255:5\n", "224.0.0.1:5\n", "[fe80::1]:5\n", "[\"10.0.0.1:5\"",
             "{\"masternodes\": [\"10.0.0.1:5\"", "{\"nodes\": []}", "[{\"identity\": \"x\"}]", "[{\"endpoint\": \"10.0.0.1:5\", \"extra\": 1}]",
             "\u{0}\u{0}\u{0}\n", "[[\"10.0.0.1:5\"]]", "[5]", "127.0.0.1 4\n", "127.0.0.1:2 4\n", "[::1 ]:7\n", "10.0.0.1\t:5\n", "\n\n[", "\r\n[", "[\n",
             "[\"10.0.0.1 :5\"]", "{\"masternodes\": [], \"masternodes\": [\"10.0.0.1:5\"]}", "[\"10.0.0.1:5\"] x", "[null]", "[{\"endpoint\": null}]",
@@ -64,7 +97,7 @@ struct RegistryTests {
         let path = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
         defer { try? FileManager.default.removeItem(atPath: path) }
         func write(_ text: String) throws { try text.write(toFile: path, atomically: true, encoding: .utf8) }
-        var keeper = RegistryKeeper(path: path, defaultPort: 0)
+        var keeper = RegistryKeeper(path: path)
         #expect(keeper.read().lines.lines.first?.event.description == "registry-not-believed", "it is not there")
         try write("10.0.0.1:5\n10.0.0.2:5\n")
         #expect(keeper.read().change?.added.count == 2)

@@ -86,7 +86,8 @@ struct ResolverTests {
         let first = try await deliveries.wait { $0.count >= 2 }
         #expect(first.first { $0.0.host == "b.test" }?.1 == [one, two])
         resolver.tell(b.number, .failed)
-        #expect(try await deliveries.wait { $0.count >= 3 }.last?.0.host == "b.test")
+        // The other may be looked up again beside it, where the machine is slow.
+        _ = try await deliveries.wait { $0.count { $0.0.host == "b.test" } >= 2 }
         resolver.stop()
         #expect(thread.wait(milliseconds: 120_000))
     }

@@ -114,6 +114,8 @@ struct SettingsTests {
         case "log-format": return "json"
         case "registry", "state-dir", "control-socket": return "/tmp/a place"
         case "listen", "advertise", "masternode", "peer", "control-tcp": return "127.0.0.7:77"
+        case "memory-limit": return "512MiB"
+        case "memory-per-stranger": return "17MiB"
         default: return setting.isSpan ? "77ms" : "17"
         }
     }
@@ -140,6 +142,40 @@ struct SettingsTests {
                 try setting.read([value], into: &settings)
             }
         }
+    }
+
+    @Test("a size is a whole number of bytes or of binary units, and nothing else")
+    func sizes() {
+        let good: [(String, Int)] = [("0", 0), ("65536", 65_536), ("64KiB", 65_536), ("16MiB", 16 << 20), ("1GiB", 1 << 30)]
+        for (text, bytes) in good { #expect(SizeText.bytes(text) == bytes) }
+        for text in ["", "KiB", "1.5MiB", "16 MiB", "16M", "16MB", "16mib", "-1", "+1MiB", "99999999999999999GiB", "1MiB1"] {
+            #expect(SizeText.bytes(text) == nil, "\(text)")
+        }
+        for bytes in [0, 1, 1_024, 1_025, 3 << 19, 16 << 20, 5 << 30] { #expect(SizeText.bytes(SizeText.text(bytes)) == bytes) }
+    }
+
+    @Test(
+        "limits of memory that contradict each other are refused together, with what would do",
+        arguments: [
+            // One frame of 8 MiB is moved to a larger block while it grows.
+            (["memory-per-stranger": "8MiB"], "memory-per-stranger", "at least 16MiB"),
+            (["memory-limit": "20MiB"], "memory-limit", "at least 33MiB"),
+            (["memory-per-stranger": "200MiB"], "memory-per-stranger", "at most 128MiB"),
+            (["memory-limit": "64MiB", "memory-reserve": "90"], "memory-limit", "at least 161MiB"),
+            (["memory-limit": "64MiB", "memory-per-stranger": "64MiB", "memory-reserve": "0"], "", ""),
+            (["network": "bitcoin-regtest", "memory-per-stranger": "7MiB"], "memory-per-stranger", "at least 7872KiB"),
+            (["network": "bitcoin-regtest", "memory-per-stranger": "8MiB", "memory-limit": "17MiB"], "", ""),
+        ]
+    )
+    func memory(given: [String: String], option: String, words: String) throws {
+        let layers = SettingsLayers(commandLine: given.mapValues { [$0] }, path: "none", environment: [:])
+        let mistakes = try layers.resolve().mistakes
+        guard !option.isEmpty else {
+            #expect(mistakes.isEmpty)
+            return
+        }
+        let line = try #require(mistakes.first?.description)
+        #expect(mistakes.count == 1 && line.contains("'--\(option)'") && line.contains(words), "\(line)")
     }
 
     @Test("a limit of none is refused where a node could not work with it", arguments: ["max-peers", "pending-limit", "draining-limit", "dial-limit"])

@@ -23,24 +23,23 @@ struct StoreTests {
     @Test("what an operator did is there after a restart, with who did it and why, and what was taken back is not")
     func operatorActions() throws {
         let folder = Folder()
-        let until = WallTime.now + .seconds(3_600)
         do {
             let store = try Store(directory: folder.path)
             try store.record(.connect(peer), at: .now)
             try store.record(.addMasternode(masternode), at: .now)
-            try store.record(.ban(range, until: until, reason: "spam", by: "uid 7"), at: .now)
+            try store.record(.ban(range, for: .seconds(3_600), reason: "spam", by: "uid 7"), at: .now)
             try store.record(.trust(Subnet(peer.address)), at: .now)
-            try store.record(.ban(Subnet(masternode.address), until: nil, reason: "", by: "x"), at: .now)
+            try store.record(.ban(Subnet(masternode.address), for: nil, reason: "", by: "x"), at: .now)
             try store.record(.unban(Subnet(masternode.address)), at: .now)
-            try store.record(.ban(Subnet("10.8.0.0/16")!, until: WallTime.now, reason: "over", by: "x"), at: .now)
+            try store.record(.ban(Subnet("10.8.0.0/16")!, for: .zero, reason: "over", by: "x"), at: .now)
         }
         do {
             let store = try Store(directory: folder.path)
             let memory = store.recollect(limit: 10)
-            #expect(memory.wanted == [WantedRow(endpoint: peer, kind: .peer), WantedRow(endpoint: masternode, kind: .masternode)])
+            #expect(memory.wanted == [WantedRow(peer: .endpoint(peer), kind: .peer), WantedRow(peer: .endpoint(masternode), kind: .masternode)])
             #expect(Set(memory.bans.map(\.kind)) == [.operator, .trust] && memory.bans.count == 2)
             let ban = try #require(store.ban(range, .operator))
-            #expect(ban.until == until && ban.reason == "spam" && ban.by == "uid 7")
+            #expect(ban.until == ban.at + .seconds(3_600) && ban.reason == "spam" && ban.by == "uid 7")
             #expect(store.status.counters["starts"] == 2 && store.status.counters["operator-actions"] == 7)
             try store.record(.disconnect(peer), at: .now)
             try store.record(.removeMasternode(masternode), at: .now)
@@ -48,6 +47,25 @@ struct StoreTests {
         }
         let store = try Store(directory: folder.path)
         #expect(store.recollect(limit: 10).wanted.isEmpty && store.ban(Subnet(peer.address), .trust) == nil)
+    }
+
+    @Test("a peer and a masternode that an operator named are kept by name, and taken back by name")
+    func names() throws {
+        let folder = Folder()
+        let friend = NamedPeer(name: PeerName("Friend.test:5")!, kind: .peer)
+        let both = [NamedPeer(name: friend.name, kind: .masternode), friend]
+        do {
+            let store = try Store(directory: folder.path)
+            for name in both { try store.record(.wantName(name), at: .now) }
+        }
+        do {
+            let store = try Store(directory: folder.path)
+            let memory = store.recollect(limit: 10)
+            #expect(Set(memory.names) == Set(both) && memory.wanted.allSatisfy { $0.endpoint == nil })
+            #expect(memory.names.first?.name.description == "friend.test:5")
+            try store.record(.dropName(friend), at: .now)
+        }
+        #expect(try Store(directory: folder.path).recollect(limit: 10).names == [both[0]])
     }
 
     @Test("a second store on one directory is refused, and told which process has it")
@@ -65,7 +83,7 @@ struct StoreTests {
         let folder = Folder()
         do {
             let store = try Store(directory: folder.path)
-            for index in 0..<200 { try store.record(.ban(Subnet(IPAddress(v4: UInt32(index + 1) << 8)), until: nil, reason: "r", by: "b"), at: .now) }
+            for index in 0..<200 { try store.record(.ban(Subnet(IPAddress(v4: UInt32(index + 1) << 8)), for: nil, reason: "r", by: "b"), at: .now) }
         }
         let file = URL(fileURLWithPath: folder.file)
         for suffix in ["-wal", "-shm"] { try? FileManager.default.removeItem(atPath: folder.file + suffix) }
@@ -118,7 +136,7 @@ struct StoreTests {
         var count = 0
         while refused == nil, count < 2_000 {
             count += 1
-            do throws(JournalError) { try store.record(.ban(Subnet(IPAddress(v4: UInt32(count) << 8)), until: nil, reason: String(repeating: "x", count: 200), by: "b"), at: .now) } catch {
+            do throws(JournalError) { try store.record(.ban(Subnet(IPAddress(v4: UInt32(count) << 8)), for: nil, reason: String(repeating: "x", count: 200), by: "b"), at: .now) } catch {
                 refused = error
             }
         }
@@ -311,7 +329,7 @@ struct StoreReadingTests {
     private func fill() throws {
         let store = try Store(directory: folder.path)
         store.note(told: peer, by: peer.address)
-        try store.record(.ban(range, until: nil, reason: "spam", by: "uid 7"), at: .now)
+        try store.record(.ban(range, for: nil, reason: "spam", by: "uid 7"), at: .now)
         try store.record(.connect(peer), at: .now)
     }
 
@@ -493,7 +511,7 @@ struct UnreadStoreTests {
 
     private func fill() throws {
         let store = try Store(directory: folder.path)
-        for index in 0..<10 { try store.record(.ban(Subnet(IPAddress(v4: 10, 8, 0, UInt8(index))), until: nil, reason: "r", by: "b"), at: .now) }
+        for index in 0..<10 { try store.record(.ban(Subnet(IPAddress(v4: 10, 8, 0, UInt8(index))), for: nil, reason: "r", by: "b"), at: .now) }
         try store.record(.addMasternode(peer), at: .now)
     }
 

@@ -103,8 +103,44 @@ struct FolderWatchTests {
 @Suite("The registry's last good reading")
 struct RegistryMemoryTests {
     private let folder = TestFolder(inMemory: true)
-    private let first = Endpoint(IPAddress(v4: 10, 0, 0, 1), port: 5)
-    private let second = Endpoint(IPAddress(v4: 10, 0, 0, 2), port: 5)
+    private let firstEndpoint = Endpoint(IPAddress(v4: 10, 0, 0, 1), port: 5)
+    private let secondEndpoint = Endpoint(IPAddress(v4: 10, 0, 0, 2), port: 5)
+    private var first: PeerTarget { .endpoint(firstEndpoint) }
+    private var second: PeerTarget { .endpoint(secondEndpoint) }
+
+    @Test("names of the last good reading are looked up again at the next start, beside its addresses; the file takes them back when it is whole")
+    func names() throws {
+        let path = folder.path + "/list"
+        let name = try #require(PeerName("mn1.test:5"))
+        do {
+            let store = try Store(directory: folder.path + "/state")
+            store.keep(registry: path, [first, .name(name)])
+            let thread = try store.start { _ in }
+            store.stop()
+            #expect(thread.wait(milliseconds: 120_000))
+        }
+        let kept = try Store(directory: folder.path + "/state").registered(by: path)
+        #expect(kept == [first, .name(name)])
+        try folder.write("10.0.0.1:5\nmn1.test\n", "list")
+        var keeper = RegistryKeeper(path: path)
+        let damaged = keeper.read(fallback: kept)
+        #expect(damaged.change?.added == [firstEndpoint] && damaged.addedNames == [name] && damaged.whole == nil)
+        #expect(keeper.status.masternodes == 2 && Health.registryFile(keeper.status).message.contains("2 masternodes of an earlier reading"))
+        try folder.write("mn2.test:5\n", "list")
+        let good = keeper.read()
+        #expect(good.removedNames == [name] && good.addedNames.map(\.description) == ["mn2.test:5"] && good.change?.removed == [firstEndpoint])
+    }
+
+    @Test("a file that is being read for longer than a disk takes is said, and no masternode of the last good reading is missed")
+    func slow() throws {
+        var keeper = RegistryKeeper(path: folder.path + "/list")
+        let begin = Instant(nanoseconds: 1_000_000_000)
+        keeper.status.readingSince = begin
+        #expect(Health.registryFile(keeper.status, at: begin + .seconds(1)).status == .good, "disks take their time")
+        _ = keeper.recall([first])
+        let check = Health.registryFile(keeper.status, at: begin + .seconds(9))
+        #expect(check.status == .degraded && check.message.contains("9s") && check.message.contains("1 masternodes"), "\(check.message)")
+    }
 
     @Test("it is in the store, and in force at the next start where the file is damaged; the file is believed again when it is whole")
     func fallback() throws {
@@ -121,24 +157,24 @@ struct RegistryMemoryTests {
         #expect(try StoreDatabase(path: folder.path + "/state/" + Store.fileName).load().registry.count == 2)
         let kept = [first]
         try folder.write("10.0.0.1:5\nnonsense\n", "list")
-        var keeper = RegistryKeeper(path: path, defaultPort: 0)
+        var keeper = RegistryKeeper(path: path)
         let damaged = keeper.read(fallback: kept)
-        #expect(damaged.change?.added == [first] && damaged.whole == nil && keeper.believed == [first])
+        #expect(damaged.change?.added == [firstEndpoint] && damaged.whole == nil && keeper.believed == [firstEndpoint])
         #expect(keeper.status.complaint?.contains("nonsense") == true && keeper.status.masternodes == 1)
         #expect(Health.registryFile(keeper.status).status == .degraded)
-        #expect(keeper.recall([second]) == nil, "something is in force")
+        #expect(keeper.recall([second]).change == nil, "something is in force")
         try folder.write("10.0.0.2:5\n", "list")
         let good = keeper.read()
-        #expect(good.change?.added == [second] && good.change?.removed == [first] && good.whole == [second])
+        #expect(good.change?.added == [secondEndpoint] && good.change?.removed == [firstEndpoint] && good.whole == [second])
         #expect(keeper.status.complaint == nil && Health.registryFile(keeper.status).status == .good)
     }
 
     @Test("a file that is believed at the start does not ask the store")
     func whole() throws {
         try folder.write("10.0.0.2:5\n", "list")
-        var keeper = RegistryKeeper(path: folder.path + "/list", defaultPort: 0)
-        #expect(keeper.read(fallback: [first]).change?.added == [second])
-        #expect(keeper.recall([first]) == nil)
+        var keeper = RegistryKeeper(path: folder.path + "/list")
+        #expect(keeper.read(fallback: [first]).change?.added == [secondEndpoint])
+        #expect(keeper.recall([first]).change == nil)
     }
 }
 
@@ -169,7 +205,7 @@ struct SetClockTests {
         do {
             let store = try Store(directory: folder.path)
             // To a clock ahead of time this one, which lasts an hour, ended an hour ago.
-            try store.record(.ban(range, until: now.shifted(by: -hour), reason: "r", by: "b"), at: now.shifted(by: -2 * hour))
+            try store.record(.ban(range, for: .seconds(3_600), reason: "r", by: "b"), at: now.shifted(by: -2 * hour))
         }
         do {
             let store = try Store(directory: folder.path)
@@ -185,7 +221,7 @@ struct SetClockTests {
         let store = try Store(directory: folder.path)
         // It was 1970 when this hour began; then the time service set the clock.
         let begin = WallTime(milliseconds: 60_000)
-        try store.record(.ban(range, until: begin.shifted(by: hour), reason: "r", by: "b"), at: begin)
+        try store.record(.ban(range, for: .seconds(3_600), reason: "r", by: "b"), at: begin)
         #expect(store.recollect(limit: 1).bans.isEmpty)
         store.clockSet(by: WallTime.now.milliseconds - begin.milliseconds - 60_000)
         let left = try #require(store.recollect(limit: 1).bans.first?.left(at: .now))

@@ -79,7 +79,7 @@ struct KeepingTests {
                 let delay = machine.longest
                 let store = try Store(directory: folder.path + "/state")
                 #expect(store.status.trouble == nil, "round \(round): \(store.status.trouble ?? "")")
-                let wanted = Set(store.recollect(limit: .max).wanted.map { "\($0.endpoint)" })
+                let wanted = Set(store.recollect(limit: .max).wanted.map { "\($0.peer)" })
                 #expect(wanted.isSuperset(of: answered), "round \(round): \(answered.subtracting(wanted))")
                 // The store counts what it takes, in the order in which the loop said it: the first that is not counted is the oldest lost.
                 let learnt = Int(store.status.counters["dials-failed"] ?? 0) - known

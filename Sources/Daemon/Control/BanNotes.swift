@@ -3,12 +3,15 @@
 
 import PeerMesh
 import Synchronization
+import Timers
 
 /// What stands beside a record of the ban table.
 struct BanNote: Hashable, Sendable {
     var reason: String
     var by: String
     var at: WallTime
+    /// How long it was set for; nil for ever.
+    var length: Nanoseconds?
 }
 
 /// Whoever keeps such notes. Any thread but the loop's.
@@ -27,8 +30,8 @@ final class MemoryJournal: OperatorJournal, BanNotes {
 
     func record(_ action: OperatorAction, at time: WallTime) throws(JournalError) {
         switch action {
-        case .ban(let subject, _, let reason, let by):
-            notes.withLock { $0[subject] = BanNote(reason: reason, by: by, at: time) }
+        case .ban(let subject, let length, let reason, let by):
+            notes.withLock { $0[subject] = BanNote(reason: reason, by: by, at: time, length: length) }
         case .unban(let subject):
             notes.withLock { $0[subject] = nil }
         case .addMasternode(let endpoint): added.withLock { _ = $0.insert(endpoint) }
@@ -44,7 +47,7 @@ final class MemoryJournal: OperatorJournal, BanNotes {
 
 extension Store: BanNotes {
     var addedMasternodes: Set<Endpoint> {
-        core.withLock { core in Set(core.wanted.filter { $0.kind == .masternode }.map(\.endpoint)) }
+        core.withLock { core in Set(core.wanted.filter { $0.kind == .masternode }.compactMap(\.endpoint)) }
     }
 
     func note(on record: BanRecord) -> BanNote? {
@@ -54,6 +57,6 @@ extension Store: BanNotes {
             case .ban(.automatic): .automatic
             case .trust: .trust
             }
-        return ban(record.subject, kind).map { BanNote(reason: $0.reason, by: $0.by, at: $0.at) }
+        return ban(record.subject, kind).map { ban in BanNote(reason: ban.reason, by: ban.by, at: ban.at, length: ban.until.map { $0.since(ban.at) }) }
     }
 }

@@ -2,6 +2,7 @@
 
 import NIOCore
 import NIOHTTP1
+import PeerMesh
 
 /// The last handler of a client's channel.
 final class ControlConnection: ChannelInboundHandler {
@@ -166,10 +167,11 @@ final class ControlConnection: ChannelInboundHandler {
             request.user = user
             request.lastEvent = head.headers.first(name: "last-event-id").flatMap { UInt64($0) }
             if request.operation == .events, !isHead {
+                let isMeant = try server.desk.filter(ofEvents: request)
                 guard door.follow() else {
                     throw Problem.unavailable("\(door.followerPlaces) clients follow events here, which is the limit; end one, or try again")
                 }
-                return follow(request, head)
+                return follow(isMeant, request, head)
             }
             send(request.operation == .events ? Answer(type: Route.Content.events.rawValue, body: "") : try server.desk.answer(request), head)
         } catch {
@@ -255,14 +257,14 @@ final class ControlConnection: ChannelInboundHandler {
 
     // MARK: Events
 
-    private func follow(_ request: Request, _ head: HTTPRequestHead) {
+    private func follow(_ isMeant: @escaping (Endpoint) -> Bool, _ request: Request, _ head: HTTPRequestHead) {
         guard let context else { return }
         phase = .following
         timer?.cancel()
         var headers = HTTPHeaders([("content-type", Route.Content.events.rawValue), ("cache-control", "no-store")])
         if head.version == .http1_0 { headers.add(name: "connection", value: "close") }
         context.writeAndFlush(wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .ok, headers: headers))), promise: nil)
-        let follower = Follower(peer: request.endpoint("peer")) { [unowned self] buffer in
+        let follower = Follower(isMeant: isMeant) { [unowned self] buffer in
             self.context?.writeAndFlush(self.wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil)
         }
         self.follower = follower

@@ -27,11 +27,12 @@ extension ControlDesk {
         guard posted.wasTaken else { throw Problem.unavailable("the node is ending: nothing was changed") }
         if let refusal = refusal(of: action, snapshot) { throw refusal }
         var note: String?
-        do throws(JournalError) { try journal.record(action, at: .now) } catch {
+        let time = WallTime.now
+        do throws(JournalError) { try journal.record(action, at: time) } catch {
             // The operator's word counts even where the disk does not take it; that it will be forgotten is said.
             note = "done, but not written down: \(error)"
         }
-        return .json(try outcome(of: action, snapshot, note))
+        return .json(try outcome(of: action, at: time, snapshot, note))
     }
 
     /// Why the loop did not do what it was asked; nil if its tables show that it did.
@@ -46,9 +47,9 @@ extension ControlDesk {
             Problem(409, "No room", "\(what) was not set: all \(mesh.banCapacity) places of the ban table are taken; raise --ban-capacity, or unban")
         }
         switch action {
-        case .ban(let subject, let until, _, _):
+        case .ban(let subject, let length, _, _):
             // One that is over by now was in force.
-            if let until, until <= .now { return nil }
+            if let length, length <= ControlDesk.momentary { return nil }
             return has(subject, isTrust: false) ? nil : full("the ban of \(subject.text)")
         case .trust(let subject):
             return has(subject, isTrust: true) ? nil : full("the trust in \(subject.text)")
@@ -101,9 +102,8 @@ extension ControlDesk {
             guard request.peer("peer") != nil else { throw Problem.badRequest("give 'peer', or 'all' as true") }
             return .redial(try known(target(request, "peer")))
         case .ban:
-            let until = request.span("for").map { WallTime.now + $0 }
             let by = request.text("by") ?? request.user.map { "uid \($0)" } ?? "operator"
-            return .ban(try bounded(request, "banned"), until: until, reason: request.text("reason") ?? "", by: by)
+            return .ban(try bounded(request, "banned"), for: request.span("for"), reason: request.text("reason") ?? "", by: by)
         case .unban: return .unban(try inForce(request, isTrust: false))
         case .trust: return .trust(try bounded(request, "trusted"))
         case .untrust: return .untrust(try inForce(request, isTrust: true))
@@ -127,14 +127,29 @@ extension ControlDesk {
         }
     }
 
-    private func subject(_ request: Request) -> Subnet {
-        guard let subject = request.subnet("subject") else { preconditionFailure("a required value was not asked for") }
-        return subject
+    /// A ban that is as short may be over before the loop answers.
+    private static let momentary = Nanoseconds.seconds(2)
+
+    /// The range, or the address that a name means. Several addresses are named, not chosen from.
+    private func subject(_ request: Request, among candidates: (Subnet) -> Bool = { _ in true }) throws(Problem) -> Subnet {
+        if let subject = request.subnet("subject") { return subject }
+        let target = try target(request, "subject")
+        guard case .name(let name) = target else {
+            throw .badValue("bans and trust are of addresses, whatever the port: give \(target.endpoint?.address.description ?? "an address")")
+        }
+        _ = try report(of: target)
+        let addresses = Set((names?.addresses(of: name) ?? []).map { Subnet($0.address) })
+        let found = addresses.filter(candidates)
+        if found.count == 1, let only = found.first { return only }
+        guard !addresses.isEmpty else { throw .notFound("\(name) has no address yet: give an address or a range") }
+        let list = addresses.map(\.text).sorted().prefix(8).joined(separator: ", ")
+        if found.isEmpty { throw .notFound("none of the addresses of \(name) is listed in `reactor-node bans`: it is at \(list)") }
+        throw .badValue("\(name) has \(addresses.count) addresses: give one of \(list)")
     }
 
     /// A range that holds a 256th of all addresses or more is a slip of a finger, unless it is said to be meant.
     private func bounded(_ request: Request, _ what: String) throws(Problem) -> Subnet {
-        let subject = subject(request)
+        let subject = try subject(request)
         let least: UInt8 = subject.address.family == .v4 ? 8 : 16
         guard subject.prefix >= least || request.flag("wide") else {
             let extent = subject.prefix == 0 ? "every \(subject.address.family == .v4 ? "IPv4" : "IPv6") address" : "a range wider than /\(least)"
@@ -200,8 +215,8 @@ extension ControlDesk {
 
     /// Lifting what is not there is a mistake in the subject, and said so: the list shows what is in force.
     private func inForce(_ request: Request, isTrust: Bool) throws(Problem) -> Subnet {
-        let subject = subject(request)
         let bans = try view.snapshot(age: .zero).bans
+        let subject = try subject(request) { subject in bans.contains { $0.subject == subject && ($0.kind == .trust) == isTrust } }
         guard bans.contains(where: { $0.subject == subject && ($0.kind == .trust) == isTrust }) else {
             let covering = bans.first { ($0.kind == .trust) == isTrust && $0.subject.contains(subject.address) }
             let hint = covering.map { "; \($0.subject.text) covers it" } ?? ""
@@ -211,7 +226,7 @@ extension ControlDesk {
     }
 
     /// What the node looks like after the action: the post came before the question, so the answer knows of it.
-    private func outcome(of action: OperatorAction, _ snapshot: NodeSnapshot, _ note: String?) throws(Problem) -> JSON {
+    private func outcome(of action: OperatorAction, at time: WallTime, _ snapshot: NodeSnapshot, _ note: String?) throws(Problem) -> JSON {
         let warning = note.map(JSON.string)
         switch action {
         case .connect(let peer), .disconnect(let peer), .redial(.some(let peer)), .addMasternode(let peer), .removeMasternode(let peer):
@@ -228,11 +243,11 @@ extension ControlDesk {
             return try named(peer.name, action.name, note ?? (isLeft ? "the settings or the registry file name it still: it stays a masternode" : nil))
         case .redial(.none):
             return .members(("done", .string(action.name)), ("warning", warning))
-        case .ban(let subject, let until, _, _):
+        case .ban(let subject, let length, _, _):
             let covered = snapshot.peers.filter { subject.contains($0.endpoint.address) }
             return .members(
                 ("done", .string(action.name)), ("subject", .string(subject.text)),
-                ("until", Moments.json(until)),
+                ("from", Moments.json(time)), ("until", Moments.json(length.map { time + $0 })), ("seconds", length.map(Moments.seconds) ?? .null),
                 ("peers", .array(covered.map { .string($0.endpoint.description) })), ("warning", warning)
             )
         case .unban(let subject), .trust(let subject), .untrust(let subject):

@@ -161,7 +161,7 @@ final class ControlDesk {
             ("version", .string(facts.version)), ("pid", .count(getpid())), ("network", .string(facts.network)),
             ("dialect", .string(facts.dialect)), ("role", .string(mesh.role.name)), ("startedAt", moments.json(facts.startedAt)),
             ("uptimeSeconds", moments.seconds(since: facts.startedAt)),
-            ("listening", .array(snapshot.listeners.map { .string($0.description) })),
+            ("listening", .array(snapshot.listeners.map { .string($0.description) })), ("listenTrouble", listenTrouble(snapshot)),
             ("advertised", snapshot.ownEndpoint.map { .string($0.description) } ?? .null), ("reach", reach(snapshot)),
             ("links", .members(
                 ("established", .count(census.establishedMasternodes + census.establishedRegular)),
@@ -171,18 +171,31 @@ final class ControlDesk {
             ("peers", .members(
                 ("known", .count(census.knownPeers)), ("wanted", .count(snapshot.peers.count { $0.isWanted })),
                 ("masternodes", .count(census.wantedMasternodes)), ("banned", .count(snapshot.peers.count { $0.view == .banned })))),
-            ("store", storeStatus),
+            ("store", storeStatus), ("loopRebuilds", .count(snapshot.loop.rebuilds)),
             ("health", .string(health(snapshot, thresholds).status.rawValue))
         )
     }
 
     private func health(_ snapshot: NodeSnapshot, _ thresholds: Thresholds) -> Health {
-        var health = Health(snapshot, facts, thresholds, lag: view.lag)
+        var health = Health(snapshot, facts, thresholds, lag: view.lag, unresolved: unresolvedMasternodes, gone: gone)
         health.checks.append(Health.gap(chronicle.longestGap(at: Moments().now), thresholds.maximumGap))
         health.checks.append(Health.queue(snapshot.census, mesh))
         if let store { health.checks.append(Health.store(store.status)) }
-        if let status = custodian?.registryStatus { health.checks.append(Health.registryFile(status)) }
+        if let status = custodian?.registry?.status { health.checks.append(Health.registryFile(status)) }
         return health
+    }
+
+    /// The addresses of listeners that this machine has no longer.
+    var gone: [ListenWatch.Gone] { custodian?.addresses.check() ?? [] }
+
+    /// Masternodes that are wanted by a name that has no address yet: the node's table does not know them.
+    var unresolvedMasternodes: Int { reports.count { $0.peer.kind == .masternode && $0.current == nil } }
+
+    /// What is wrong with the way in, one object a listener's address.
+    private func listenTrouble(_ snapshot: NodeSnapshot) -> JSON {
+        var rows = gone.map { JSON.members(("listen", .string($0.endpoint.description)), ("text", .string($0.why))) }
+        if snapshot.restingListeners > 0 { rows.append(.members(("listen", .null), ("text", .string(Health.resting(snapshot))))) }
+        return .array(rows)
     }
 
     /// How the store is; null where nothing is kept.
@@ -247,7 +260,7 @@ final class ControlDesk {
         return .members(
             ("answerSeconds", Moments.seconds(view.lag)), ("iterations", .count(loop.iterations)), ("events", .count(loop.events)),
             ("wakes", .count(loop.wakes)), ("jobs", .count(loop.jobs)), ("timers", .count(loop.timers)),
-            ("controls", .count(loop.controls)), ("carriedOver", .count(loop.carriedOver)),
+            ("controls", .count(loop.controls)), ("carriedOver", .count(loop.carriedOver)), ("rebuilds", .count(loop.rebuilds)),
             ("lag", ControlDesk.quantiles(loop.lag)), ("callbacks", ControlDesk.quantiles(loop.callbackTime)),
             ("cannotHappen", .members(
                 ("staleEvents", .count(loop.staleEvents)), ("staleJobs", .count(loop.staleJobs)), ("staleIDs", .count(loop.staleIDs)),
@@ -258,7 +271,8 @@ final class ControlDesk {
             ("bytesIn", .count(node.bytesIn)), ("bytesOut", .count(node.bytesOut)), ("framesIn", .count(node.framesIn)),
             ("framesOut", .count(node.framesOut)), ("pingsOut", .count(node.pingsOut)), ("pongsOut", .count(node.pongsOut)),
             ("memoryInUse", .count(snapshot.memoryInUse)), ("memoryPeak", .count(snapshot.memoryPeak)),
-            ("memoryLimit", .count(snapshot.memoryLimit)),
+            ("memoryLimit", .count(snapshot.memoryLimit)), ("strangersInUse", .count(snapshot.strangersInUse)),
+            ("strangersLimit", .count(snapshot.strangersLimit)),
             ("descriptors", .members(("open", Descriptors.open.map { .count($0) } ?? .null), ("limit", Descriptors.limit.map { .count($0) } ?? .null))),
             ("control", control)
         )

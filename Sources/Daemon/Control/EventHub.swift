@@ -6,13 +6,14 @@ import PeerMesh
 
 /// One client of `/events`.
 final class Follower {
-    let peer: Endpoint?
+    /// Whether events of this endpoint are wanted.
+    let isMeant: (Endpoint) -> Bool
     var isWritable = true
     var missed: UInt64 = 0
     let write: (ByteBuffer) -> Void
 
-    init(peer: Endpoint?, write: @escaping (ByteBuffer) -> Void) {
-        self.peer = peer
+    init(isMeant: @escaping (Endpoint) -> Bool, write: @escaping (ByteBuffer) -> Void) {
+        self.isMeant = isMeant
         self.write = write
     }
 }
@@ -81,7 +82,7 @@ final class EventHub {
         let moments = Moments()
         for entry in batch {
             var text: ByteBuffer?
-            for follower in followers where follower.peer == nil || follower.peer == entry.transition.endpoint {
+            for follower in followers where follower.isMeant(entry.transition.endpoint) {
                 guard follower.isWritable else {
                     follower.missed += 1
                     continue

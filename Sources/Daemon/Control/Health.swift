@@ -60,18 +60,23 @@ struct Health {
         self.checks = checks
     }
 
-    init(_ snapshot: NodeSnapshot, _ facts: NodeFacts, _ thresholds: Thresholds, lag: Nanoseconds) {
+    /// - Parameters:
+    ///   - unresolved: masternodes that are wanted by a name without an address.
+    ///   - gone: addresses of listeners that the machine has no longer.
+    init(
+        _ snapshot: NodeSnapshot, _ facts: NodeFacts, _ thresholds: Thresholds, lag: Nanoseconds, unresolved: Int = 0, gone: [ListenWatch.Gone] = []
+    ) {
         let census = snapshot.census
         let (inbound, outbound) = Health.directions(snapshot)
-        let anyWanted: UInt64 = snapshot.peers.contains { $0.isWanted && !$0.seemsOurselves } ? 1 : 0
-        let wanted = UInt64(census.wantedMasternodes)
+        let anyWanted: UInt64 = unresolved > 0 || snapshot.peers.contains { $0.isWanted && !$0.seemsOurselves } ? 1 : 0
+        let wanted = UInt64(census.wantedMasternodes + unresolved)
         checks = [
             Health.lag(lag, thresholds.maximumLag),
             Health.atLeast("links", census.establishedMasternodes + census.establishedRegular, thresholds.links ?? anyWanted),
-            Health.masternodes(census, thresholds.masternodes ?? (wanted * 4 + 4) / 5, isOurs: thresholds.masternodes == nil),
+            Health.masternodes(census, thresholds.masternodes ?? (wanted * 4 + 4) / 5, isOurs: thresholds.masternodes == nil, unresolved),
             Health.atLeast("inbound", inbound, thresholds.inbound), Health.atLeast("outbound", outbound, thresholds.outbound),
             Health.descriptors(thresholds.descriptors, needed: facts.descriptorsNeeded),
-            Health.listeners(snapshot), Health.registry(census),
+            Health.listeners(snapshot, gone), Health.registry(census),
         ]
         if snapshot.isStopped {
             checks.append(Check(name: "running", status: .down, value: .bool(false), threshold: .bool(true), message: "the node has ended"))
@@ -109,10 +114,11 @@ struct Health {
     }
 
     /// Linked masternodes of those that are wanted: a node that has two of five does not do its work.
-    private static func masternodes(_ census: Census, _ threshold: UInt64, isOurs: Bool) -> Check {
+    private static func masternodes(_ census: Census, _ threshold: UInt64, isOurs: Bool, _ unresolved: Int) -> Check {
         var check = atLeast("masternodes", isOurs ? census.linkedMasternodes : census.establishedMasternodes, threshold)
         if isOurs, check.status != .good {
-            check.message = "\(census.linkedMasternodes) of \(census.wantedMasternodes) masternodes are linked; `reactor-node masternodes` lists them"
+            let names = unresolved == 0 ? "" : ", \(unresolved) of them by names that have no address"
+            check.message = "\(census.linkedMasternodes) of \(census.wantedMasternodes + unresolved) masternodes are linked\(names); `reactor-node masternodes` lists them"
         }
         return check
     }
@@ -153,15 +159,19 @@ struct Health {
         return check
     }
 
-    /// Listeners that accept.
-    private static func listeners(_ snapshot: NodeSnapshot) -> Check {
-        let accepting = snapshot.listeners.count - snapshot.restingListeners
+    /// Listeners that accept, at addresses that the machine has.
+    static func listeners(_ snapshot: NodeSnapshot, _ gone: [ListenWatch.Gone]) -> Check {
+        let accepting = max(snapshot.listeners.count - snapshot.restingListeners - gone.count, 0)
+        var words = gone.map { "\($0.endpoint): \($0.why)" }
+        if snapshot.restingListeners > 0 { words.append(resting(snapshot)) }
         return Check(
-            name: "listeners", status: snapshot.restingListeners == 0 ? .good : .degraded, value: .count(accepting),
-            threshold: .count(snapshot.listeners.count),
-            message: snapshot.restingListeners == 0
-                ? "" : "\(snapshot.restingListeners) of \(snapshot.listeners.count) listeners accept nobody: descriptors or memory are short"
+            name: "listeners", status: words.isEmpty ? .good : .degraded, value: .count(accepting),
+            threshold: .count(snapshot.listeners.count), message: words.joined(separator: "; ")
         )
+    }
+
+    static func resting(_ snapshot: NodeSnapshot) -> String {
+        "\(snapshot.restingListeners) of \(snapshot.listeners.count) listeners accept nobody: descriptors or memory are short"
     }
 
     /// A store that takes no writes: the node works on, and a restart would forget.
@@ -172,11 +182,12 @@ struct Health {
         )
     }
 
-    /// A registry file whose last reading is not believed: who is in force may no longer be who should be.
-    static func registryFile(_ status: RegistryStatus) -> Check {
-        Check(
-            name: "registry-file", status: status.complaint == nil ? .good : .degraded, value: .bool(status.complaint == nil), threshold: .bool(true),
-            message: status.complaint.map { "\(status.file): \($0); \(status.masternodes) masternodes of an earlier reading are in force" } ?? ""
+    /// A registry file whose last reading is not believed, or that cannot be read: who is in force may no longer be who should be.
+    static func registryFile(_ status: RegistryStatus, at now: Instant = Moments().now) -> Check {
+        let trouble = status.trouble(at: now)
+        return Check(
+            name: "registry-file", status: trouble == nil ? .good : .degraded, value: .bool(trouble == nil), threshold: .bool(true),
+            message: trouble.map { "\(status.file): \($0); \(status.masternodes) masternodes of an earlier reading are in force" } ?? ""
         )
     }
 

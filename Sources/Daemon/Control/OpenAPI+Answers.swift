@@ -13,7 +13,7 @@ extension OpenAPI {
                 summary: {type: string}
             Status:
               type: object
-              required: [version, pid, network, dialect, role, startedAt, uptimeSeconds, listening, advertised, reach, links, peers, store, health]
+              required: [version, pid, network, dialect, role, startedAt, uptimeSeconds, listening, listenTrouble, advertised, reach, links, peers, store, loopRebuilds, health]
               properties:
                 version: {type: string}
                 pid: {type: integer}
@@ -23,6 +23,10 @@ extension OpenAPI {
                 startedAt: {type: string, format: date-time}
                 uptimeSeconds: {type: number}
                 listening: {type: array, items: {type: string}}
+                listenTrouble:
+                  type: array
+                  description: "Listeners that nobody can reach now: their address is gone, or they rest; empty if all is well"
+                  items: {type: object, required: [listen, text], properties: {listen: {type: [string, "null"]}, text: {type: string}}}
                 advertised: {type: [string, "null"]}
                 reach:
                   type: object
@@ -51,6 +55,7 @@ extension OpenAPI {
                     addresses: {type: integer}
                     tried: {type: integer}
                     lostRecords: {type: integer}
+                loopRebuilds: {type: integer, description: "Times that the loop made its epoll anew, as a child process held its sockets"}
                 health: {type: string, enum: [good, degraded, down]}
             Slots:
               type: object
@@ -68,7 +73,7 @@ extension OpenAPI {
             Fill: {type: object, required: [now, limit], properties: {now: {type: integer}, limit: {type: integer}}}
             Ban:
               type: object
-              required: [subject, kind, by, until, seconds, closeReason, reason, setBy, setAt]
+              required: [subject, kind, by, until, seconds, closeReason, reason, setBy, setAt, lengthSeconds]
               properties:
                 subject: {type: string}
                 kind: {type: string, enum: [ban, trust]}
@@ -79,9 +84,10 @@ extension OpenAPI {
                 reason: {type: [string, "null"]}
                 setBy: {type: [string, "null"]}
                 setAt: {type: [string, "null"], format: date-time}
+                lengthSeconds: {type: [number, "null"], description: "How long it was set for; null for ever, or where it is not known"}
             Loop:
               type: object
-              required: [answerSeconds, iterations, events, wakes, jobs, timers, controls, carriedOver, lag, callbacks, cannotHappen, accepted, refused, dials, bytesIn, bytesOut, framesIn, framesOut, pingsOut, pongsOut, memoryInUse, memoryPeak, memoryLimit, descriptors, control]
+              required: [answerSeconds, iterations, events, wakes, jobs, timers, controls, carriedOver, rebuilds, lag, callbacks, cannotHappen, accepted, refused, dials, bytesIn, bytesOut, framesIn, framesOut, pingsOut, pongsOut, memoryInUse, memoryPeak, memoryLimit, strangersInUse, strangersLimit, descriptors, control]
               properties:
                 answerSeconds: {type: number}
                 lag: {$ref: "#/components/schemas/Spans"}

@@ -88,10 +88,9 @@ enum OpenAPI {
 
     private static func schema(_ kind: Parameter.Kind) -> String {
         switch kind {
-        case .endpoint: "{type: string, examples: [\"192.0.2.1:24200\", \"[2001:db8::1]:24200\"]}"
         case .peer: "{type: string, examples: [\"192.0.2.1:24200\", \"[2001:db8::1]:24200\", \"mn1.example.org:24200\"]}"
-        case .subnet: "{type: string, examples: [\"192.0.2.1\", \"192.0.2.0/24\", \"2001:db8::/32\"]}"
-        case .span: "{type: string, pattern: \"^[0-9]+(ms|s|m|h)$\", examples: [\"1h\"]}"
+        case .subject: "{type: string, examples: [\"192.0.2.1\", \"192.0.2.0/24\", \"2001:db8::/32\", \"mn1.example.org:24200\"]}"
+        case .span: "{type: string, pattern: \"^[0-9]+(ms|s|m|h|d|w)$\", examples: [\"1h\"]}"
         case .count: "{type: integer, minimum: 0}"
         case .flag: "{type: boolean}"
         case .text: "{type: string, maxLength: 256}"
@@ -212,6 +211,10 @@ enum OpenAPI {
               required: [done]
               properties:
                 done: {type: string}
+                subject: {type: string, description: "Of a ban or a trust: the address or range"}
+                from: {type: string, format: date-time, description: "Of a ban: when it began"}
+                until: {type: [string, "null"], format: date-time, description: "Of a ban: its end by the clock as it is; null for ever"}
+                seconds: {type: [number, "null"], description: "Of a ban: its length, which holds however the clock is set; null for ever"}
                 warning: {type: string}
 
         """

@@ -9,12 +9,10 @@ enum Operation: String, Hashable, Sendable, CaseIterable {
 /// A value that a request carries: in its path, its query, or its body.
 struct Parameter: Sendable {
     enum Kind: Sendable, Equatable {
-        /// `address:port`.
-        case endpoint
-        /// The same, or a host name; the port may be left out where it is clear.
+        /// `address:port` or `name:port`; the port may be left out where it is clear.
         case peer
-        /// An address or a range in CIDR form.
-        case subnet
+        /// An address or a range in CIDR form, or the name of a peer, which stands for its address.
+        case subject
         /// `500ms`, `5s`, `2m`, `1h`.
         case span
         case count
@@ -76,7 +74,7 @@ struct Route: Sendable {
 extension Operation {
     private static let peerPath = Parameter("id", .peer, .path, required: true, "The peer's address and port, or its name, as `GET /peers` has it")
     private static let peerBody = Parameter("peer", .peer, .body, required: true, "The peer's address and port, or its host name and port")
-    private static let subject = Parameter("subject", .subnet, .body, required: true, "An address, or a range such as 192.0.2.0/24")
+    private static let subject = Parameter("subject", .subject, .body, required: true, "An address, a range such as 192.0.2.0/24, or the host name of a peer of this node")
     private static let wide = Parameter("wide", .flag, .body, "Needed for a range wider than /8 (IPv4) or /16 (IPv6)")
     private static let thresholds = [
         Parameter("min-links", .count, .query, "Established links, at least"),
@@ -117,7 +115,7 @@ extension Operation {
         case .events:
             Route(
                 .get, "/events", "Every transition from now on, as server-sent events",
-                [Parameter("peer", .endpoint, .query, "Only of this peer")], .events)
+                [Parameter("peer", .peer, .query, "Only of this peer: its address and port, or its name, whose every address counts")], .events)
         case .connect: Route(.post, "/connect", "Keep a link to this peer, for ever", [Self.peerBody])
         case .disconnect: Route(.post, "/disconnect", "Close its links and want it no longer", [Self.peerBody])
         case .redial:

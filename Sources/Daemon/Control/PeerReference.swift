@@ -22,19 +22,6 @@ enum PeerReference: Hashable, Sendable {
     }
 }
 
-/// A reference with its port: what the desk works with.
-enum PeerTarget: Hashable, Sendable, CustomStringConvertible {
-    case endpoint(Endpoint)
-    case name(PeerName)
-
-    var description: String {
-        switch self {
-        case .endpoint(let endpoint): endpoint.description
-        case .name(let name): name.description
-        }
-    }
-}
-
 extension ControlDesk {
     var reports: [NameReport] { names?.reports ?? [] }
 
@@ -81,6 +68,19 @@ extension ControlDesk {
         }
         let list = found.prefix(8).map(\.description).joined(separator: ", ")
         throw .badValue("'\(host)' has no port, and this node knows \(found.count) peers there: give one of \(list)")
+    }
+
+    /// Which endpoints' events are asked for. Those of a name are of every address that it means at the time, so that a name that moves is
+    /// followed.
+    func filter(ofEvents request: Request) throws(Problem) -> (Endpoint) -> Bool {
+        guard request.peer("peer") != nil else { return { _ in true } }
+        let target = try target(request, "peer")
+        _ = try report(of: target)
+        let names = names
+        return switch target {
+        case .endpoint(let endpoint): { $0 == endpoint }
+        case .name(let name): { names?.addresses(of: name).contains($0) == true }
+        }
     }
 
     /// The name that the target is, as it stands; nil for an address.

@@ -14,7 +14,6 @@ struct Request: Sendable {
     var lastEvent: UInt64?
 
     enum Value: Sendable, Equatable {
-        case endpoint(Endpoint)
         case peer(PeerReference)
         case subnet(Subnet)
         case span(Nanoseconds)
@@ -93,21 +92,17 @@ struct Request: Sendable {
             .badValue("'\(parameter.name)' is \(value.line.prefix(120)): give \(accepted)")
         }
         switch parameter.kind {
-        case .endpoint:
-            guard let text = value.text, let endpoint = Endpoint(text), endpoint.port != 0 else {
-                throw refuse("ADDRESS:PORT or [V6ADDRESS]:PORT")
-            }
-            return .endpoint(endpoint)
         case .peer:
             guard let text = value.text, let reference = PeerReference(text) else {
                 throw .badValue("'\((value.text ?? value.line).prefix(120))' is not a peer: give \(PeerName.acceptedForm)")
             }
             return .peer(reference)
-        case .subnet:
-            guard let text = value.text, let subnet = Subnet(text) else {
-                throw refuse("an address, or a range such as 192.0.2.0/24 or 2001:db8::/32")
+        case .subject:
+            if let subnet = value.text.flatMap({ Subnet($0) }) { return .subnet(subnet) }
+            guard let reference = value.text.flatMap({ PeerReference($0) }) else {
+                throw refuse("an address, a range such as 192.0.2.0/24 or 2001:db8::/32, or the name of a peer")
             }
-            return .subnet(subnet)
+            return .peer(reference)
         case .span:
             guard let text = value.text, let span = Nanoseconds(span: text) else { throw refuse(Nanoseconds.acceptedForm) }
             return .span(span)
@@ -155,7 +150,6 @@ struct Request: Sendable {
 }
 
 extension Request {
-    func endpoint(_ name: String) -> Endpoint? { if case .endpoint(let value) = values[name] { value } else { nil } }
     func peer(_ name: String) -> PeerReference? { if case .peer(let value) = values[name] { value } else { nil } }
     func subnet(_ name: String) -> Subnet? { if case .subnet(let value) = values[name] { value } else { nil } }
     func span(_ name: String) -> Nanoseconds? { if case .span(let value) = values[name] { value } else { nil } }

@@ -43,7 +43,7 @@ final class NodeMetrics {
         let snapshot = try desk.view.snapshot(isTally ? .tally : .counters, age: .zero)
         if isTally {
             talliedAt = now
-            take(tally: snapshot)
+            take(tally: snapshot, unresolved: desk.unresolvedMasternodes)
         }
         take(counters: snapshot)
         take(desk.chronicle.counts)
@@ -55,7 +55,7 @@ final class NodeMetrics {
 
     // MARK: What is known, to metrics
 
-    private func take(tally snapshot: NodeSnapshot) {
+    private func take(tally snapshot: NodeSnapshot, unresolved: Int) {
         for role in [Role.masternode, .regular] {
             for direction in [Direction.inbound, .outbound] {
                 for state in LinkState.allCases where state != .closed {
@@ -67,10 +67,12 @@ final class NodeMetrics {
         let census = snapshot.census
         set("reactor_queue_bytes", [], Double(snapshot.tally.queued))
         set("reactor_known_peers", [], Double(census.knownPeers))
-        set("reactor_registered_masternodes", [], Double(census.wantedMasternodes))
-        let missing = max(census.wantedMasternodes - census.linkedMasternodes, 0)
+        let wanted = census.wantedMasternodes + unresolved
+        set("reactor_registered_masternodes", [], Double(wanted))
+        set("reactor_unresolved_masternodes", [], Double(unresolved))
+        let missing = max(wanted - census.linkedMasternodes, 0)
         set("reactor_missing_masternodes", [], Double(missing))
-        set("reactor_linked_masternode_share", [], census.wantedMasternodes == 0 ? 1 : Double(census.linkedMasternodes) / Double(census.wantedMasternodes))
+        set("reactor_linked_masternode_share", [], wanted == 0 ? 1 : Double(census.linkedMasternodes) / Double(wanted))
         set("reactor_dial_queue", [("class", "masternode")], Double(census.queuedMasternodes))
         set("reactor_dial_queue", [("class", "regular")], Double(census.queuedRegular))
         set("reactor_inbound_expected", [], census.expectsInbound ? 1 : 0)
@@ -102,10 +104,13 @@ final class NodeMetrics {
         registry.histogram("reactor_loop_callback_seconds").follow(loop.callbackTime)
         set("reactor_buffer_bytes", [], Double(snapshot.memoryInUse))
         set("reactor_buffer_limit_bytes", [], Double(snapshot.memoryLimit))
+        set("reactor_stranger_buffer_bytes", [], Double(snapshot.strangersInUse))
+        set("reactor_stranger_buffer_limit_bytes", [], Double(snapshot.strangersLimit))
         follow("reactor_loop_iterations_total", [], loop.iterations)
         follow("reactor_loop_events_total", [], loop.events)
         follow("reactor_loop_timers_total", [], loop.timers)
         follow("reactor_loop_jobs_total", [], loop.jobs)
+        follow("reactor_loop_rebuilds_total", [], loop.rebuilds)
         let impossible = loop.staleIDs &+ loop.failedControls &+ loop.failedWaits &+ node.strangeJobs &+ node.contradictions
         follow("reactor_loop_impossible_total", [], impossible)
     }
@@ -138,9 +143,10 @@ final class NodeMetrics {
         set("reactor_max_descriptors", [], Descriptors.limit.map { Double($0) } ?? .nan)
         set("reactor_open_descriptors", [], Descriptors.open.map { Double($0) } ?? .nan)
         set("reactor_free_descriptors", [], Double(Descriptors.free))
+        set("reactor_gone_listeners", [], Double(desk.gone.count))
         set("reactor_longest_masternode_gap_seconds", [], Double(desk.chronicle.longestGap(at: Moments().now).count) / 1e9)
-        if let registry = desk.custodian?.registryStatus {
-            set("reactor_registry_believed", [], registry.complaint == nil ? 1 : 0)
+        if let registry = desk.custodian?.registry?.status {
+            set("reactor_registry_believed", [], registry.trouble(at: Moments().now) == nil ? 1 : 0)
             set("reactor_registry_age_seconds", [], registry.believedAt.map { Double(WallTime.now.since($0).count) / 1e9 } ?? .nan)
         }
         registry.histogram("reactor_loop_answer_seconds").recordNanoseconds(Int64(clamping: desk.view.lag.count))
@@ -185,7 +191,8 @@ final class NodeMetrics {
         ("reactor_slots", "Slots for linked peers: of any class, and those that regular peers may take."),
         ("reactor_free_slots", "Slots that are free."),
         ("reactor_known_peers", "Peers in the book."),
-        ("reactor_registered_masternodes", "Masternodes that the registry names and the table holds, without this node."),
+        ("reactor_registered_masternodes", "Masternodes that are wanted, by address or by name, without this node."),
+        ("reactor_unresolved_masternodes", "Masternodes that are wanted by a name that has no address yet."),
         ("reactor_missing_masternodes", "Registered masternodes without an established link."),
         ("reactor_linked_masternode_share", "Share of the registered masternodes that have an established link: 0 to 1."),
         ("reactor_longest_masternode_gap_seconds", "How long the masternode that has been without a link for longest has been so."),
@@ -200,6 +207,7 @@ final class NodeMetrics {
         ("reactor_inbound_failures_total", "Accepted sockets that ended before they were established, by reason."),
         ("reactor_accepted_sockets_total", "Connections that the listeners took."),
         ("reactor_resting_listeners", "Listeners that do not accept now, as descriptors or memory are short."),
+        ("reactor_gone_listeners", "Listeners whose address this machine does not have now: nobody can reach the node there."),
         ("reactor_listener_rests_total", "Times that a listener paused because descriptors or memory were short."),
         ("reactor_refused_sockets_total", "Accepted sockets that were closed at once."),
         ("reactor_round_trip_seconds", "From a ping's last byte to its pong."),
@@ -211,6 +219,8 @@ final class NodeMetrics {
         ("reactor_queue_bytes", "Bytes that wait to be sent, on all links."),
         ("reactor_buffer_bytes", "Memory that all buffers hold."),
         ("reactor_buffer_limit_bytes", "Memory that all buffers may hold."),
+        ("reactor_stranger_buffer_bytes", "Memory that the buffers of strangers hold: of all links but those of masternodes and the operator's peers."),
+        ("reactor_stranger_buffer_limit_bytes", "Memory that the buffers of strangers may hold together."),
         ("reactor_memory_pauses_total", "Links that were slowed because memory was short."),
         ("reactor_open_descriptors", "Descriptors that are open."),
         ("reactor_max_descriptors", "Descriptors that the process may have."),
@@ -221,6 +231,7 @@ final class NodeMetrics {
         ("reactor_loop_iterations_total", "Iterations of the loop."),
         ("reactor_loop_events_total", "Events that the loop took from the kernel."),
         ("reactor_loop_timers_total", "Timers that fired."),
+        ("reactor_loop_rebuilds_total", "Times that the loop made its epoll anew, as a child process held sockets that were closed here."),
         ("reactor_loop_jobs_total", "Jobs that were posted to the loop and done."),
         ("reactor_loop_impossible_total", "Things that cannot happen, and did."),
         ("reactor_transitions_total", "Transitions of links and of peers' schedules."),

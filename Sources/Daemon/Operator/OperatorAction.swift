@@ -3,6 +3,7 @@
 
 public import PeerMesh
 public import Reactor
+public import Timers
 
 /// One thing that an operator does.
 public enum OperatorAction: Hashable, Sendable {
@@ -12,8 +13,9 @@ public enum OperatorAction: Hashable, Sendable {
     case disconnect(Endpoint)
     /// Dial now: this peer, or every peer that waits. Nothing that is kept.
     case redial(Endpoint?)
-    /// Ban an address or a range; nil is for ever.
-    case ban(Subnet, until: WallTime?, reason: String, by: String)
+    /// Ban an address or a range for this long from when it is done; nil is for ever. A length, not an end: the system's clock may be set
+    /// meanwhile.
+    case ban(Subnet, for: Nanoseconds?, reason: String, by: String)
     case unban(Subnet)
     case trust(Subnet)
     case untrust(Subnet)

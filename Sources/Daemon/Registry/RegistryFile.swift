@@ -1,4 +1,4 @@
-// The masternode registry as a file: one endpoint a line, or JSON. Whoever writes it may be writing still, so that what is not
+// The masternode registry as a file: one endpoint or name a line, or JSON. Whoever writes it may be writing still, so that what is not
 // whole is not believed: not a file of no bytes, not a last line without its end, not a file with one bad line.
 
 import PeerMesh
@@ -6,17 +6,23 @@ import PeerMesh
 /// What one reading of the file says.
 struct RegistryFile: Hashable, Sendable {
     struct Entry: Hashable, Sendable {
-        var endpoint: Endpoint
+        var peer: PeerName
         /// The masternode's pinned identity, where the file gives one; kept for transports that prove identities.
         var identity: String?
     }
 
     var entries: [Entry]
 
-    /// Each once, in the file's order.
+    /// The masternodes that are named by address: each once, in the file's order.
     var endpoints: [Endpoint] {
         var seen: Set<Endpoint> = []
-        return entries.map(\.endpoint).filter { seen.insert($0).inserted }
+        return entries.compactMap(\.peer.endpoint).filter { seen.insert($0).inserted }
+    }
+
+    /// Those that are named by host name, likewise.
+    var names: [PeerName] {
+        var seen: Set<PeerName> = []
+        return entries.map(\.peer).filter { $0.endpoint == nil && seen.insert($0).inserted }
     }
 
     /// Why a reading is not believed.
@@ -57,7 +63,7 @@ struct RegistryFile: Hashable, Sendable {
             let content = line.prefix { $0 != UInt8(ascii: "#") }.drop(while: isBlank)
             guard let last = content.lastIndex(where: { !isBlank($0) }) else { continue }
             let word = String(decoding: content[...last], as: UTF8.self)
-            entries.append(Entry(endpoint: try endpoint(word, defaultPort, line: index + 1)))
+            entries.append(Entry(peer: try peer(word, defaultPort, line: index + 1)))
         }
         return entries
     }
@@ -80,7 +86,7 @@ struct RegistryFile: Hashable, Sendable {
     private static func entry(_ value: FileValue, _ defaultPort: UInt16) throws(Damage) -> Entry {
         switch value.kind {
         case .text(let text):
-            return Entry(endpoint: try endpoint(text, defaultPort, line: value.line))
+            return Entry(peer: try peer(text, defaultPort, line: value.line))
         case .object(let members):
             for member in members where member.key != "endpoint" && member.key != "identity" {
                 throw Damage(line: member.line, text: "no field of a masternode is named '\(member.key.prefix(80))'; there are endpoint and identity")
@@ -90,14 +96,21 @@ struct RegistryFile: Hashable, Sendable {
             }
             let identity = members.first { $0.key == "identity" }?.value
             guard identity == nil || identity?.text != nil else { throw Damage(line: value.line, text: "\"identity\" must be a text") }
-            return Entry(endpoint: try endpoint(text, defaultPort, line: value.line), identity: identity?.text)
+            return Entry(peer: try peer(text, defaultPort, line: value.line), identity: identity?.text)
         case .list, .nothing:
             throw Damage(line: value.line, text: "give \"ADDRESS:PORT\" or {\"endpoint\": \"ADDRESS:PORT\"}")
         }
     }
 
-    private static func endpoint(_ text: String, _ defaultPort: UInt16, line: Int) throws(Damage) -> Endpoint {
-        if let endpoint = PeerName(text, defaultPort: defaultPort)?.endpoint, endpoint.isDialable { return endpoint }
-        throw Damage(line: line, text: "'\(text.prefix(80))' is not a masternode's endpoint: give ADDRESS:PORT or [V6ADDRESS]:PORT")
+    /// A name has its port: otherwise any stray word would be one.
+    private static func peer(_ text: String, _ defaultPort: UInt16, line: Int) throws(Damage) -> PeerName {
+        let shown = text.prefix(80)
+        guard let peer = PeerName(text) ?? PeerName(text, defaultPort: defaultPort).flatMap({ $0.endpoint == nil ? nil : $0 }) else {
+            throw Damage(line: line, text: "'\(shown)' is not a masternode's endpoint: give ADDRESS:PORT, [V6ADDRESS]:PORT or HOST:PORT")
+        }
+        if let why = peer.endpoint?.refusal {
+            throw Damage(line: line, text: "'\(shown)' is not a masternode's endpoint: it is \(why)")
+        }
+        return peer
     }
 }

@@ -3,7 +3,7 @@
 
 import Glibc
 import PeerMesh
-import Timers
+public import Timers
 
 /// How a registry source is: whether what is in force comes from its last reading.
 public struct RegistryStatus: Hashable, Sendable {
@@ -14,23 +14,35 @@ public struct RegistryStatus: Hashable, Sendable {
     public var complaint: String?
     /// When it was believed last, in this process; nil if it never was.
     public var believedAt: WallTime?
+    /// Since when the disk has been asked for it without an answer; nil if it is not being read.
+    public var readingSince: Instant?
+
+    /// Longer than this no disk that works takes for a registry.
+    static let patience = Nanoseconds.seconds(3)
+
+    /// What is wrong with it at `now`; nil if it is believed.
+    func trouble(at now: Instant) -> String? {
+        if let since = readingSince, now > since, now - since >= RegistryStatus.patience {
+            return "it has been read for \(Nanoseconds.seconds((now - since).count / 1_000_000_000).span) and is not read yet: its disk or file system does not answer"
+        }
+        return complaint
+    }
 }
 
-/// The registry file of one node. On the custodian's thread.
+/// The registry file of one node. Under a lock, which nobody holds while a disk is asked.
 struct RegistryKeeper {
     let path: String
-    private let defaultPort: UInt16
     /// What was believed last.
     private(set) var believed: [Endpoint] = []
-    private(set) var status: RegistryStatus
+    private(set) var names: [PeerName] = []
+    var status: RegistryStatus
     private var hasBelieved = false
 
     /// 65,536 masternodes with identities.
     static let largest = 16 << 20
 
-    init(path: String, defaultPort: UInt16) {
+    init(path: String) {
         self.path = path
-        self.defaultPort = defaultPort
         status = RegistryStatus(file: path, masternodes: 0)
     }
 
@@ -38,65 +50,88 @@ struct RegistryKeeper {
     struct Outcome {
         var change: RegistryChange?
         /// All that the file names, if it was believed as a whole and that is news: to be kept for the next start.
-        var whole: [Endpoint]?
+        var whole: [PeerTarget]?
+        /// Masternodes by host name that came and went.
+        var addedNames: [PeerName] = []
+        var removedNames: [PeerName] = []
         var lines = StartLines()
     }
 
-    /// Reads the file. While its writer has it open (`isOpen`) nobody is missed: what is gone may only not be written yet. A first
-    /// reading that is not believed leaves `fallback` in force, which an earlier process believed.
-    mutating func read(isOpen: Bool = false, fallback: [Endpoint] = []) -> Outcome {
-        var outcome = Outcome()
+    /// What one look at the file brought: what it says, or why it is not believed.
+    typealias Reading = Result<RegistryFile, Unbelievable>
+
+    struct Unbelievable: Error {
+        let why: String
+    }
+
+    /// Reads and parses the file at `path`. Waits for the disk.
+    static func load(_ path: String, defaultPort: UInt16) -> Reading {
         let bytes: [UInt8]
-        do throws(FileFault) { bytes = try TextFile.text(path, limit: RegistryKeeper.largest) } catch {
-            // A writer that is not done yet is no damage.
-            if !isOpen { complain(error.description, fallback, &outcome) }
-            return outcome
+        do throws(FileFault) { bytes = try TextFile.text(path, limit: RegistryKeeper.largest) } catch { return .failure(Unbelievable(why: error.description)) }
+        do throws(RegistryFile.Damage) { return .success(try RegistryFile(bytes, defaultPort: defaultPort)) } catch {
+            return .failure(Unbelievable(why: error.description))
         }
-        do throws(RegistryFile.Damage) {
-            let file = try RegistryFile(bytes, defaultPort: defaultPort)
-            believe(file.endpoints, isOpen: isOpen, &outcome)
-        } catch {
-            if !isOpen { complain(error.description, fallback, &outcome) }
+    }
+
+    /// Takes a reading. While its writer has the file open (`isOpen`) nobody is missed: what is gone may only not be written yet. A first
+    /// reading that is not believed leaves `fallback` in force, which an earlier process believed.
+    mutating func take(_ reading: Reading, isOpen: Bool = false, fallback: [PeerTarget] = []) -> Outcome {
+        var outcome = Outcome()
+        switch reading {
+        case .success(let file): believe(file, isOpen: isOpen, &outcome)
+        // A writer that is not done yet is no damage.
+        case .failure(let error): if !isOpen { complain(error.why, fallback, &outcome) }
         }
         return outcome
     }
 
-    private mutating func believe(_ endpoints: [Endpoint], isOpen: Bool, _ outcome: inout Outcome) {
+    private mutating func believe(_ file: RegistryFile, isOpen: Bool, _ outcome: inout Outcome) {
+        let endpoints = file.endpoints
         let difference = Difference(believed, endpoints)
         let removed = isOpen ? [] : difference.removed
         believed = isOpen ? believed + difference.added : endpoints
-        let isNews = !difference.added.isEmpty || !removed.isEmpty || status.complaint != nil || !hasBelieved
+        let (before, after) = (Set(names), Set(file.names))
+        outcome.addedNames = file.names.filter { !before.contains($0) }
+        outcome.removedNames = isOpen ? [] : names.filter { !after.contains($0) }
+        names = isOpen ? names + outcome.addedNames : file.names
+        let added = difference.added.count + outcome.addedNames.count
+        let gone = removed.count + outcome.removedNames.count
+        let isNews = added > 0 || gone > 0 || status.complaint != nil || !hasBelieved
         if !isOpen {
-            if isNews { outcome.whole = endpoints }
+            if isNews { outcome.whole = endpoints.map(PeerTarget.endpoint) + file.names.map(PeerTarget.name) }
             status.complaint = nil
             status.believedAt = .now
             hasBelieved = true
         }
-        status.masternodes = believed.count
+        status.masternodes = believed.count + names.count
         guard isNews else { return }
         if !difference.added.isEmpty || !removed.isEmpty { outcome.change = RegistryChange(added: difference.added, removed: removed) }
         outcome.lines.add(
-            .info, "registry", ("file", .text(path)), ("masternodes", .number(UInt64(believed.count))),
-            ("added", .number(UInt64(difference.added.count))), ("removed", .number(UInt64(removed.count)))
+            .info, "registry", ("file", .text(path)), ("masternodes", .number(UInt64(believed.count + names.count))),
+            ("added", .number(UInt64(added))), ("removed", .number(UInt64(gone)))
         )
     }
 
     /// What an earlier process believed, if nothing was believed since and nothing is in force.
-    mutating func recall(_ endpoints: [Endpoint]) -> RegistryChange? {
-        guard !hasBelieved, believed.isEmpty, !endpoints.isEmpty else { return nil }
-        believed = endpoints
-        status.masternodes = endpoints.count
-        return RegistryChange(added: endpoints, removed: [])
+    mutating func recall(_ peers: [PeerTarget]) -> Outcome {
+        var outcome = Outcome()
+        guard !hasBelieved, believed.isEmpty, names.isEmpty, !peers.isEmpty else { return outcome }
+        believed = peers.compactMap(\.endpoint)
+        names = peers.compactMap(\.name)
+        status.masternodes = peers.count
+        if !believed.isEmpty { outcome.change = RegistryChange(added: believed, removed: []) }
+        outcome.addedNames = names
+        return outcome
     }
 
-    private mutating func complain(_ why: String, _ fallback: [Endpoint], _ outcome: inout Outcome) {
-        outcome.change = recall(fallback)
+    private mutating func complain(_ why: String, _ fallback: [PeerTarget], _ outcome: inout Outcome) {
+        outcome = recall(fallback)
         guard status.complaint != why else { return }
         status.complaint = why
         let kept =
-            believed.isEmpty
+            believed.isEmpty && names.isEmpty
             ? "no masternode comes from it"
-            : "the \(believed.count) masternodes of its last good reading\(hasBelieved ? "" : ", which the store kept,") stay in force"
+            : "the \(believed.count + names.count) masternodes of its last good reading\(hasBelieved ? "" : ", which the store kept,") stay in force"
         outcome.lines.add(.error, "registry-not-believed", ("file", .text(path)), ("message", .text("\(why); \(kept)")))
     }
 }

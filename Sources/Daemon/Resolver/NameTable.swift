@@ -119,6 +119,16 @@ struct NameTable {
         }.sorted { ($0.peer.name.description, $0.peer.kind.rawValue) < ($1.peer.name.description, $1.peer.kind.rawValue) }
     }
 
+    func addresses(of name: PeerName) -> Set<Endpoint> {
+        var addresses: Set<Endpoint> = []
+        for kind in [NamedPeer.Kind.masternode, .peer] {
+            guard let entry = numbers[NamedPeer(name: name, kind: kind)].flatMap({ entries[$0] }) else { continue }
+            addresses.formUnion(entry.known)
+            if let current = entry.current { addresses.insert(current) }
+        }
+        return addresses
+    }
+
     // When a name is looked up.
 
     /// Takes the names that are due, those that answered last time first. A quarter of the places is never taken by names that

@@ -108,6 +108,9 @@ final class Resolver: Sendable {
     /// Every name that is wanted, by name; of one that is both, the masternode first.
     var reports: [NameReport] { table.withLock { $0.reports } }
 
+    /// Every endpoint that the name means: of its last good answer, and where its peer is.
+    func addresses(of name: PeerName) -> Set<Endpoint> { table.withLock { $0.addresses(of: name) } }
+
     /// Whether there is room for another name.
     func hasRoom(for peer: NamedPeer) -> Bool { table.withLock { $0.hasRoom(for: peer) } }
 

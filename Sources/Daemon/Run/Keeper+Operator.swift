@@ -26,9 +26,11 @@ extension NodeDaemon.Keeper {
             }
         }
         for row in memory.wanted {
+            // Names are the resolver's first: whoever recalls hands them to the desk.
+            guard let endpoint = row.endpoint else { continue }
             switch row.kind {
-            case .masternode: tell(wanted.name(masternode: row.endpoint, by: .operator))
-            case .peer: tell(wanted.name(peer: row.endpoint, by: .operator))
+            case .masternode: tell(wanted.name(masternode: endpoint, by: .operator))
+            case .peer: tell(wanted.name(peer: endpoint, by: .operator))
             }
         }
         for entry in memory.addresses { tell(.recalled(entry.endpoint, entry.linkedSince == nil ? .known : .linked)) }
@@ -48,7 +50,7 @@ extension NodeDaemon.Keeper {
             tell(wanted.forget(peer: endpoint))
         case .redial(let endpoint?): tell(.redial(endpoint))
         case .redial(nil): redialAll()
-        case .ban(let subject, let until, _, _): ban(subject, until: until)
+        case .ban(let subject, let length, _, _): tell(.ban(subject, until: length.map { node.loop.now + $0 } ?? .never, by: .operator))
         case .unban(let subject): tell(.unban(subject))
         case .trust(let subject): tell(.trust(subject))
         case .untrust(let subject): tell(.untrust(subject))
@@ -59,12 +61,6 @@ extension NodeDaemon.Keeper {
         case .reload: break  // The reloader's, on a thread that may read files.
         case .logLevel(let level): log.level = level
         }
-    }
-
-    private func ban(_ subject: Subnet, until: WallTime?) {
-        let now = node.loop.now
-        let end = until.map { $0.instant(now: now, wall: .now) } ?? .never
-        tell(.ban(subject, until: end, by: .operator))
     }
 
     private func redialAll() {

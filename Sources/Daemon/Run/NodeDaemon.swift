@@ -88,6 +88,9 @@ public final class NodeDaemon {
         var settings = NodeSettings(mesh: configuration.mesh)
         settings.endpoint = configuration.effectiveAdvertise
         settings.recordCapacity = 8_192
+        settings.memoryLimit = configuration.memory.limit
+        settings.memoryReserve = Int(configuration.memory.reserve)
+        settings.memoryPerStranger = configuration.memory.perStranger
         // Others recognise us by the address that we listen on; where that is one, we dial from it.
         if configuration.listen.count == 1, let only = configuration.listen.first, !only.address.isUnspecified {
             settings.dialFrom = only.address
@@ -116,13 +119,19 @@ public final class NodeDaemon {
             { [log] in log.say($0) },
             tell: { [desk, store, custodian] in
                 guard let store else { return true }
-                guard desk.post(LateMemory(store.recollect(limit: recalled))) != .full else { return false }
+                let memory = store.recollect(limit: recalled)
+                guard desk.post(LateMemory(memory)) != .full, desk.change(names: memory.names, removed: [], by: .operator) != .full else { return false }
                 custodian.storeWasRead()
                 return true
             }
         )
-        try custodian.start { keeper.take($0) }
-        if let store { keeper.recall(store.recollect(limit: recalled)) }
+        try custodian.start(listening: bound) { keeper.take($0) }
+        if let store {
+            let memory = store.recollect(limit: recalled)
+            keeper.recall(memory)
+            // The loop does not run yet, so that its mailbox has room.
+            _ = desk.change(names: memory.names, removed: [], by: .operator)
+        }
         node.start()
         keeper.service?.begin()
         loop.run()

@@ -3,6 +3,7 @@
 
 import CEpoll
 public import PeerMesh
+import Reactor
 public import Timers
 
 /// The configuration of one node.
@@ -25,6 +26,7 @@ public struct NodeConfiguration: Sendable {
     /// Where operators reach the node.
     public var control = ControlSettings()
     public var health = HealthThresholds()
+    public var memory = MemoryLimits()
     /// Role, slots and every timing.
     public var mesh: MeshSettings
     /// Nothing was said about where to listen: the node is a first try on this machine.
@@ -111,6 +113,7 @@ public struct NodeConfiguration: Sendable {
                 option: "reserve", value: String(reserve), accepted: "at most max-peers, which is \(mesh.maxPeers)"
             )
         }
+        try checkMemory()
         if let twice = NodeConfiguration.duplicate(in: listen) {
             throw OptionConflict(option: "listen", value: twice.description, accepted: "each address once")
         }
@@ -123,6 +126,32 @@ public struct NodeConfiguration: Sendable {
         }
     }
 
+    /// A frame that the network allows must have room, or whoever sends it is cut off.
+    private func checkMemory() throws(OptionConflict) {
+        // A frame's block and the larger one that follows are held together while its bytes are moved.
+        let least = network.makeWire().maximumBody * 2
+        guard memory.perStranger >= least else {
+            throw OptionConflict(
+                option: "memory-per-stranger", value: SizeText.text(memory.perStranger),
+                accepted: "at least \(SizeText.text(least, roundedTo: 16)), twice the largest frame of the network \(network.name)"
+            )
+        }
+        let share = memory.limit - memory.limit / 100 * Int(memory.reserve)
+        guard share < memory.perStranger else { return }
+        let words = "\(100 - memory.reserve) % of memory-limit, which memory-reserve leaves to strangers"
+        guard memory.limit != MemoryLimits().limit else {
+            throw OptionConflict(
+                option: "memory-per-stranger", value: SizeText.text(memory.perStranger), accepted: "at most \(SizeText.text((share >> 20) << 20)): \(words); or raise memory-limit"
+            )
+        }
+        let needed = memory.perStranger / Int(100 - memory.reserve) * 100 + 100
+        throw OptionConflict(
+            option: "memory-limit", value: SizeText.text(memory.limit),
+            accepted: "at least \(SizeText.text(needed, roundedTo: 20)): memory-per-stranger is \(SizeText.text(memory.perStranger)), and strangers have "
+                + "\(words); or lower these"
+        )
+    }
+
     private static func duplicate(in endpoints: [Endpoint]) -> Endpoint? {
         var seen: Set<Endpoint> = []
         return endpoints.first { $0.port != 0 && !seen.insert($0).inserted }
@@ -132,6 +161,18 @@ public struct NodeConfiguration: Sendable {
     public var budget: DescriptorBudget {
         DescriptorBudget(links: UInt64(mesh.linkCapacity), listeners: UInt64(listen.count), control: control.descriptors)
     }
+}
+
+/// How much memory the buffers of links may hold.
+public struct MemoryLimits: Hashable, Sendable {
+    /// All of them together, in bytes.
+    public var limit = 256 << 20
+    /// The share of it that strangers cannot use, in percent.
+    public var reserve: UInt32 = 50
+    /// One stranger's, in bytes.
+    public var perStranger = 16 << 20
+
+    public init() {}
 }
 
 /// When a node's health is degraded.

@@ -7,7 +7,7 @@ import Timers
 extension Setting {
     /// Every setting.
     public static let all: [Setting] =
-        ([(Section.node, node), (.log, log), (.control, control)] + meshTable).flatMap { section, rows in
+        ([(Section.node, node), (.log, log), (.control, control), (.memory, memory)] + meshTable).flatMap { section, rows in
             rows.map { $0.setting(in: section) }
         }
 
@@ -72,6 +72,21 @@ extension Setting {
         Row(
             name: "health-lag", field: .span(\.health.lag, .milliseconds(1)...(.seconds(3_600))), change: .live,
             summary: "Loop lag above which it is"
+        ),
+    ]
+
+    private static let memory: [Row] = [
+        Row(
+            name: "memory-limit", field: .word(size(\.memory.limit, (1 << 20)...(1 << 40))), change: .restart,
+            summary: "Memory that the buffers of all links hold together, at most"
+        ),
+        Row(
+            name: "memory-reserve", field: .count(\.memory.reserve, 0...90), change: .restart,
+            summary: "Percent of memory-limit that strangers cannot use: kept for masternodes, for the operator's peers and for hellos"
+        ),
+        Row(
+            name: "memory-per-stranger", field: .word(size(\.memory.perStranger, (64 << 10)...(1 << 40))), change: .restart,
+            summary: "Memory that the buffers of one stranger hold, at most; at least twice the largest frame of the network"
         ),
     ]
 

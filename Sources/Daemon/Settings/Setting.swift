@@ -51,6 +51,7 @@ public struct Setting: Sendable {
         case node = "The node"
         case log = "Log"
         case control = "Control and health"
+        case memory = "Memory"
         case slots = "Slots"
         case dials = "Dials"
         case keepalive = "Keepalive"
@@ -61,7 +62,7 @@ public struct Setting: Sendable {
         /// Whether its settings are the mesh's numbers.
         var isMesh: Bool {
             switch self {
-            case .node, .log, .control: false
+            case .node, .log, .control, .memory: false
             case .slots, .dials, .keepalive, .schedule, .abuse, .discovery: true
             }
         }

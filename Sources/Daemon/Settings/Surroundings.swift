@@ -14,9 +14,9 @@ extension ResolvedSettings {
             found.append(SettingsMistake(place: "\(origin(of: setting))", text: "'\(name)' is '\(value)': \(accepted)", status: .configuration))
         }
         for endpoint in configuration.listen {
-            if let why = Surroundings.refusal(of: endpoint) { add("listen", endpoint.description, why) }
+            if let why = ListenWatch.refusal(of: endpoint) { add("listen", endpoint.description, why) }
         }
-        if let readOnly = configuration.control.readOnly, let why = Surroundings.refusal(of: readOnly) {
+        if let readOnly = configuration.control.readOnly, let why = ListenWatch.refusal(of: readOnly) {
             add("control-tcp", readOnly.description, why)
         }
         if let path = configuration.registryFile {
@@ -33,25 +33,11 @@ extension ResolvedSettings {
 }
 
 private enum Surroundings {
-    /// Why nothing can listen at this address; nil if something can, or does.
-    static func refusal(of endpoint: Endpoint) -> String? {
-        let descriptor = cepoll_tcp(CInt(endpoint.address.family.rawValue))
-        guard descriptor >= 0 else { return "this machine has no sockets of its family: \(systemText(-descriptor))" }
-        defer { Descriptors.close(descriptor) }
-        // Any port: the given one may be taken by the very node that is checked.
-        let address = cepoll_address(
-            high: endpoint.address.high, low: endpoint.address.low, port: 0, family: UInt16(endpoint.address.family.rawValue)
-        )
-        let result = cepoll_bind(descriptor, address)
-        guard result < 0 else { return nil }
-        return -result == EADDRNOTAVAIL ? "this machine does not have this address; `ip address` lists those it has" : systemText(-result)
-    }
-
     static func damage(ofRegistry path: String, _ defaultPort: UInt16) -> String? {
-        let bytes: [UInt8]
-        do throws(FileFault) { bytes = try TextFile.text(path, limit: RegistryKeeper.largest) } catch { return error.description }
-        do throws(RegistryFile.Damage) { _ = try RegistryFile(bytes, defaultPort: defaultPort) } catch { return error.description }
-        return nil
+        switch RegistryKeeper.load(path, defaultPort: defaultPort) {
+        case .success: nil
+        case .failure(let error): error.why
+        }
     }
 
     /// The directory, or the nearest one above it that exists, must be one that can be written to.

@@ -71,6 +71,9 @@ final class Store: OperatorJournal {
         /// Those that were linked come first.
         var addresses: [AddressBook.Entry]
         var tombstones: [AddressBook.Entry]
+
+        /// Those that the operator wants by name: they are looked up again.
+        var names: [NamedPeer] { wanted.compactMap(\.named) }
     }
 
     func recollect(limit: Int) -> Recollection {
@@ -78,7 +81,7 @@ final class Store: OperatorJournal {
         return core.withLock { core in
             Recollection(
                 bans: core.bans.values.filter { $0.left(at: now) != .zero }.sorted { ($0.at, $0.subject.description) < ($1.at, $1.subject.description) },
-                wanted: core.wanted.sorted { $0.endpoint < $1.endpoint }, addresses: core.book.recalled(limit: limit, at: now),
+                wanted: core.wanted.sorted { $0.peer < $1.peer }, addresses: core.book.recalled(limit: limit, at: now),
                 tombstones: core.book.tombstones(at: now)
             )
         }
@@ -105,13 +108,13 @@ final class Store: OperatorJournal {
     // The registry's last good reading.
 
     /// What the registry file `file` named when it was believed last. Any thread but the loop's.
-    func registered(by file: String) -> [Endpoint] {
+    func registered(by file: String) -> [PeerTarget] {
         core.withLock { $0.registered(by: file) }
     }
 
     /// `file` was believed: it names these. Any thread but the loop's.
-    func keep(registry file: String, _ endpoints: [Endpoint]) {
-        core.withLock { $0.keep(registry: file, endpoints) }
+    func keep(registry file: String, _ peers: [PeerTarget]) {
+        core.withLock { $0.keep(registry: file, peers) }
         doorbell.ring()
     }
 
@@ -124,9 +127,6 @@ final class Store: OperatorJournal {
     // What operators did.
 
     func record(_ action: OperatorAction, at time: WallTime) throws(JournalError) {
-        if case .wantName(let peer) = action {
-            throw JournalError("\(peer.name) is wanted until the node ends; put the name into the settings to keep it")
-        }
         let (log, trouble): (StoreLog?, String?) = core.withLock { core in
             // What was learnt goes along: an operator who is never silent must not keep it waiting.
             take(into: &core, Moment())

@@ -117,19 +117,21 @@ struct StoreCore {
     mutating func apply(_ action: OperatorAction, at time: WallTime) {
         count("operator-actions")
         switch action {
-        case .connect(let endpoint): want(WantedRow(endpoint: endpoint, kind: .peer), true)
-        case .disconnect(let endpoint): want(WantedRow(endpoint: endpoint, kind: .peer), false)
-        case .addMasternode(let endpoint): want(WantedRow(endpoint: endpoint, kind: .masternode), true)
-        case .removeMasternode(let endpoint): want(WantedRow(endpoint: endpoint, kind: .masternode), false)
-        case .ban(let subject, let until, let reason, let by):
-            set(BanRow(subject: subject, kind: .operator, until: until, reason: reason, by: by, at: time))
+        case .connect(let endpoint): want(WantedRow(peer: .endpoint(endpoint), kind: .peer), true)
+        case .disconnect(let endpoint): want(WantedRow(peer: .endpoint(endpoint), kind: .peer), false)
+        case .addMasternode(let endpoint): want(WantedRow(peer: .endpoint(endpoint), kind: .masternode), true)
+        case .removeMasternode(let endpoint): want(WantedRow(peer: .endpoint(endpoint), kind: .masternode), false)
+        case .wantName(let peer): want(WantedRow(peer), true)
+        case .dropName(let peer): want(WantedRow(peer), false)
+        case .ban(let subject, let length, let reason, let by):
+            set(BanRow(subject: subject, kind: .operator, until: length.map { time + $0 }, reason: reason, by: by, at: time))
         case .unban(let subject):
             clear(BanKey(subject: subject, kind: .operator))
             clear(BanKey(subject: subject, kind: .automatic))
         case .trust(let subject):
             set(BanRow(subject: subject, kind: .trust, until: nil, reason: "", by: "operator", at: time))
         case .untrust(let subject): clear(BanKey(subject: subject, kind: .trust))
-        case .wantName, .dropName, .redial, .drain, .reload, .logLevel: break
+        case .redial, .drain, .reload, .logLevel: break
         }
     }
 
@@ -168,13 +170,13 @@ struct StoreCore {
     }
 
     /// What `file` named when it was believed last.
-    func registered(by file: String) -> [Endpoint] {
-        registry.filter { $0.file == file }.map(\.endpoint).sorted()
+    func registered(by file: String) -> [PeerTarget] {
+        registry.filter { $0.file == file }.map(\.peer).sorted()
     }
 
     /// `file` was believed: it names these.
-    mutating func keep(registry file: String, _ endpoints: [Endpoint]) {
-        let rows = Set(endpoints.map { RegisteredRow(file: file, endpoint: $0) })
+    mutating func keep(registry file: String, _ peers: [PeerTarget]) {
+        let rows = Set(peers.map { RegisteredRow(file: file, peer: $0) })
         for row in registry where row.file == file && !rows.contains(row) { unwritten.registry[row] = false }
         for row in rows where !registry.contains(row) { unwritten.registry[row] = true }
         registry = registry.filter { $0.file != file }.union(rows)

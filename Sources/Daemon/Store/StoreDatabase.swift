@@ -34,8 +34,22 @@ struct WantedRow: Hashable, Sendable {
         case masternode, peer
     }
 
-    var endpoint: Endpoint
+    var peer: PeerTarget
     var kind: Kind
+
+    init(peer: PeerTarget, kind: Kind) {
+        self.peer = peer
+        self.kind = kind
+    }
+
+    init(_ named: NamedPeer) {
+        self.init(peer: .name(named.name), kind: named.kind == .masternode ? .masternode : .peer)
+    }
+
+    /// Nil for one that is wanted by name.
+    var endpoint: Endpoint? { peer.endpoint }
+    /// Nil for one that is wanted by address.
+    var named: NamedPeer? { peer.name.map { NamedPeer(name: $0, kind: kind == .masternode ? .masternode : .peer) } }
 }
 
 /// What the file held when it was opened.
@@ -52,7 +66,7 @@ struct StoredState {
 /// A masternode that a registry file named.
 struct RegisteredRow: Hashable, Sendable {
     var file: String
-    var endpoint: Endpoint
+    var peer: PeerTarget
 }
 
 /// The open file. One thread at a time.
@@ -96,7 +110,8 @@ struct StoreDatabase: Sendable {
         let version: Int
     }
 
-    /// The tables as they are made: a file whose tables differ is not whole.
+    /// The tables as they are made: a file whose tables differ is not whole. In `wanted` and `registry` the endpoint may be a host name
+    /// with its port: the name is kept, not what it meant.
     static let tables: [(name: String, sql: String)] = [
         ("meta", "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID"),
         (
@@ -161,13 +176,13 @@ struct StoreDatabase: Sendable {
             for (wanted, isWanted) in change.wanted {
                 try database.execute(
                     sql: isWanted ? "INSERT OR REPLACE INTO wanted VALUES (?, ?)" : "DELETE FROM wanted WHERE endpoint = ? AND kind = ?",
-                    arguments: [wanted.endpoint.description, wanted.kind.rawValue]
+                    arguments: [wanted.peer.description, wanted.kind.rawValue]
                 )
             }
             for (row, isNamed) in change.registry {
                 try database.execute(
                     sql: isNamed ? "INSERT OR REPLACE INTO registry VALUES (?, ?)" : "DELETE FROM registry WHERE file = ? AND endpoint = ?",
-                    arguments: [row.file, row.endpoint.description]
+                    arguments: [row.file, row.peer.description]
                 )
             }
             for (name, value) in change.counters {

@@ -129,6 +129,9 @@ private struct Cells {
         return WallTime(milliseconds: value)
     }
 
+    /// An endpoint, or a host name with its port.
+    func peer(_ name: String) -> PeerTarget? { text(name).flatMap { PeerTarget($0) } }
+
     func endpoint(_ name: String) -> Endpoint? {
         text(name).flatMap { Endpoint($0) }.flatMap { $0.isDialable ? $0 : nil }
     }
@@ -150,8 +153,8 @@ private struct TableReader {
         try rows("address") { row in TableReader.address(row).map { state.addresses.append($0) } != nil }
         try rows("ban") { row in TableReader.ban(row).map { state.bans.append($0) } != nil }
         try rows("wanted") { row in
-            guard let endpoint = row.endpoint("endpoint"), let kind = row.text("kind").flatMap(WantedRow.Kind.init) else { return false }
-            state.wanted.append(WantedRow(endpoint: endpoint, kind: kind))
+            guard let peer = row.peer("endpoint"), let kind = row.text("kind").flatMap(WantedRow.Kind.init) else { return false }
+            state.wanted.append(WantedRow(peer: peer, kind: kind))
             return true
         }
         try rows("counter") { row in
@@ -160,8 +163,8 @@ private struct TableReader {
             return true
         }
         try rows("registry") { row in
-            guard let file = row.text("file"), let endpoint = row.endpoint("endpoint") else { return false }
-            state.registry.insert(RegisteredRow(file: file, endpoint: endpoint))
+            guard let file = row.text("file"), let peer = row.peer("endpoint") else { return false }
+            state.registry.insert(RegisteredRow(file: file, peer: peer))
             return true
         }
         return state

@@ -115,7 +115,7 @@ extension Why {
             ("closeReason", ban.reason.map { .string($0.name) } ?? .null),
             ("reason", note.flatMap { $0.reason.isEmpty ? nil : .string($0.reason) } ?? .null),
             ("setBy", note.map { .string($0.by) } ?? .null),
-            ("setAt", Moments.json(note?.at))
+            ("setAt", Moments.json(note?.at)), ("lengthSeconds", note?.length.map(Moments.seconds) ?? .null)
         )
     }
 

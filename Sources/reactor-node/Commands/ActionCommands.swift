@@ -13,8 +13,10 @@ enum ActionWords {
         }
         if let subject = answer["subject"]?.text {
             let peers = (answer["peers"]?.elements ?? []).compactMap(\.text)
-            let until = answer["until"].map { $0.text.map { " until \($0)" } ?? " for ever" } ?? ""
-            return Output.line("\(done) \(subject)\(until)" + (peers.isEmpty ? "" : "; it covers \(peers.joined(separator: ", "))"))
+            let length = answer["seconds"].map { $0.isNull ? " for ever" : " for \(Say.span($0))" } ?? ""
+            let from = answer["from"]?.text.map { " from \($0)" } ?? ""
+            let until = answer["until"]?.text.map { " until \($0)" } ?? ""
+            return Output.line("\(done) \(subject)\(length)\(from)\(until)" + (peers.isEmpty ? "" : "; it covers \(peers.joined(separator: ", "))"))
         }
         if let level = answer["level"]?.text { return Output.line("\(done): \(level)") }
         Output.line("\(done): done")
@@ -60,7 +62,7 @@ struct BanCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ban", abstract: "Bans an address or a range, and closes its links.",
         discussion: "An operator's ban stands above trust, and trust above an automatic ban.")
-    @Argument(help: ArgumentHelp("An address, or a range such as 192.0.2.0/24", valueName: "address[/bits]")) var subject: String
+    @Argument(help: ArgumentHelp("An address, a range such as 192.0.2.0/24, or the name of a peer", valueName: "address[/bits]")) var subject: String
     @Option(name: .customLong("for"), help: ArgumentHelp("For how long: 30m, 12h (default: for ever)", valueName: "span")) var span: String?
     @Option(help: ArgumentHelp("Why, for those who read it later", valueName: "text")) var reason: String?
     @Option(help: ArgumentHelp("Who bans (default: the user)", valueName: "name")) var by: String?

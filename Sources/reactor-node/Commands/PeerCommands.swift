@@ -18,7 +18,13 @@ struct StatusCommand: ParsableCommand {
             Output.line("health      \(Output.paint(health, Output.colour(ofState: health)))\(health == "good" ? "" : "; `reactor-node health` says why")")
             Output.line("network     \(Say.text(status["network"])), \(Say.text(status["dialect"])) dialect, as a \(Say.text(status["role"])) node")
             Output.line("listening   \((status["listening"]?.elements ?? []).compactMap(\.text).joined(separator: ", "))")
+            for trouble in status["listenTrouble"]?.elements ?? [] {
+                Output.line("            \(Output.paint("trouble", .red)): \(trouble["listen"]?.text.map { "\($0): " } ?? "")\(Say.text(trouble["text"]))")
+            }
             Output.line("advertised  \(status["advertised"]?.text ?? "nothing")")
+            if let rebuilds = status["loopRebuilds"]?.whole, rebuilds > 0 {
+                Output.line("loop        epoll was made anew \(rebuilds) times: a child process holds sockets that were closed here")
+            }
             if let trouble = status["store"]?["trouble"]?.text { Output.line("store       \(Output.paint("failing", .red)): \(trouble)") }
             else { Output.line("store       \(status["store"]?["path"]?.text ?? "none: what is done and learnt ends with the process")") }
             Output.line("seen as     \(StatusCommand.seen(status["reach"]))")

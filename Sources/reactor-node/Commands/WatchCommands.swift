@@ -21,7 +21,7 @@ enum EventWords {
 struct EventsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "events", abstract: "Follows every transition as it happens, until ^C or the node's end.")
-    @Option(help: ArgumentHelp("Only of this peer", valueName: "address:port")) var peer: String?
+    @Option(help: ArgumentHelp("Only of this peer: ADDRESS:PORT or HOST:PORT", valueName: "host:port")) var peer: String?
     @OptionGroup var options: ClientOptions
 
     func run() throws {
