@@ -264,8 +264,11 @@ extension Mesh {
             links[incumbent].identity = .anonymous
             relist(incumbent)
         } else {
+            // The newcomer first: the row is never without a link, so that a demoted masternode's keeps the slot that it had.
             turnAwayHeld(of: incumbent, at: now)
+            establish(newcomer, at: now)
             close(incumbent, .full, at: now)
+            return
         }
         establish(newcomer, at: now)
     }
