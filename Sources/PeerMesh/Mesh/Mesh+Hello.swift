@@ -259,6 +259,8 @@ extension Mesh {
         guard new >= 0, !peers[new].hasLinks else { return }
         links[slot].identity = .claimed
         name(new, forLink: slot)
+        // The slot that it kept when it was demoted goes along.
+        (peers[new].keepsSlot, peers[old].keepsSlot) = (peers[old].keepsSlot, false)
         refresh(old, at: now)
     }
 
