@@ -243,7 +243,7 @@ extension Mesh {
     }
 
     /// Rule 7: a link that a foreign peer dialled is never closed as a duplicate. The row keeps the one we dialled, else
-    /// the newest; the other one goes on as nobody's.
+    /// the newest; the other one goes on as nobody's, and as a surplus one if it shows the nonce of another peer.
     private mutating func settleForeign(_ newcomer: Int, incumbent: Int, row: Int, at now: Instant) {
         guard incumbent >= 0 else {
             establish(newcomer, at: now)
@@ -258,19 +258,21 @@ extension Mesh {
             }
             orphan(newcomer)
             links[newcomer].identity = .anonymous
+            establish(newcomer, at: now)
+            nextSurplus(after: newcomer, at: now)
         } else if hasRoom {
             dismissHeld(of: incumbent, at: now)
             orphan(incumbent)
             links[incumbent].identity = .anonymous
             relist(incumbent)
+            establish(newcomer, at: now)
+            nextSurplus(after: incumbent, at: now)
         } else {
             // The newcomer first: the row is never without a link, so that a demoted masternode's keeps the slot that it had.
             turnAwayHeld(of: incumbent, at: now)
             establish(newcomer, at: now)
             close(incumbent, .full, at: now)
-            return
         }
-        establish(newcomer, at: now)
     }
 
     /// One dial beside the live link, at most once in `verifyInterval`: whoever answers there is the peer.
