@@ -222,12 +222,16 @@ extension Mesh {
         if surplus >= 0 { hold(surplus, against: incumbent, at: now) }
     }
 
-    /// A probe in which `slot` took part is over, or the link was taken from a peer: the next surplus link of its peer, or of
-    /// the one whose nonce it shows, has its turn.
+    /// A probe in which `slot` took part is over, or the link was taken from a peer: each peer that has shown its nonce gets its next
+    /// surplus link to settle.
     mutating func nextSurplus(after slot: Int, at now: Instant) {
         guard !isStopping, let nonce = links[slot].nonce else { return }
-        let row = links[slot].row >= 0 ? Int(links[slot].row) : provenRow(nonce, stated: stated(byLink: slot))
-        if row >= 0 { settleSurplus(row, at: now) }
+        var row = -1
+        while unprobedAnonymousLink(with: nonce, besides: -1) >= 0 {
+            row = rowFreeForSurplus(nonce, after: row)
+            guard row >= 0 else { return }
+            settleSurplus(row, at: now)
+        }
     }
 
     /// Two inbound links of one process that is nobody's: it redialled, so the older one is probed.

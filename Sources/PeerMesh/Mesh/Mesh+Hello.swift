@@ -147,15 +147,10 @@ extension Mesh {
 
     /// An established inbound link that showed `nonce` and states the row's endpoint, but is another row's; or -1.
     private func strayedLink(from row: Int, nonce: UInt64) -> Int {
-        var cursor = 0
-        while true {
-            let index = nonces.next(hash: mix(nonce), cursor: &cursor)
-            if index < 0 { return -1 }
-            guard index < links.count else { continue }
-            let link = links[index]
-            guard link.nonce == nonce, link.direction == .inbound, link.state == .established, link.rival < 0 else { continue }
-            guard link.row >= 0, stated(byLink: index) == peers[row].endpoint else { continue }
-            return index
+        lowestLink(with: nonce) { slot in
+            let link = links[slot]
+            return link.direction == .inbound && link.state == .established && link.rival < 0 && link.row >= 0
+                && stated(byLink: slot) == peers[row].endpoint
         }
     }
 
@@ -170,29 +165,28 @@ extension Mesh {
 
     /// An established anonymous link whose hello showed `nonce`, and that waits in nobody's probe; or -1.
     func anonymousLink(with nonce: UInt64, besides other: Int) -> Int {
-        var cursor = 0
-        while true {
-            let slot = nextAnonymous(with: nonce, cursor: &cursor)
-            if slot < 0 || slot != other && !waitsInProbe(slot) { return slot }
-        }
+        lowestLink(with: nonce) { isAnonymous($0) && $0 != other && !waitsInProbe($0) }
     }
 
     /// One that is in no probe at all, or -1.
     func unprobedAnonymousLink(with nonce: UInt64, besides other: Int) -> Int {
-        var cursor = 0
-        while true {
-            let slot = nextAnonymous(with: nonce, cursor: &cursor)
-            if slot < 0 || slot != other && links[slot].rival < 0 { return slot }
-        }
+        lowestLink(with: nonce) { isAnonymous($0) && $0 != other && links[$0].rival < 0 }
     }
 
-    private func nextAnonymous(with nonce: UInt64, cursor: inout Int) -> Int {
+    private func isAnonymous(_ slot: Int) -> Bool {
+        links[slot].identity == .anonymous && links[slot].state == .established
+    }
+
+    /// Of the links that showed `nonce` and are as asked, the one in the lowest slot; or -1. What the index's own order is depends on
+    /// its past, and must decide nothing.
+    private func lowestLink(with nonce: UInt64, where isRight: (Int) -> Bool) -> Int {
+        var cursor = 0
+        var lowest = -1
         while true {
             let index = nonces.next(hash: mix(nonce), cursor: &cursor)
-            if index < 0 { return -1 }
-            guard index < links.count else { continue }
-            let link = links[index]
-            if link.nonce == nonce, link.identity == .anonymous, link.state == .established { return index }
+            if index < 0 { return lowest }
+            guard index < links.count, lowest < 0 || index < lowest else { continue }
+            if links[index].nonce == nonce, isRight(index) { lowest = index }
         }
     }
 
@@ -271,16 +265,33 @@ extension Mesh {
         return other >= 0 && !peers[other].desire.isDisjoint(with: [.registry, .operator])
     }
 
-    /// The row whose endpoint has shown `nonce` to a dial of ours; of several the one that the hello states.
+    /// The row whose endpoint has shown `nonce` to a dial of ours; of several the one that the hello states, else the lowest.
     func provenRow(_ nonce: UInt64, stated: Endpoint?) -> Int {
+        if let stated {
+            let row = row(of: stated)
+            if row >= 0, peers[row].provenNonce == nonce { return row }
+        }
+        return lowestProvenRow(nonce, after: -1) { _ in true }
+    }
+
+    /// The lowest row beyond `last` whose endpoint has shown `nonce` to a dial of ours and whose own link, which shows it too, is in no
+    /// probe: nothing keeps the peer's next surplus link waiting. Or -1.
+    func rowFreeForSurplus(_ nonce: UInt64, after last: Int) -> Int {
+        lowestProvenRow(nonce, after: last) { row in
+            let incumbent = Int(peers[row].established)
+            return incumbent >= 0 && links[incumbent].nonce == nonce && links[incumbent].rival < 0
+        }
+    }
+
+    private func lowestProvenRow(_ nonce: UInt64, after last: Int, where isRight: (Int) -> Bool) -> Int {
         var cursor = 0
-        var first = -1
+        var lowest = -1
         while true {
             let index = nonces.next(hash: mix(nonce), cursor: &cursor)
-            if index < 0 { return first }
-            guard index >= links.count, peers[index - links.count].provenNonce == nonce else { continue }
-            if peers[index - links.count].endpoint == stated { return index - links.count }
-            if first < 0 { first = index - links.count }
+            if index < 0 { return lowest }
+            let row = index - links.count
+            guard row > last, lowest < 0 || row < lowest else { continue }
+            if peers[row].provenNonce == nonce, isRight(row) { lowest = row }
         }
     }
 

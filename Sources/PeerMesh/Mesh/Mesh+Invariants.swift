@@ -61,10 +61,7 @@ extension Mesh {
     private func isForgottenSurplus(_ slot: Int) -> Bool {
         let link = links[slot]
         guard link.identity == .anonymous, link.isNative, link.rival < 0, !isStopping, let nonce = link.nonce else { return false }
-        let row = provenRow(nonce, stated: stated(byLink: slot))
-        guard row >= 0, peers[row].established >= 0 else { return false }
-        let incumbent = Int(peers[row].established)
-        return links[incumbent].nonce == nonce && links[incumbent].rival < 0
+        return rowFreeForSurplus(nonce, after: -1) >= 0
     }
 
     /// Invariants 1, 3 and 4 of peers.
