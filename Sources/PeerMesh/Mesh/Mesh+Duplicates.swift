@@ -182,7 +182,16 @@ extension Mesh {
                 close(newcomer, .shutdown, at: now)
             } else if let span = banLeft(for: links[newcomer].remote.address, at: now) {
                 refuse(newcomer, .banned(for: span), .banned, at: now)
+            } else if row < 0 || links[newcomer].row >= 0 {
+                establish(newcomer, at: now)
+            } else if !peers[row].isUsed {
+                refuse(newcomer, .full, .operator, at: now)
+            } else if let span = banLeft(for: peers[row].endpoint.address, at: now) {
+                refuse(newcomer, .banned(for: span), .banned, at: now)
             } else {
+                // It was held against a nobody's link of its process, which has turned out to be this peer's.
+                links[newcomer].identity = .proven
+                name(row, forLink: newcomer)
                 establish(newcomer, at: now)
             }
         case .established:
