@@ -120,6 +120,7 @@ extension Mesh {
         }
         if !links[incumbent].isPinged { ping(incumbent, at: now) }
         armLink(incumbent)
+        if older >= 0, links[older].state == .established { nextSurplus(after: older, at: now) }
     }
 
     /// A newer newcomer is about to take the incumbent's place: the held one is replaced by it, as rule 5 says. A merged

@@ -80,6 +80,8 @@ extension Mesh {
         }
         if rival >= 0 { probeEnded(survivor: rival, ended: link, at: now) }
         if row >= 0, peers[row].keepsSlot { leaveKeptSlot(row, at: now) }
+        // A surplus link may have waited in its probe.
+        if wasEstablished { nextSurplus(after: slot, at: now) }
     }
 
     /// Gives the slot back; the driver closes the descriptor.
