@@ -82,8 +82,10 @@ public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
     public var backoffMax: Nanoseconds = .seconds(300)
     /// A continuous link of this length clears the failures.
     public var stableAfter: Nanoseconds = .seconds(60)
-    /// The higher side of two masternodes does not dial before this.
+    /// After the end of a link, the higher side of two masternodes does not dial before this.
     public var passiveWait: Nanoseconds = .seconds(30)
+    /// The same after its own start, or when it begins to want the other one: two seconds, or `passiveWait` if that is shorter.
+    public var firstPassiveWait: Nanoseconds { min(passiveWait, .seconds(2)) }
     /// Failures after which a masternode is dormant.
     public var masternodeFailures: UInt32 = 20
     /// Failures after which an operator's peer is dormant, and a learnt one leaves the book.

@@ -30,7 +30,7 @@ struct MeshTests {
         let (world, registry) = pair()
         world.walls = [[0, 1]]
         world.startAll(registry: registry)
-        world.run(for: .seconds(20))
+        world.run(for: .seconds(1))
         #expect(world.connections.allSatisfy { $0.ends[0].node == 0 })
         world.walls = []
         for connection in world.connections { connection.isSilent = true }
@@ -38,6 +38,20 @@ struct MeshTests {
         let before = world.connections.count
         #expect(world.run(for: .seconds(60)) { world.isWhole })
         #expect(world.connections.count > before)
+        #expect(world.violations == [])
+    }
+
+    @Test("a masternode that starts again dials the lower one after two seconds, though that one is deep in its backoff", arguments: 1...5)
+    func firstWait(seed: UInt64) {
+        let (world, registry) = pair(seed: seed)
+        world.startAll(registry: registry)
+        #expect(world.run(for: .seconds(60)) { world.isWhole })
+        world.run(for: .seconds(100))
+        world.kill(1, silently: false)
+        world.run(for: .seconds(1_800))
+        world.restart(1, registry: registry)
+        // Two seconds and a fifth, and the link's own round trips.
+        #expect(world.run(for: .seconds(4)) { world.isWhole })
         #expect(world.violations == [])
     }
 

@@ -73,6 +73,7 @@ struct NewNumbersTests {
     func shorter() {
         var h = Harness(own: peer(5)) { ($0.role, $0.backoffInitial, $0.passiveWait) = (.masternode, .seconds(200), .seconds(100)) }
         _ = h.tell(.registered(peer(1)))
+        h.mesh.beginWait(h.mesh.row(of: peer(1)), at: h.now)
         _ = h.tell(.connect(peer(10)))
         _ = h.tell(.dialFailed(h.mesh.peer(at: peer(10), now: h.now)!.dial!, .refused))
         _ = h.tell(.recalled(peer(12), .forgotten(until: h.now + .seconds(600))))

@@ -182,11 +182,11 @@ struct ScheduleTests {
 
     // Direction.
 
-    @Test("the higher of two masternodes waits 30 s for the lower one, the lower does not, and backoff and turn run side by side")
+    @Test("the higher of two masternodes waits 2 s for the lower one at first, 30 s after that, the lower does not, and backoff and turn run side by side")
     func turn() {
         var high = registered([1], own: 5) { $0.role = .masternode }
-        #expect(schedule(high, 1) == .wait(until: high.now + .seconds(30), .theirTurn))
-        let dials = high.dials(high.wait(.milliseconds(29_999)))
+        #expect(schedule(high, 1) == .wait(until: high.now + .seconds(2), .theirTurn))
+        let dials = high.dials(high.wait(.milliseconds(1_999)))
         #expect(dials == [])
         #expect(high.dials(high.wait(.milliseconds(1))) == [peer(1)])
         _ = high.tell(.dialFailed(dial(high, 1)!, .refused))
@@ -216,7 +216,7 @@ struct ScheduleTests {
     @Test("a peer that lacks our extension is not waited for")
     func foreignPeer() {
         var h = registered([1], own: 5) { $0.role = .masternode }
-        let link = h.dialled(peer(1), in: h.wait(.seconds(30)), isNative: false)!
+        let link = h.dialled(peer(1), in: h.wait(.seconds(2)), isNative: false)!
         _ = h.tell(.ended(link, .remoteClosed))
         #expect(schedule(h, 1) == .wait(until: h.now + .seconds(5), .backoff))
     }

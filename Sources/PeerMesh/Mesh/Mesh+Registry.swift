@@ -7,7 +7,7 @@ extension Mesh {
         guard !isStarted else { return }
         isStarted = true
         for row in 0..<rowLimit where peers[row].isUsed {
-            beginWait(row, at: now)
+            beginFirstWait(row, at: now)
             refresh(row, at: now)
         }
         fillRegularSlots(at: now)
@@ -91,7 +91,7 @@ extension Mesh {
             if has(.countsBesideTheTable) { return }
         #endif
         for slot in [peers[row].established, peers[row].held, peers[row].dial] where slot >= 0 { relist(Int(slot)) }
-        beginWait(row, at: now)
+        beginFirstWait(row, at: now)
         if peers[row].keepsSlot { leaveKeptSlot(row, at: now) }
     }
 

@@ -91,6 +91,12 @@ extension Mesh {
         peers[row].turnAt = now + random.jitter(settings.passiveWait, percent: settings.jitterPercent)
     }
 
+    /// The wait of a peer that this node has just begun to want, or begins to dial as it starts. The other side may have waited for long
+    /// already, or know nothing of it: its turn is short, enough for the lower one of two that begin at once to go first.
+    mutating func beginFirstWait(_ row: Int, at now: Instant) {
+        peers[row].turnAt = now + random.jitter(settings.firstPassiveWait, percent: settings.jitterPercent)
+    }
+
     /// 5, 10, 20 … 300 s, spread by the jitter; a peer that failed too often has the slow cadence.
     private mutating func setBackoff(_ row: Int, at now: Instant) {
         let failures = peers[row].failures
@@ -212,7 +218,7 @@ extension Mesh {
         peers[slot].desire = desire
         peerLists.move(slot, to: PeerList.idle)
         endpoints.insert(slot, hash: endpoint.stableHash)
-        beginWait(slot, at: now)
+        beginFirstWait(slot, at: now)
         return slot
     }
 
