@@ -28,7 +28,9 @@ public enum CloseReason: Hashable, Sendable, BitwiseCopyable {
     case duplicate
     /// No slot.
     case full
-    /// A masternode needed the slot.
+    /// Regular peers at its address, or in its subnet, have as many links as they may.
+    case crowded
+    /// Another peer needed the slot.
     case evicted
     /// The address is banned, here or there.
     case banned
@@ -64,6 +66,7 @@ public enum CloseReason: Hashable, Sendable, BitwiseCopyable {
         case .superseded: "superseded"
         case .duplicate: "duplicate"
         case .full: "full"
+        case .crowded: "crowded"
         case .evicted: "evicted"
         case .banned: "banned"
         case .operator: "operator"

@@ -38,6 +38,13 @@ public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
     public var maxPeers: UInt32 = 100
     /// Slots that regular peers never take. Nil: 40 % of `maxPeers`, at least 20, at most 30.
     public var reservedSlots: UInt32?
+    /// Of the others, kept for learnt peers that this node dials: nobody who calls in takes them, and discovery dials no more. Nil: a quarter
+    /// of the regular slots; discovery fills a table of fewer than 16 regular slots whole.
+    public var outboundSlots: UInt32?
+    /// Established links of regular peers from one address (IPv6: one /64), at most. The operator's peers are not counted.
+    public var regularPerAddress: UInt32 = 8
+    /// Of them, from one /24 (IPv4) or /48 (IPv6) at most. Nil: half of the regular slots, at least 8, at most 64.
+    public var regularPerSubnet: UInt32?
     /// Sockets that have not said hello yet, at most.
     public var pendingLimit: UInt32 = 64
     /// Of them, from one address at most.
@@ -139,6 +146,20 @@ public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
 
     /// Slots that regular peers may take.
     public var regularSlots: UInt32 { maxPeers - effectiveReserve }
+
+    /// Fewer regular slots than these are not fought over: they are filled, and nobody is evicted for a stranger.
+    static let contestedSlots: UInt32 = 16
+
+    /// Regular slots that nobody who calls in takes.
+    public var effectiveOutboundSlots: UInt32 { min(regularSlots, outboundSlots ?? regularSlots / 4) }
+
+    /// Learnt peers that discovery dials, at most.
+    var outboundGoal: UInt32 {
+        outboundSlots == nil && regularSlots < Self.contestedSlots ? regularSlots : effectiveOutboundSlots
+    }
+
+    /// Established links of regular peers from one subnet, at most.
+    public var effectivePerSubnet: UInt32 { regularPerSubnet ?? min(max(regularSlots / 2, 8), 64) }
 
     /// Links that may exist at once, in every state: what the driver sizes its tables and descriptors by.
     public var linkCapacity: UInt32 { maxPeers + dialLimit + pendingLimit + drainingLimit }

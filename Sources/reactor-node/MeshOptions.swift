@@ -6,6 +6,9 @@ import Daemon
 struct SlotOptions: SettingOptions {
     @Option("max-peers") var maxPeers: String?
     @Option("reserve") var reserve: String?
+    @Option("outbound-slots") var outboundSlots: String?
+    @Option("regular-per-address") var regularPerAddress: String?
+    @Option("regular-per-subnet") var regularPerSubnet: String?
     @Option("pending-limit") var pendingLimit: String?
     @Option("pending-per-address") var pendingPerAddress: String?
     @Option("pending-per-subnet") var pendingPerSubnet: String?

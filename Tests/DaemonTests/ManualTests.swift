@@ -17,7 +17,7 @@ struct ManualTests {
     func reasons() {
         let reasons: [CloseReason] = [
             .remoteClosed, .refused, .dialTimeout, .greetingTimeout, .frameTimeout, .keepaliveTimeout, .protocolViolation, .desync,
-            .frameTooLarge, .slowConsumer, .superseded, .duplicate, .full, .evicted, .banned, .operator, .shutdown,
+            .frameTooLarge, .slowConsumer, .superseded, .duplicate, .full, .crowded, .evicted, .banned, .operator, .shutdown,
             .selfConnection, .wrongNetwork, .internalError,
         ]
         for reason in reasons { #expect(manual.contains("| `\(reason.name)` |"), "\(reason.name)") }

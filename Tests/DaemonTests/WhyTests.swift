@@ -174,6 +174,12 @@ private func produce(_ standing: Standing) throws -> (standing: Standing, senten
         let link = try scene.accept(from: Endpoint(peer.address, port: 40_000))
         scene.tell(.hello(link, Hello(isNative: false)))
         return scene.why(peer)
+    case .crowded:
+        let scene = Scene(started: false) { $0.regularPerSubnet = 1 }
+        for known in [other, peer] { scene.tell(.recalled(known, .linked)) }
+        scene.tell(.start)
+        for known in [other, peer] { try scene.answer(known, .accepted) }
+        return scene.why(peer)
     case .notStarted:
         let scene = Scene(started: false)
         scene.tell(.connect(peer))

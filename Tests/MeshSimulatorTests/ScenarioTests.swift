@@ -26,7 +26,7 @@ struct ScenarioTests {
             .wall("a", "!a", isTwoWay: true, onlyDials: false), .wall("a", "b", isTwoWay: false, onlyDials: true), .open,
             .silence(125_000), .reset(1_000_000), .freeze("a"), .thaw("a"), .jump("a", 3_600_000), .flap("a", up: 40_000, down: 1),
             .calm("a"), .slow("a", 4_000), .latency(250, jitter: 30), .loss(12_500), .lie("a", .nonce), .lie("a", nil),
-            .firewall("a"), .nat("a"), .multihome("a"), .unregister("a"), .register("a"),
+            .firewall("a"), .nat("a"), .multihome("a"), .source("a", .nets), .unregister("a"), .register("a"),
         ]
         for action in actions {
             #expect(Step.Action(action.text.split(separator: " ").map(String.init)) == action, "\(action.text)")

@@ -39,6 +39,17 @@ struct WorldTests {
         }
     }
 
+    @Test("takers of slots cost no masternode a link, keep no newcomer out, and lose links to others")
+    func slotCapture() {
+        let report = report("slot-capture", nodes: 160, masternodes: 12, seed: 1)
+        #expect(report.violations == [])
+        #expect(report.isolated == 0)
+        // From the attack to the first masternode that goes by itself no pair is without its link.
+        for phase in report.phases where phase.at >= 300_000 && phase.at < 1_500_000 { #expect(phase.mostMissing == 0, "\(phase.name)") }
+        #expect(report.closes["evicted", default: 0] > 0)
+        print("figure: \(report.closes)")
+    }
+
     @Test("the same seed has the same trace, another seed another one")
     func determinism() {
         let first = report("flapping", nodes: 10, masternodes: 6, seed: 7) { $0.duration = 600_000 }

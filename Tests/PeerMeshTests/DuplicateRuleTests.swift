@@ -65,16 +65,18 @@ struct DuplicateRuleTests: DuplicateScenes {
 
     @Test("a surplus link stays when its incumbent is evicted for a masternode")
     func surplusOfTheEvicted() {
-        var h = diallingAsLower { ($0.maxPeers, $0.reservedSlots) = (3, 0) }
-        _ = called(&h)
+        var h = Harness(started: false, own: peer(0)) { ($0.maxPeers, $0.reservedSlots) = (3, 0) }
+        _ = h.tell(.recalled(peer(1), .linked))
+        dial(&h, .start)
         let other = called(&h, from: Self.away(1))
-        _ = answer(&h)
-        #expect(h.mesh.hasSurplusUnderProbe == true)
+        let incumbent = called(&h)
+        _ = answer(&h, .duplicate)
+        #expect(report(h, 1)?.established == incumbent && h.mesh.hasSurplusUnderProbe == true)
         for index in [8, 9] {
             _ = h.tell(.registered(peer(index)))
             #expect(h.inbound(peer: peer(index), nonce: UInt64(index)).1 == .accepted)
         }
-        #expect(state(h, h.subject!) == .draining)
+        #expect(state(h, incumbent) == .draining)
         #expect(state(h, other) == .established && h.mesh.hasSurplusUnderProbe == false)
     }
 

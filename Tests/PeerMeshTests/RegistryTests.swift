@@ -158,6 +158,8 @@ struct RegistryTests {
         _ = h.tell(.connect(peer(1)))
         let link = h.inbound(peer: peer(1), nonce: 1).0!
         _ = h.tell(.unregistered(peer(1)))
+        // A stranger would make room for the operator's peer; another one of the operator's does not.
+        _ = h.tell(.connect(peer(2)))
         #expect(h.inbound(peer: peer(2), nonce: 2).1 == .accepted)
         _ = h.wait(.seconds(5))
         #expect(h.mesh.link(link)?.state == .established && report(h, 1)?.role == .regular)

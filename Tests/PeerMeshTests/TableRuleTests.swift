@@ -122,11 +122,12 @@ struct TableRuleTests {
     @Test("the table of a reason's effects is the one of docs/Closing.md")
     func effects() {
         let graceful: Set<CloseReason> = [
-            .superseded, .duplicate, .full, .evicted, .banned, .operator, .shutdown, .selfConnection, .wrongNetwork, .protocolViolation,
+            .superseded, .duplicate, .full, .crowded, .evicted, .banned, .operator, .shutdown, .selfConnection, .wrongNetwork,
+            .protocolViolation,
         ]
         let all: [CloseReason] = [
             .remoteClosed, .refused, .dialTimeout, .greetingTimeout, .frameTimeout, .keepaliveTimeout, .protocolViolation, .desync,
-            .frameTooLarge, .slowConsumer, .superseded, .duplicate, .full, .evicted, .banned, .operator, .shutdown, .selfConnection,
+            .frameTooLarge, .slowConsumer, .superseded, .duplicate, .full, .crowded, .evicted, .banned, .operator, .shutdown, .selfConnection,
             .wrongNetwork, .internalError, .io(5), .local(99),
         ]
         for reason in all {
@@ -134,7 +135,7 @@ struct TableRuleTests {
             #expect(reason.effect.score == (reason == .protocolViolation || reason == .frameTooLarge ? 20 : 0), "\(reason)")
             let schedule: CloseEffect.OnSchedule = switch reason {
             case .superseded, .duplicate, .operator, .internalError: .neutral
-            case .full, .evicted: .slow
+            case .full, .crowded, .evicted: .slow
             case .local: .ours
             case .banned, .shutdown: .nothing
             default: .counts

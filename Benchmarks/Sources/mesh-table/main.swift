@@ -31,6 +31,7 @@ var settings = MeshSettings(nonce: 1, seed: 1)
 settings.maxPeers = UInt32(rows)
 settings.bookCapacity = UInt32(rows)
 settings.reservedSlots = 0
+(settings.outboundSlots, settings.regularPerAddress, settings.regularPerSubnet) = (0, settings.maxPeers, settings.maxPeers)
 let start = Instant(nanoseconds: 1_000_000_000)
 var mesh = Mesh(settings, now: start)
 

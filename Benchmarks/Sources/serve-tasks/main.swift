@@ -61,6 +61,9 @@ func serveNode(on executor: LoopExecutor, _ here: Endpoint) async throws {
     policies.reservedSlots = 0
     policies.pendingLimit = 128
     policies.pendingPerAddress = 128
+    policies.outboundSlots = 0
+    policies.regularPerAddress = policies.maxPeers
+    policies.regularPerSubnet = policies.maxPeers
     policies.pendingPerSubnet = 128
     var settings = NodeSettings(mesh: policies)
     settings.recordCapacity = 0

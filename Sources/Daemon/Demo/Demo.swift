@@ -23,6 +23,8 @@ public struct DemoSettings: Sendable {
         mesh.reservedSlots = UInt32(nodes)
         mesh.pendingLimit = UInt32(max(nodes, 16))
         mesh.pendingPerSubnet = UInt32(max(nodes, 16))
+        mesh.regularPerAddress = UInt32(max(nodes, 16))
+        mesh.regularPerSubnet = UInt32(max(nodes, 16))
         mesh.dialLimit = UInt32(max(nodes, 16))
         mesh.drainingLimit = UInt32(max(nodes, 16))
         mesh.bookCapacity = UInt32(max(2 * nodes, 64))

@@ -18,7 +18,7 @@ final class NodeMetrics {
     /// Every reason, as labels have it.
     static let reasons: [CloseReason] = [
         .remoteClosed, .refused, .dialTimeout, .greetingTimeout, .frameTimeout, .keepaliveTimeout, .protocolViolation, .desync,
-        .frameTooLarge, .slowConsumer, .superseded, .duplicate, .full, .evicted, .banned, .operator, .shutdown, .selfConnection,
+        .frameTooLarge, .slowConsumer, .superseded, .duplicate, .full, .crowded, .evicted, .banned, .operator, .shutdown, .selfConnection,
         .wrongNetwork, .internalError, .io(0), .local(0),
     ]
 

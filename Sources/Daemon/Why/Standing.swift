@@ -21,6 +21,7 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
     case fullThere = "full-there"
     case bannedThere = "banned-there"
     case weakLink = "weak-link"
+    case crowded
     case notStarted = "not-started"
     case stopping
     case notWanted = "not-wanted"
@@ -48,6 +49,7 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
         case .no(.off(let why)): self = Standing.off(why)
         case .wait(_, let why): self = Standing.waiting(why)
         case .queue(.slot): self = .queuedSlot
+        case .queue(.neighbours): self = .crowded
         case .queue(.dialBudget): self = .queuedBudget
         case .queue(.dialRate): self = .queuedRate
         }
@@ -69,6 +71,7 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
         case .full: .fullThere
         case .bannedThere: .bannedThere
         case .weakLink: .weakLink
+        case .crowded: .crowded
         }
     }
 
@@ -103,6 +106,7 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
         case .fullThere: "it has no slot for us; asked again in {in}"
         case .bannedThere: "it bans us; dialled again in {in}"
         case .weakLink: "linked by a peer that cannot prove who it is; it is dialled itself in {in}"
+        case .crowded: "regular peers at its address or in its subnet have as many links as they may ({per-address}, {per-subnet}); looked at again in {in}"
         case .notStarted: "the node has not begun to dial yet"
         case .stopping: "the node is ending and dials nobody any more"
         case .notWanted: "nobody wants a link to it"
@@ -122,6 +126,7 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
         case .linked, .linkHeld, .dialing, .securing, .greeting, .ready, .queuedRate, .notStarted, .stopping, .weakLink: ""
         case .queuedSlot: "raise --max-peers or lower --reserve"
         case .queuedBudget: "many dials hang: see what the others wait for, or raise --dial-limit"
+        case .crowded: "raise --regular-per-address or --regular-per-subnet; `reactor-node connect` links it for ever"
         case .backoff, .dormant: "`reactor-node redial` dials at once; docs/Operating.md says what each reason means"
         case .theirTurn: "`reactor-node redial` dials at once"
         case .fullThere: "raise --max-peers there"
@@ -144,7 +149,7 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
         case .queuedSlot: "the dial, when a regular peer's link ends"
         case .queuedBudget: "the dial, when another one ends"
         case .queuedRate: "the dial, within a second"
-        case .backoff, .dormant, .theirTurn, .fullThere, .bannedThere, .weakLink: "the dial"
+        case .backoff, .dormant, .theirTurn, .fullThere, .bannedThere, .weakLink, .crowded: "the dial"
         case .notStarted: "the start"
         case .stopping, .notWanted, .unknown: "nothing"
         case .unresolved: "the next lookup of the name"

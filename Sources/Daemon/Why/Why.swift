@@ -73,6 +73,8 @@ struct Why {
         case "failures": peer.failures == 1 ? "1 failure" : "\(peer.failures) failures"
         case "reason": peer.lastReason?.words ?? "none yet"
         case "regular-slots": String(settings.regularSlots)
+        case "per-address": "\(settings.regularPerAddress) an address"
+        case "per-subnet": "\(settings.effectivePerSubnet) a subnet"
         case "dial-limit": String(settings.dialLimit)
         case "dial-rate": String(settings.dialRate)
         case "queued": String(ahead(of: peer))

@@ -4,7 +4,7 @@
 extension Scenario {
     public static let names = [
         "cold-start", "rolling-restart", "datacentre-lost", "split-halves", "one-way-walls", "flapping", "hello-liars", "book-poisoning",
-        "thundering-return",
+        "thundering-return", "slot-capture",
     ]
 
     /// Fills in groups and steps of the named scenario; false if there is none of that name.
@@ -56,6 +56,7 @@ extension Scenario {
                 Step(at: 10 * minute, .crash("!spared", silently: true)),
                 Step(at: 30 * minute, .restart("!spared", keepsBook: true, over: 0)),
             ]
+        case "slot-capture": makeSlotCapture(minute)
         default: return false
         }
         outlastSteps()
@@ -65,6 +66,23 @@ extension Scenario {
     /// A run goes on for a quarter of an hour after its last step.
     mutating func outlastSteps() {
         if let last = steps.last { duration = max(duration, last.at + 900_000) }
+    }
+
+    /// Nearly half of the regular nodes want a link to everybody, from one address, from one /16 and from many nets. Meanwhile others, and a
+    /// fifth of the masternodes, come anew.
+    private mutating func makeSlotCapture(_ minute: Int) {
+        groups = [
+            Group("one", .percent(10), of: .regular), Group("crowd", .percent(20), of: .regular), Group("many", .percent(20), of: .regular),
+            Group("late", .percent(10), of: .regular), Group("renewed", .percent(20), of: .masternodes),
+        ]
+        steps = [
+            Step(at: 0, .source("one", .address)), Step(at: 0, .source("crowd", .net)), Step(at: 0, .source("many", .nets)),
+            Step(at: 5 * minute, .lie("one", .slots)), Step(at: 5 * minute, .lie("crowd", .slots)), Step(at: 5 * minute, .lie("many", .slots)),
+            Step(at: 10 * minute, .crash("late", silently: false)),
+            Step(at: 20 * minute, .restart("late", keepsBook: false, over: 60_000)),
+            Step(at: 25 * minute, .roll("renewed", down: 5_000, over: minute)),
+            Step(at: 35 * minute, .reset(200_000)),
+        ]
     }
 
     /// Walls that let only one side dial, a cut in one direction, frozen processes and leaping clocks.

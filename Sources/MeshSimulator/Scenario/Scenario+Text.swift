@@ -171,6 +171,7 @@ extension Step.Action {
         case .firewall(let group): "firewall \(group)"
         case .nat(let group): "nat \(group)"
         case .multihome(let group): "multihome \(group)"
+        case .source(let group, let source): "source \(group) \(source.rawValue)"
         case .unregister(let group): "unregister \(group)"
         case .register(let group): "register \(group)"
         }
@@ -183,7 +184,7 @@ extension Step.Action {
         case .open, .silence, .reset, .latency, .loss: []
         case .crash(let group, _), .restart(let group, _, _), .roll(let group, _, _), .freeze(let group), .thaw(let group),
             .jump(let group, _), .flap(let group, _, _), .calm(let group), .slow(let group, _), .lie(let group, _), .firewall(let group),
-            .nat(let group), .multihome(let group), .unregister(let group), .register(let group):
+            .nat(let group), .multihome(let group), .source(let group, _), .unregister(let group), .register(let group):
             [group]
         }
     }
@@ -236,6 +237,7 @@ extension Step.Action {
         case ("firewall", 1): self = .firewall(rest[0])
         case ("nat", 1): self = .nat(rest[0])
         case ("multihome", 1): self = .multihome(rest[0])
+        case ("source", 2): if let source = Source(rawValue: rest[1]) { self = .source(rest[0], source) } else { return nil }
         case ("unregister", 1): self = .unregister(rest[0])
         case ("register", 1): self = .register(rest[0])
         default: return nil

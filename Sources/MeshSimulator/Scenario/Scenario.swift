@@ -138,6 +138,8 @@ public struct Step: Equatable, Sendable {
         case nat(String)
         /// Their packets come from another address than they state.
         case multihome(String)
+        /// Their packets come from a place of the attacker's choice.
+        case source(String, Source)
         case unregister(String)
         case register(String)
     }

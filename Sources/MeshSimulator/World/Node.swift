@@ -11,6 +11,18 @@ public enum Lie: String, Sendable, CaseIterable {
     case nonce
     /// It answers every question, and every ping, with a thousand invented peers.
     case peers
+    /// It wants a link to every node, and states no endpoint.
+    case slots
+}
+
+/// Where the packets of a group seem to come from.
+public enum Source: String, Sendable, CaseIterable {
+    /// All from one address.
+    case address
+    /// From one /16, two to a /24.
+    case net
+    /// Each from a /16 of its own.
+    case nets
 }
 
 /// What a node is doing.

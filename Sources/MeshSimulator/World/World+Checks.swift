@@ -117,8 +117,10 @@ extension World {
     private mutating func checkMasternodesFirst(_ node: Int, _ to: Address) {
         let isMasternode = to.node >= 0 && to.node < scenario.masternodes
         guard !isMasternode else { return }
-        // Masternodes go first, but for the quarter of the dials in flight that regular peers have while both wait.
-        let share = Int(nodes[node].mesh.settings.dialLimit / 4)
+        // Masternodes go first, but for the quarter of the dials in flight that regular peers have while both wait, and the eighth
+        // that the operator's have.
+        let limit = Int(nodes[node].mesh.settings.dialLimit)
+        let share = limit / 4 + limit / 8
         var waiting: Endpoint?
         var short: Endpoint?
         var regular = 0
@@ -231,7 +233,7 @@ extension World {
         var counts: [Int] = []
         for node in 0..<nodes.count where nodes[node].state == .running {
             counts.append(nodes[node].links)
-            if nodes[node].role == .regular, nodes[node].links == 0 { report.isolated += 1 }
+            if nodes[node].role == .regular, nodes[node].lie == nil, nodes[node].links == 0 { report.isolated += 1 }
         }
         counts.sort()
         report.linksPerNode = counts.isEmpty ? [0, 0, 0] : [counts[0], counts[counts.count / 2], counts[counts.count - 1]]
@@ -248,7 +250,7 @@ extension CloseReason {
     /// Reasons that no healthy link between correct nodes ends for.
     var isUnwanted: Bool {
         switch self {
-        case .superseded, .duplicate, .full, .evicted, .banned, .operator, .shutdown, .selfConnection, .wrongNetwork: false
+        case .superseded, .duplicate, .full, .crowded, .evicted, .banned, .operator, .shutdown, .selfConnection, .wrongNetwork: false
         case .remoteClosed, .refused, .dialTimeout, .greetingTimeout, .frameTimeout, .keepaliveTimeout, .protocolViolation, .desync,
             .frameTooLarge, .slowConsumer, .internalError, .io, .local:
             true

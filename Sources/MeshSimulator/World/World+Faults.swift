@@ -116,10 +116,11 @@ extension World {
         case .loss(let millionths):
             loss = millionths
             reassessAll()
-        case .lie(let group, let lie): for node in members(group) { mark(node) { $0.lie = lie } }
+        case .lie(let group, let lie): for node in members(group) { begin(lie, at: node) }
         case .firewall(let group): for node in members(group) { mark(node) { $0.isFirewalled = true } }
         case .nat(let group): for node in members(group) { hideBehindNAT(node) }
         case .multihome(let group): for node in members(group) { mark(node) { $0.source ^= 1 << 23 } }
+        case .source(let group, let source): for (position, node) in members(group).enumerated() { mark(node) { $0.source = source.address(position) } }
         case .unregister(let group): register(members(group), false)
         case .register(let group): register(members(group), true)
         }
@@ -128,6 +129,19 @@ extension World {
     private mutating func mark(_ node: Int, _ change: (inout Node) -> Void) {
         change(&nodes[node])
         reassess(node)
+    }
+
+    private mutating func begin(_ lie: Lie?, at node: Int) {
+        mark(node) {
+            $0.lie = lie
+            if lie == .slots { $0.statesNone = true }
+        }
+        if lie == .slots, nodes[node].state == .running { wantAll(node) }
+    }
+
+    /// A taker of slots dials everybody, and again after each end.
+    private mutating func wantAll(_ node: Int) {
+        for other in 0..<nodes.count where other != node { tell(node, .connect(nodes[other].address.endpoint)) }
     }
 
     /// Four nodes share an address that is none of theirs; nobody can dial them, and they know it.
@@ -163,6 +177,7 @@ extension World {
         handle(node, .start, at: clock)
         trace(UInt64(node) | 5 << 60)
         perform(node, at: clock)
+        if nodes[node].lie == .slots { wantAll(node) }
         reassess(node)
     }
 
@@ -343,6 +358,18 @@ extension World {
                 tell(node, isRegistered ? .registered(endpoint) : .unregistered(endpoint))
             }
             reassess(changed)
+        }
+    }
+}
+
+extension Source {
+    /// The address of the group's member at `position`.
+    func address(_ position: Int) -> UInt32 {
+        let number = UInt32(position)
+        return switch self {
+        case .address: 198 << 24 | 51 << 16 | 100 << 8 | 7
+        case .net: 198 << 24 | 18 << 16 | (number / 2 & 0xff) << 8 | 1 + number % 2
+        case .nets: (20 + number / 250 % 80) << 24 | number % 250 << 16 | 7 << 8 | 7
         }
     }
 }

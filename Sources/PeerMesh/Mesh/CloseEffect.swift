@@ -60,6 +60,7 @@ extension CloseReason {
         case .superseded: CloseEffect(schedule: .neutral, score: 0, level: .info, drains: true)
         case .duplicate: CloseEffect(schedule: .neutral, score: 0, level: .info, drains: true)
         case .full: CloseEffect(schedule: .slow, score: 0, level: .info, drains: true)
+        case .crowded: CloseEffect(schedule: .slow, score: 0, level: .info, drains: true)
         case .evicted: CloseEffect(schedule: .slow, score: 0, level: .info, drains: true)
         case .banned: CloseEffect(schedule: .nothing, score: 0, level: .info, drains: true)
         case .operator: CloseEffect(schedule: .neutral, score: 0, level: .info, drains: true)

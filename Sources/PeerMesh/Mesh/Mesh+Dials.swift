@@ -33,6 +33,8 @@ public enum DialObstacle: Hashable, Sendable, BitwiseCopyable {
 public enum DialQueue: UInt8, Hashable, Sendable, BitwiseCopyable {
     /// A slot for a regular peer.
     case slot
+    /// Fewer links of regular peers at its address or in its subnet.
+    case neighbours
     /// Fewer dials in flight.
     case dialBudget
     /// The dial rate.
@@ -49,7 +51,7 @@ extension Mesh {
         case .wait(let until, let why): return .wait(until: until, why)
         case .ready: break
         }
-        if peers[row].role == .regular, !hasRegularRoom { return .queue(.slot) }
+        if let wait = slotQueue(of: row) { return .queue(wait) }
         if let full = dialBudget(of: readyList(for: row), at: now) { return .queue(full) }
         return .yes
     }
@@ -60,20 +62,39 @@ extension Mesh {
         return earliestDial > now ? .dialRate : nil
     }
 
-    /// Peers that never answer each hold their place for the whole dial timeout. So a quarter of the dials in flight is kept for
-    /// masternodes that were linked before, once there are any. While masternodes and regular peers both wait, regular
-    /// peers have a quarter, and no more: neither class can hold up the other.
+    /// What a dial to the row's peer waits for before the dial budgets, or nil. Masternodes need no slot to be dialled.
+    private func slotQueue(of row: Int) -> DialQueue? {
+        if peers[row].role == .masternode { return nil }
+        if peers[row].desire.contains(.operator) { return hasNamedRoom(for: readyList(for: row)) ? nil : .slot }
+        if !hasOutboundRoom { return .slot }
+        return isCrowded(peers[row].endpoint.address) ? .neighbours : nil
+    }
+
+    var regularDials: Int {
+        linkLists.count(LinkList.dialRegular) + linkLists.count(LinkList.dialNamed) + linkLists.count(LinkList.dialNamedSlow)
+    }
+
+    /// Peers that never answer each hold their place for the whole dial timeout. So of the dials in flight a quarter is kept for
+    /// masternodes that were linked before, once there are any, and an eighth for operator's peers that are likely to answer, while the
+    /// operator names any. While masternodes and regular peers both wait, regular peers have a quarter, and no more but that eighth:
+    /// neither class can hold up the other.
     private func hasDialRoom(for list: Int) -> Bool {
-        let share = Int(settings.dialLimit / 4)
-        let regular = linkLists.count(LinkList.dialRegular)
-        let room = Int(settings.dialLimit) - regular - linkLists.count(LinkList.dialMasternode)
-        if list == PeerList.readyUrgent { return room > 0 }
-        let open = room - (hasLinkedMasternode ? share : 0)
-        if list == PeerList.readyMasternode {
-            let regularWaits = peerLists.first(PeerList.readyRegular) >= 0 && hasRegularRoom
-            return open > (regularWaits ? max(share - regular, 0) : 0)
-        }
-        return open > 0 && (regular < share || peerLists.first(PeerList.readyMasternode) < 0)
+        let limit = Int(settings.dialLimit)
+        let regular = regularDials
+        let room = limit - regular - linkLists.count(LinkList.dialMasternode)
+        let keptForNamed = named.count > 0 ? max(limit / 8 - linkLists.count(LinkList.dialNamed), 0) : 0
+        if list == PeerList.readyUrgent { return room > keptForNamed }
+        if list == PeerList.readyNamed, keptForNamed > 0 { return room > 0 }
+        let open = room - keptForNamed - (hasLinkedMasternode ? limit / 4 : 0)
+        if list == PeerList.readyMasternode { return open > (regularWaits ? max(limit / 4 - regular, 0) : 0) }
+        return open > 0 && (regular < limit / 4 || peerLists.first(PeerList.readyMasternode) < 0)
+    }
+
+    /// A regular peer may be dialled but for the dial budgets.
+    private var regularWaits: Bool {
+        if peerLists.first(PeerList.readyRegular) >= 0, hasOutboundRoom { return true }
+        if peerLists.first(PeerList.readyNamed) >= 0, hasNamedRoom(for: PeerList.readyNamed) { return true }
+        return peerLists.first(PeerList.readyNamedSlow) >= 0 && hasNamedRoom(for: PeerList.readyNamedSlow)
     }
 
     private var dialPeriod: Nanoseconds { Nanoseconds.seconds(1) / UInt64(settings.dialRate) }
@@ -84,14 +105,16 @@ extension Mesh {
         return dialSlotAt.nanoseconds > ahead.count ? Instant(nanoseconds: dialSlotAt.nanoseconds - ahead.count) : .zero
     }
 
-    /// Starts every dial that is ready and fits: masternodes that were linked before, then the others, then regular peers, each class first in,
-    /// first out. Before the start, and once it is stopping, nobody is ready.
+    /// Starts every dial that is ready and fits: masternodes that were linked before, then the others, then the operator's peers, then
+    /// learnt ones, each class first in, first out. Before the start, and once it is stopping, nobody is ready.
     mutating func pump(at now: Instant) {
         // Asked after every event, and nearly always there is nobody.
         if peerLists.first(PeerList.readyUrgent) >= 0 { pump(PeerList.readyUrgent, at: now) }
         if peerLists.first(PeerList.readyMasternode) >= 0 { pump(PeerList.readyMasternode, at: now) }
         // What waits for a slot waits: its row is not looked at for every event.
-        if peerLists.first(PeerList.readyRegular) >= 0, hasRegularRoom { pump(PeerList.readyRegular, at: now) }
+        if peerLists.first(PeerList.readyNamed) >= 0 { pump(PeerList.readyNamed, at: now) }
+        if peerLists.first(PeerList.readyNamedSlow) >= 0 { pump(PeerList.readyNamedSlow, at: now) }
+        if peerLists.first(PeerList.readyRegular) >= 0, hasOutboundRoom { pump(PeerList.readyRegular, at: now) }
     }
 
     private mutating func pump(_ list: Int, at now: Instant) {
@@ -104,12 +127,21 @@ extension Mesh {
                 wheel.arm(globalTimer(GlobalTimer.dialRate), at: earliestDial)
                 return
             case .queue(.slot), .queue(.dialBudget): return  // A link's end pumps again.
+            case .queue(.neighbours): postpone(row, at: now)
             case .no, .wait:
                 contradictions += 1
                 refresh(row, at: now)
                 return
             }
         }
+    }
+
+    /// A learnt peer with too many neighbours holds up no other one: it has the slow cadence, and its place is another's.
+    private mutating func postpone(_ row: Int, at now: Instant) {
+        setSlowCadence(row, .crowded, at: now)
+        peers[row].notBefore = max(peers[row].notBefore, now + .milliseconds(1))
+        if peers[row].isChosen { giveUpPlace(row, at: now) }
+        refresh(row, at: now)
     }
 
     /// Opens a dial to the row's peer. The caller has asked `mayDial`.

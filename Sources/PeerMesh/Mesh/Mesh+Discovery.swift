@@ -37,7 +37,7 @@ extension Mesh {
             if peers[row].isChosen, peers[row].established < 0 { chosen += 1 }
             if isCandidate(row, at: now) { candidates += 1 }
         }
-        var wanted = Int(settings.regularSlots) - linkLists.count(LinkList.regular) - chosen
+        var wanted = outboundPlaces - chosen
         guard wanted > 0, candidates > 0 else { return }
         // One pass from a random place picks each candidate with the chance that is left: no list, no allocation.
         let start = Int(random.next(below: UInt64(rowLimit)))

@@ -263,10 +263,9 @@ extension Mesh {
             establish(newcomer, at: now)
             return
         }
-        let hasRoom = hasRegularRoom
         let incumbentStays = links[incumbent].direction == .outbound || links[incumbent].isNative
         if links[newcomer].direction == .inbound, incumbentStays {
-            guard hasRoom else {
+            guard hasRoomForNobodys(newcomer) else {
                 refuse(newcomer, .full, .full, at: now)
                 return
             }
@@ -274,7 +273,7 @@ extension Mesh {
             links[newcomer].identity = .anonymous
             establish(newcomer, at: now)
             nextSurplus(after: newcomer, at: now)
-        } else if hasRoom {
+        } else if hasRoomForNobodys(incumbent) {
             dismissHeld(of: incumbent, at: now)
             orphan(incumbent)
             links[incumbent].identity = .anonymous

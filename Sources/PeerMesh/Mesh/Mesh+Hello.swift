@@ -71,8 +71,8 @@ extension Mesh {
     /// The table may have filled while the dial was in flight.
     private mutating func admitDialled(_ slot: Int, at now: Instant) {
         let row = Int(links[slot].row)
-        if peers[row].established < 0, !makeSlot(for: row, link: slot, at: now) {
-            close(slot, .full, at: now)
+        if peers[row].established < 0, let reason = makeSlot(for: row, link: slot, at: now) {
+            close(slot, reason, at: now)
         } else {
             settle(slot, at: now)
         }
@@ -108,7 +108,7 @@ extension Mesh {
     /// The link stays, but it is nobody's; without a regular slot for it, it goes.
     private mutating func disown(_ slot: Int, at now: Instant) {
         let row = Int(links[slot].row)
-        guard hasRegularRoom else {
+        guard hasRoomForNobodys(slot) else {
             close(slot, .full, at: now)
             return
         }
@@ -196,12 +196,8 @@ extension Mesh {
         let (identity, row) = identify(slot, at: now)
         links[slot].identity = identity
         name(identity == .anonymous ? -1 : row, forLink: slot)
-        switch admitGreeted(slot, at: now) {
-        case .accepted: settle(slot, at: now)
-        case .duplicate: refuse(slot, .duplicate, .duplicate, at: now)
-        case .full: refuse(slot, .full, .full, at: now)
-        case .banned(let span): refuse(slot, .banned(for: span), .banned, at: now)
-        }
+        let (verdict, reason) = admitGreeted(slot, at: now)
+        if verdict == .accepted { settle(slot, at: now) } else { refuse(slot, verdict, reason, at: now) }
     }
 
     /// Every well-formed hello of our dialect is answered, so that no one guesses.

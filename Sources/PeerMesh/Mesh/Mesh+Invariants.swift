@@ -17,6 +17,8 @@ extension Mesh {
             let row = Int(link.row)
             if let broken = probeInvariant(slot) { return broken }
             if linkLists.list(of: slot) != list(for: slot) { return "link \(slot) is counted for what it is not" }
+            let isStranger = list(for: slot) == LinkList.inbound || list(for: slot) == LinkList.outbound
+            if neighbours.isListed(slot) != isStranger { return "link \(slot) is not counted by its subnet, or is and is no stranger's" }
             switch link.state {
             case .closed:
                 if wheel.isArmed(slot) { return "link \(slot) is closed and has a deadline" }
@@ -79,12 +81,13 @@ extension Mesh {
                 if link.state != .connecting, link.state != .securing, link.state != .greeting { return "\(row)'s dial is over" }
             }
             let isBusy = hasLiveLink(row) || peer.dial >= 0
+            if named.isListed(row) != peer.desire.contains(.operator) { return "\(row) is not found by its address as the operator's" }
             if isBusy != (peer.schedule == .none) { return "\(row)'s schedule is \(peer.schedule) with busy \(isBusy)" }
             switch peer.schedule {
             case .none, .off: break
             case .ready:
                 let list = peerLists.list(of: row)
-                if list != PeerList.readyUrgent, list != PeerList.readyMasternode, list != PeerList.readyRegular {
+                if list != readyList(for: row) {
                     return "\(row) is ready and not queued"
                 }
             case .wait(let until, _):
@@ -103,7 +106,7 @@ extension Mesh {
     /// Invariant 2.
     private func slotInvariant() -> String? {
         if establishedCount > Int(settings.maxPeers) { return "\(establishedCount) established of \(settings.maxPeers)" }
-        var regular = linkLists.count(LinkList.regular)
+        var regular = establishedRegular
         var slot = linkLists.first(LinkList.dialRegular)
         while slot >= 0 {
             let row = Int(links[slot].row)

@@ -35,18 +35,37 @@ extension Mesh {
 
     /// Puts the link on the list that its state, direction and peer's role say.
     mutating func relist(_ slot: Int) {
-        linkLists.move(slot, to: list(for: slot))
+        let list = list(for: slot)
+        linkLists.move(slot, to: list)
+        let isStranger = list == LinkList.inbound || list == LinkList.outbound
+        guard isStranger != neighbours.isListed(slot) else { return }
+        if isStranger { neighbours.list(slot, under: links[slot].remote.address.subnetKey) } else { neighbours.unlist(slot) }
     }
 
     func list(for slot: Int) -> Int {
-        let row = Int(links[slot].row)
-        let isMasternode = row >= 0 && peers[row].role == .masternode
-        return switch links[slot].state {
-        case .closed: LinkList.free
+        switch links[slot].state {
+        case .closed: return LinkList.free
         case .connecting, .securing, .greeting, .held:
-            links[slot].direction == .inbound ? LinkList.pending : isMasternode ? LinkList.dialMasternode : LinkList.dialRegular
-        case .established: isMasternode ? LinkList.masternode : LinkList.regular
-        case .draining: LinkList.draining
+            return links[slot].direction == .inbound ? LinkList.pending : dialList(of: Int(links[slot].row))
+        case .established:
+            let row = Int(links[slot].row)
+            if row >= 0, peers[row].role == .masternode { return LinkList.masternode }
+            if row >= 0, peers[row].desire.contains(.operator) { return LinkList.named }
+            return links[slot].direction == .inbound ? LinkList.inbound : LinkList.outbound
+        case .draining: return LinkList.draining
+        }
+    }
+
+    /// The list of a dial: by the queue that its peer waits in.
+    private func dialList(of row: Int) -> Int {
+        guard row >= 0 else { return LinkList.dialRegular }
+        switch readyList(for: row) {
+        case PeerList.readyUrgent, PeerList.readyMasternode: return LinkList.dialMasternode
+        case PeerList.readyNamed: return LinkList.dialNamed
+        case PeerList.readyNamedSlow: return LinkList.dialNamedSlow
+        case let other:
+            assert(other == PeerList.readyRegular)
+            return LinkList.dialRegular
         }
     }
 

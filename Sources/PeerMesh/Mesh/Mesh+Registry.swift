@@ -101,7 +101,7 @@ extension Mesh {
         guard peers[row].established < 0, peers[row].held < 0 else { return }
         peers[row].keepsSlot = false
         let dial = Int(peers[row].dial)
-        if dial >= 0, regularInUse > Int(settings.regularSlots) { close(dial, .full, at: now) }
+        if dial >= 0, regularTaken > Int(settings.regularSlots) { close(dial, .full, at: now) }
     }
 
     // If the registry names more masternodes than the table holds, the first `maxPeers` in endpoint order are wanted. One that

@@ -127,13 +127,14 @@ extension Mesh {
     public func census() -> Census {
         var census = Census()
         census.establishedMasternodes = linkLists.count(LinkList.masternode)
-        census.establishedRegular = linkLists.count(LinkList.regular)
+        census.establishedRegular = establishedRegular
         census.dialingMasternodes = linkLists.count(LinkList.dialMasternode)
-        census.dialingRegular = linkLists.count(LinkList.dialRegular)
+        census.dialingRegular = regularDials
         census.pending = linkLists.count(LinkList.pending)
         census.draining = linkLists.count(LinkList.draining)
         census.queuedMasternodes = peerLists.count(PeerList.readyUrgent) + peerLists.count(PeerList.readyMasternode)
-        census.queuedRegular = peerLists.count(PeerList.readyRegular)
+        census.queuedRegular =
+            peerLists.count(PeerList.readyNamed) + peerLists.count(PeerList.readyNamedSlow) + peerLists.count(PeerList.readyRegular)
         for row in 0..<rowLimit where !peers[row].desire.isEmpty {
             census.knownPeers += 1
             count(peers[row], in: &census)

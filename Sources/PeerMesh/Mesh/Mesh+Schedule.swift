@@ -7,6 +7,7 @@ extension Mesh {
     /// Derives the row's schedule from its facts, arms its timer and queues it. Ends rows that nobody needs.
     mutating func refresh(_ row: Int, at now: Instant) {
         guard peers[row].isUsed else { return }
+        relistLinks(of: row)
         let before = view(of: row)
         let (schedule, deadline) = derivedSchedule(of: row, at: now)
         peers[row].schedule = schedule
@@ -50,11 +51,26 @@ extension Mesh {
     }
 
     /// The queue of one that may dial. A masternode that was linked before and has not failed so often since that it is dormant is likely to
-    /// answer: it does not wait behind those that never do.
+    /// answer: it does not wait behind those that never do. So is an operator's peer of that kind, or one that has not failed yet.
     func readyList(for row: Int) -> Int {
-        let peer = peers[row]
-        guard peer.role == .masternode else { return PeerList.readyRegular }
-        return peer.lastSuccess != nil && peer.failures < settings.masternodeFailures ? PeerList.readyUrgent : PeerList.readyMasternode
+        // Field by field: this is asked at every change of a link.
+        if peers[row].role == .masternode {
+            let isLikely = peers[row].lastSuccess != nil && peers[row].failures < settings.masternodeFailures
+            return isLikely ? PeerList.readyUrgent : PeerList.readyMasternode
+        }
+        guard peers[row].desire.contains(.operator) else { return PeerList.readyRegular }
+        let isLikely = peers[row].failures == 0 || peers[row].lastSuccess != nil && peers[row].failures < settings.regularFailures
+        return isLikely ? PeerList.readyNamed : PeerList.readyNamedSlow
+    }
+
+    /// Who wants the peer, and how it has done, decide by which lists its links and its address are counted.
+    private mutating func relistLinks(of row: Int) {
+        let isNamed = peers[row].desire.contains(.operator)
+        if isNamed != named.isListed(row) {
+            if isNamed { named.list(row, under: peers[row].endpoint.address.blockKey) } else { named.unlist(row) }
+            for slot in [peers[row].established, peers[row].held] where slot >= 0 { relist(Int(slot)) }
+        }
+        if peers[row].dial >= 0 { relist(Int(peers[row].dial)) }
     }
 
     /// A link that holds the schedule: held, or established without a doubt.
@@ -156,7 +172,7 @@ extension Mesh {
         case .counts, .neutral: setBackoff(row, at: now)
         case .ours where peers[row].desire.isDisjoint(with: [.registry, .operator]): setSlowCadence(row, .backoff, at: now)
         case .ours: setBackoff(row, at: now)
-        case .slow: setSlowCadence(row, .full, at: now)
+        case .slow: setSlowCadence(row, reason == .crowded ? .crowded : .full, at: now)
         case .nothing: break
         }
         if link.identity == .weak { setSlowCadence(row, .weakLink, at: now) }
@@ -234,6 +250,7 @@ extension Mesh {
             return
         }
         forgetProof(of: row)
+        named.unlist(row)
         endpoints.remove(row, hash: peers[row].endpoint.stableHash)
         wheel.cancel(rowTimer(row))
         peers[row].isUsed = false

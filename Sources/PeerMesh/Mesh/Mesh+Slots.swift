@@ -1,23 +1,58 @@
 // Who is let in: `admit` is the one gate for inbound sockets, asked at accept by address and again after the hello by
-// identity. A slot belongs to a peer; pending sockets are a pool of their own. Counts are list lengths.
+// identity. A slot belongs to a peer; pending sockets are a pool of their own. Counts are list lengths. Who makes room is
+// `Mesh+Eviction.swift`.
 
 import Timers
 
 extension Mesh {
-    /// Room for one more regular peer, established or being dialled.
-    var hasRegularRoom: Bool {
-        #if MESH_CANARIES
-            if has(.pendingTakesSlots), regularInUse + linkLists.count(LinkList.pending) >= Int(settings.regularSlots) {
-                return false
-            }
-        #endif
-        return regularInUse < Int(settings.regularSlots) && establishedCount + linkLists.count(LinkList.dialRegular) < Int(settings.maxPeers)
+    /// Regular slots taken: by established peers and by dials to learnt peers. Never more than there are.
+    var regularTaken: Int { establishedRegular + linkLists.count(LinkList.dialRegular) }
+
+    /// Regular slots in use: those taken, and those that an operator's peers which are likely to answer are being dialled for.
+    var regularInUse: Int { regularTaken + linkLists.count(LinkList.dialNamed) }
+
+    var establishedRegular: Int {
+        linkLists.count(LinkList.inbound) + linkLists.count(LinkList.outbound) + linkLists.count(LinkList.named)
     }
 
-    /// Regular slots taken: by established peers and by dials in flight.
-    var regularInUse: Int { linkLists.count(LinkList.regular) + linkLists.count(LinkList.dialRegular) }
+    var establishedCount: Int { establishedRegular + linkLists.count(LinkList.masternode) }
 
-    var establishedCount: Int { linkLists.count(LinkList.regular) + linkLists.count(LinkList.masternode) }
+    /// Slots in use of strangers that this node dials.
+    private var outboundInUse: Int { linkLists.count(LinkList.outbound) + linkLists.count(LinkList.dialRegular) }
+
+    /// Room for one more regular peer, established or being dialled.
+    var hasRegularRoom: Bool { hasRoom(beside: regularInUse) }
+
+    /// Room for a stranger that called in: beside the slots that are kept for those that this node dials.
+    var hasInboundRoom: Bool {
+        // Where strangers make room, an operator's peer that is being dialled keeps none out meanwhile.
+        let inUse = settings.regularSlots < MeshSettings.contestedSlots ? regularInUse : regularTaken
+        return hasRoom(beside: inUse + max(Int(settings.effectiveOutboundSlots) - outboundInUse, 0))
+    }
+
+    /// Room for a dial to a learnt peer.
+    var hasOutboundRoom: Bool { outboundInUse < Int(settings.outboundGoal) && hasRegularRoom }
+
+    /// Learnt peers that may be linked or chosen beside those that are linked.
+    var outboundPlaces: Int {
+        min(Int(settings.outboundGoal) - linkLists.count(LinkList.outbound), Int(settings.regularSlots) - establishedRegular)
+    }
+
+    /// A place for one more of the operator's peers: strangers make room for it, masternodes and others of the operator's do not. Dials to
+    /// those that failed count for each other alone.
+    func hasNamedRoom(for list: Int) -> Bool {
+        let slow = list == PeerList.readyNamedSlow ? linkLists.count(LinkList.dialNamedSlow) : 0
+        return linkLists.count(LinkList.named) + linkLists.count(LinkList.dialNamed) + slow < namedPlaces
+    }
+
+    private var namedPlaces: Int { min(Int(settings.regularSlots), Int(settings.maxPeers) - linkLists.count(LinkList.masternode)) }
+
+    private func hasRoom(beside inUse: Int) -> Bool {
+        #if MESH_CANARIES
+            if has(.pendingTakesSlots), inUse + linkLists.count(LinkList.pending) >= Int(settings.regularSlots) { return false }
+        #endif
+        return inUse < Int(settings.regularSlots) && linkLists.count(LinkList.masternode) + inUse < Int(settings.maxPeers)
+    }
 
     // At accept, by address.
 
@@ -35,8 +70,8 @@ extension Mesh {
         }
     }
 
-    /// Why a socket from `address` is not even pending, or nil. A registered address takes the place of the oldest
-    /// unknown one (trap 33).
+    /// Why a socket from `address` is not even pending, or nil. An address where a registered masternode or an operator's peer lives
+    /// takes the place of the oldest unknown one (trap 33).
     private mutating func admit(address: IPAddress, at now: Instant) -> CloseReason? {
         if isStopping || !isStarted { return .shutdown }
         let pending = linkLists.count(LinkList.pending)
@@ -45,10 +80,11 @@ extension Mesh {
             if !settings.isNativeDialect || pending * 2 >= Int(settings.pendingLimit) { return .banned }
         }
         let (sameAddress, sameSubnet) = pendingNeighbours(of: address)
-        let isCrowd = sameAddress >= Int(settings.pendingPerAddress) || sameSubnet >= Int(settings.pendingPerSubnet)
         let isFull = pending >= Int(settings.pendingLimit)
-        if isCrowd || isFull {
-            guard hasRegistered(address: address) else { return .full }
+        if isKnown(address) {
+            if sameAddress >= pendingShare(ofKnown: address) { return .full }
+        } else if isFull || sameAddress >= Int(settings.pendingPerAddress) || sameSubnet >= Int(settings.pendingPerSubnet) {
+            return .full
         }
         if isFull {
             let victim = oldestUnknownPending()
@@ -56,6 +92,33 @@ extension Mesh {
             close(victim, .full, at: now)
         }
         return nil
+    }
+
+    /// Whether a registered masternode or an operator's peer lives at `address`.
+    private func isKnown(_ address: IPAddress) -> Bool { hasRegistered(address: address) || hasNamed(address: address) }
+
+    /// Whether the operator names a peer at `address`. O(1) for IPv4; for IPv6 it looks at those of the same /64.
+    private func hasNamed(address: IPAddress) -> Bool {
+        var row = named.first(under: address.blockKey)
+        while row >= 0, peers[row].endpoint.address != address { row = named.next(after: row) }
+        return row >= 0
+    }
+
+    /// Sockets of a known address that may be pending: two for each peer that lives there, and a quarter of the pool is for others.
+    private func pendingShare(ofKnown address: IPAddress) -> Int {
+        let most = Int(settings.pendingLimit - settings.pendingLimit / 4)
+        var share = 0
+        var row = registered.first(in: address.block.address, in: peers)
+        while row >= 0, share < most {
+            share += 2
+            row = registered.next(after: row)
+        }
+        row = named.first(under: address.blockKey)
+        while row >= 0, share < most {
+            share += 2
+            row = named.next(after: row)
+        }
+        return max(min(share, most), Int(settings.pendingPerAddress))
     }
 
     private func pendingNeighbours(of address: IPAddress) -> (Int, Int) {
@@ -76,7 +139,7 @@ extension Mesh {
     private func oldestUnknownPending() -> Int {
         var slot = linkLists.first(LinkList.pending)
         while slot >= 0 {
-            if links[slot].state == .greeting, !hasRegistered(address: links[slot].remote.address) { return slot }
+            if links[slot].state == .greeting, !isKnown(links[slot].remote.address) { return slot }
             slot = linkLists.next(slot)
         }
         return -1
@@ -84,17 +147,18 @@ extension Mesh {
 
     // After the hello, by identity.
 
-    /// The verdict on a link whose sender is told as far as it can be; duplicates are decided after this.
-    mutating func admitGreeted(_ slot: Int, at now: Instant) -> Verdict {
+    /// The verdict on a link whose sender is told as far as it can be, and the reason for a `full` one; duplicates are decided after this.
+    mutating func admitGreeted(_ slot: Int, at now: Instant) -> (Verdict, CloseReason) {
         let link = links[slot]
-        if let span = banLeft(for: link.remote.address, at: now) { return .banned(for: span) }
+        if let span = banLeft(for: link.remote.address, at: now) { return (.banned(for: span), .banned) }
         let row = Int(link.row)
         if row >= 0 {
-            if let span = banLeft(for: peers[row].endpoint.address, at: now) { return .banned(for: span) }
+            if let span = banLeft(for: peers[row].endpoint.address, at: now) { return (.banned(for: span), .banned) }
             // The second link of a peer needs no slot of its own.
-            if peers[row].established >= 0 { return .accepted }
+            if peers[row].established >= 0 { return (.accepted, .full) }
         }
-        return makeSlot(for: row, link: slot, at: now) ? .accepted : .full
+        if let reason = makeSlot(for: row, link: slot, at: now) { return (.full, reason) }
+        return (.accepted, .full)
     }
 
     /// How long the ban on `address` lasts from now; nil if there is none.
@@ -102,30 +166,56 @@ extension Mesh {
         bans.covering(address, at: now).map { $0.until == .never ? Nanoseconds(.max) : $0.until - now }
     }
 
-    /// Whether the peer in `row` (-1: nobody's) has a slot, if need be by evicting a regular peer for a masternode that is
-    /// proven or unrivalled; never a masternode for another.
-    mutating func makeSlot(for row: Int, link slot: Int, at now: Instant) -> Bool {
-        let isMasternode = row >= 0 && peers[row].role == .masternode
-        guard isMasternode else {
-            if row >= 0, peers[row].dial >= 0 {
-                // Its own dial has taken a regular slot already.
-                return establishedCount < Int(settings.maxPeers)
-            }
-            return hasRegularRoom
-        }
+    /// Gives the peer in `row` (-1: nobody's) a slot, if need be by evicting another one. Why there is none, or nil.
+    mutating func makeSlot(for row: Int, link slot: Int, at now: Instant) -> CloseReason? {
+        if row >= 0, peers[row].role == .masternode { return makeMasternodeSlot(link: slot, at: now) ? nil : .full }
+        if row >= 0, peers[row].desire.contains(.operator) { return makeNamedSlot(at: now) ? nil : .full }
+        return makeStrangerSlot(for: row, link: slot, at: now)
+    }
+
+    /// A masternode that is proven or unrivalled evicts a regular peer, never another masternode.
+    private mutating func makeMasternodeSlot(link slot: Int, at now: Instant) -> Bool {
         if establishedCount < Int(settings.maxPeers) { return true }
         switch links[slot].identity {
-        case .dialled, .proven, .claimed: return evictRegular(at: now)
+        case .dialled, .proven, .claimed: return evictForMasternode(at: now)
         case .weak, .pending, .anonymous: return false
         }
     }
 
-    /// Closes the youngest regular peer. False if there is none.
-    private mutating func evictRegular(at now: Instant) -> Bool {
-        let victim = linkLists.last(LinkList.regular)
-        guard victim >= 0 else { return false }
-        turnAwayHeld(of: victim, at: now)
-        close(victim, .evicted, at: now)
-        return true
+    private mutating func makeNamedSlot(at now: Instant) -> Bool {
+        guard linkLists.count(LinkList.named) < namedPlaces else { return false }
+        return hasRoom(beside: regularTaken) || evictForNamed(at: now)
+    }
+
+    private mutating func makeStrangerSlot(for row: Int, link slot: Int, at now: Instant) -> CloseReason? {
+        let address = links[slot].remote.address
+        if isCrowded(address) { return .crowded }
+        if row >= 0, peers[row].dial >= 0 {
+            // Its own dial has taken a regular slot already. A call beside it takes none of those that are kept for dials.
+            guard establishedCount < Int(settings.maxPeers) else { return .full }
+            let limit = Int(settings.regularSlots - settings.effectiveOutboundSlots)
+            if links[slot].direction == .inbound, linkLists.count(LinkList.inbound) >= limit { _ = evictForStranger(at: address, now: now) }
+            return nil
+        }
+        return hasInboundRoom || evictForStranger(at: address, now: now) ? nil : .full
+    }
+
+    /// Room for a link that becomes nobody's.
+    func hasRoomForNobodys(_ slot: Int) -> Bool { hasInboundRoom && !isCrowded(links[slot].remote.address) }
+
+    /// Whether strangers at the address, or in its subnet, have as many established links as they may.
+    func isCrowded(_ address: IPAddress) -> Bool {
+        let (perAddress, perSubnet) = (Int(settings.regularPerAddress), Int(settings.effectivePerSubnet))
+        // What cannot be reached need not be counted.
+        if perAddress >= Int(settings.regularSlots), perSubnet >= Int(settings.regularSlots) { return false }
+        let block = address.blockKey
+        var (sameAddress, sameSubnet) = (0, 0)
+        var slot = neighbours.first(under: address.subnetKey)
+        while slot >= 0, sameAddress < perAddress, sameSubnet < perSubnet {
+            sameSubnet += 1
+            if links[slot].remote.address.blockKey == block { sameAddress += 1 }
+            slot = neighbours.next(after: slot)
+        }
+        return sameAddress >= perAddress || sameSubnet >= perSubnet
     }
 }

@@ -22,6 +22,8 @@ extension Mesh {
         bans = other.bans.clone()
         scores = other.scores.clone()
         registered = other.registered.clone()
+        named = other.named.clone()
+        neighbours = other.neighbours.clone()
         wheel = other.wheel.clone()
         random = other.random
         actions = other.actions.clone()
@@ -104,7 +106,8 @@ extension Mesh {
     private mutating func restoreLists() {
         for row in 0..<peers.count where peers[row].isUsed || peers[row].generation > 0 { rowLimit = row + 1 }
         for row in 0..<rowLimit where !peers[row].isUsed { peerLists.move(row, to: PeerList.free) }
-        for slot in 0..<links.count where links[slot].state != .closed {
+        // In the order of their ages, as the lists had them.
+        for slot in Mesh.byAge(links) {
             relist(slot)
             armLink(slot)
             if links[slot].isNative, let nonce = links[slot].nonce { nonces.insert(slot, hash: mix(nonce)) }
@@ -113,6 +116,7 @@ extension Mesh {
             endpoints.insert(row, hash: peers[row].endpoint.stableHash)
             if let nonce = peers[row].provenNonce { nonces.insert(links.count + row, hash: mix(nonce)) }
             peerLists.move(row, to: PeerList.idle)
+            if peers[row].desire.contains(.operator) { named.list(row, under: peers[row].endpoint.address.blockKey) }
         }
         for row in 0..<rowLimit where peers[row].desire.contains(.registry) {
             registered.list(row, in: peers)
@@ -120,6 +124,13 @@ extension Mesh {
         }
         // The queue of those that may dial is rebuilt from the schedules, in row order.
         for row in 0..<rowLimit where peers[row].isUsed { rearm(row) }
+    }
+
+    private static func byAge(_ links: borrowing Slab<Link>) -> [Int] {
+        var live: [(since: Instant, slot: Int)] = []
+        for slot in 0..<links.count where links[slot].state != .closed { live.append((links[slot].since, slot)) }
+        live.sort { $0 < $1 }
+        return live.map(\.slot)
     }
 
     private mutating func rearm(_ row: Int) {

@@ -37,6 +37,10 @@ public struct Mesh: ~Copyable {
     var scores: ScoreTable
     /// What the registry names, in order and by address.
     var registered: RegisteredRows
+    /// Rows that the operator names, by address block.
+    var named: AddressChains
+    /// Established links of strangers, by subnet: what the bounds are counted by.
+    var neighbours: AddressChains
     /// Transitions that found the queue full: the driver did not take them.
     public internal(set) var lostTransitions: UInt64 = 0
 
@@ -58,12 +62,20 @@ public struct Mesh: ~Copyable {
     enum LinkList {
         static let free = 0
         static let pending = 1
+        /// Dials to learnt peers.
         static let dialRegular = 2
         static let dialMasternode = 3
-        static let regular = 4
-        static let masternode = 5
-        static let draining = 6
-        static let count = 7
+        /// Established with regular peers that the operator does not name: those that called, and those that were dialled.
+        static let inbound = 4
+        static let outbound = 5
+        /// Established with regular peers that the operator names.
+        static let named = 6
+        static let masternode = 7
+        static let draining = 8
+        /// Dials to regular peers that the operator names: those that are likely to answer, and those that failed.
+        static let dialNamed = 9
+        static let dialNamedSlow = 10
+        static let count = 11
     }
 
     /// The lists that rows are on.
@@ -74,7 +86,10 @@ public struct Mesh: ~Copyable {
         static let free = 3
         /// Masternodes that were linked and are not dormant: dialled ahead of those that do not answer.
         static let readyUrgent = 4
-        static let count = 5
+        /// Regular peers that the operator names: those that are likely to answer, and those that failed.
+        static let readyNamed = 5
+        static let readyNamedSlow = 6
+        static let count = 7
     }
 
     /// A mesh with empty tables. All memory that it will ever use is taken here.
@@ -97,6 +112,8 @@ public struct Mesh: ~Copyable {
         bans = BanTable(capacity: Int(settings.banCapacity))
         scores = ScoreTable(capacity: Int(min(256, max(1, settings.banCapacity))))
         registered = RegisteredRows(capacity: peerCount)
+        named = AddressChains(capacity: peerCount)
+        neighbours = AddressChains(capacity: linkCount)
         wheel = TimerWheel(capacity: linkCount + peerCount + GlobalTimer.count, now: now)
         random = Random(state: settings.seed)
         actions = FixedQueue(capacity: linkCount * 6 + peerCount + 16)

@@ -3,7 +3,7 @@
 
 /// `lists` lists over the indices `0 ..< capacity`. All operations are O(1).
 struct IndexLists: ~Copyable {
-    /// Eight bytes: the list's number has the upper four bits of one word, and an index the other 28.
+    /// Eight bytes: the list's number has the upper four bits of one word, 15 for none, and an index the other 28.
     struct Node: BitwiseCopyable {
         var previous: Int32 = -1
         private var word: Int32 = -1
@@ -20,7 +20,7 @@ struct IndexLists: ~Copyable {
             set { word = word & ~0x0fff_ffff | newValue & 0x0fff_ffff }
         }
 
-        var list: Int32 { word >> 28 }
+        var list: Int32 { (word >> 28 &+ 1) & 15 &- 1 }
     }
 
     struct Head {
@@ -30,15 +30,15 @@ struct IndexLists: ~Copyable {
     }
 
     /// Inline, as every event asks for some of them: in a table of their own they are a cold line an event.
-    private var heads = [8 of Head](repeating: Head())
+    private var heads = [12 of Head](repeating: Head())
     private var nodes: Slab<Node>
 
     init(lists: Int, capacity: Int) {
-        precondition(lists <= 8 && capacity < 1 << 27, "so many lists and members have their bits")
+        precondition(lists <= 12 && capacity < 1 << 27, "so many lists and members have their bits")
         nodes = Slab(count: capacity, repeating: Node())
     }
 
-    private init(nodes: consuming Slab<Node>, heads: [8 of Head]) {
+    private init(nodes: consuming Slab<Node>, heads: [12 of Head]) {
         self.nodes = nodes
         self.heads = heads
     }

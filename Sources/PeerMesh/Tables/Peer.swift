@@ -47,6 +47,8 @@ public enum WaitReason: UInt8, Hashable, Sendable, BitwiseCopyable {
     case bannedThere
     /// A link of weak identity stands; the peer itself is still to be dialled.
     case weakLink
+    /// Regular peers at its address, or in its subnet, have as many links as they may.
+    case crowded
 }
 
 /// Why nothing is scheduled for a peer.

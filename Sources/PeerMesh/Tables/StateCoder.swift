@@ -160,7 +160,7 @@ extension CloseReason {
     private static let ordered: [CloseReason] = [
         .remoteClosed, .refused, .dialTimeout, .greetingTimeout, .frameTimeout, .keepaliveTimeout, .protocolViolation,
         .desync, .frameTooLarge, .slowConsumer, .superseded, .duplicate, .full, .evicted, .banned, .operator, .shutdown,
-        .selfConnection, .wrongNetwork, .internalError,
+        .selfConnection, .wrongNetwork, .internalError, .crowded,
     ]
 
     /// A stable number for storage; `.io` is 255 and `.local` 254, with their errno beside it.
@@ -186,6 +186,7 @@ extension CloseReason {
         case .selfConnection: 17
         case .wrongNetwork: 18
         case .internalError: 19
+        case .crowded: 20
         case .local: 254
         case .io: 255
         }

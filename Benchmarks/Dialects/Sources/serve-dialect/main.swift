@@ -21,6 +21,9 @@ policies.maxPeers = capacity
 policies.reservedSlots = 0
 policies.pendingLimit = 256
 policies.pendingPerAddress = 256
+policies.outboundSlots = 0
+policies.regularPerAddress = policies.maxPeers
+policies.regularPerSubnet = policies.maxPeers
 policies.pendingPerSubnet = 256
 var settings = NodeSettings(mesh: policies)
 // Nobody reads the records here.

@@ -1,0 +1,61 @@
+// Whose link makes room: strangers that called in, then strangers that were dialled. Never a masternode, and an operator's peer for a
+// masternode alone. The model is Bitcoin Core's choice among inbound peers (src/node/eviction.cpp); docs/Slots.md says where ours differs.
+
+import Timers
+
+extension Mesh {
+    /// Closes the link of a stranger that called in, for another one; the longest-lived half of them, eight at least, stays. False if
+    /// nobody may go.
+    mutating func evictForStranger(at address: IPAddress, now: Instant) -> Bool {
+        guard settings.regularSlots >= MeshSettings.contestedSlots else { return false }
+        let victim = inboundVictim(sparing: 8, joining: address.netKey)
+        guard victim >= 0 else { return false }
+        evict(victim, at: now)
+        return true
+    }
+
+    /// Makes room for a masternode: a stranger's link if there is one, else an operator's peer's.
+    mutating func evictForMasternode(at now: Instant) -> Bool {
+        var victim = strangerVictim()
+        if victim < 0 { victim = linkLists.last(LinkList.named) }
+        guard victim >= 0 else { return false }
+        evict(victim, at: now)
+        return true
+    }
+
+    /// Makes room for an operator's peer: a stranger's link, or the youngest dial to a learnt peer.
+    mutating func evictForNamed(at now: Instant) -> Bool {
+        var victim = strangerVictim()
+        if victim < 0 { victim = linkLists.last(LinkList.dialRegular) }
+        guard victim >= 0 else { return false }
+        evict(victim, at: now)
+        return true
+    }
+
+    private func strangerVictim() -> Int {
+        let victim = inboundVictim(sparing: 0, joining: nil)
+        return victim >= 0 ? victim : linkLists.last(LinkList.outbound)
+    }
+
+    private mutating func evict(_ victim: Int, at now: Instant) {
+        turnAwayHeld(of: victim, at: now)
+        close(victim, .evicted, at: now)
+    }
+
+    /// The list has them in the order of their ages: its older half stays, and of the younger one an eighth for the net that they are
+    /// on and a quarter for their round trips. Of the rest the youngest of the most populous net goes. -1 if no more than `spared` called in.
+    private func inboundVictim(sparing spared: Int, joining net: UInt64?) -> Int {
+        let count = linkLists.count(LinkList.inbound)
+        let younger = min(count - max(count / 2, spared), EvictionCandidates.capacity)
+        guard younger > 0 else { return -1 }
+        var candidates = EvictionCandidates(key: mix(settings.seed))
+        var slot = linkLists.last(LinkList.inbound)
+        for _ in 0..<younger {
+            candidates.append(slot, net: links[slot].remote.address.netKey, roundTrip: links[slot].roundTrip.count)
+            slot = linkLists.previous(slot)
+        }
+        candidates.protectNets(younger / 8)
+        candidates.protectFastest(younger / 4)
+        return candidates.victim(joining: net)
+    }
+}
