@@ -48,7 +48,7 @@ struct TextFileTests {
         #expect(fault(folder.path + "/none/below") == .missing)
         #expect(fault(folder.path) == .notRegular)
         #expect(fault("/dev/zero") == .notRegular)
-        #expect(fault(try folder.write("", "empty")) == .empty)
+        for text in ["", "\n\n", " \t\r\n \n"] { #expect(fault(try folder.write(text, "empty")) == .empty) }
         #expect(fault(try folder.write([0xef, 0xbb, 0xbf], "mark")) == .empty)
         #expect(fault(try folder.write([UInt8](repeating: 0x61, count: 101), "large")) == .tooLarge(limit: 100))
         #expect(fault(try folder.write([0x61, 0x0a, 0xff, 0x0a], "latin")) == .notUTF8)
@@ -57,6 +57,14 @@ struct TextFileTests {
         #expect(fault(try folder.write([0x61, 0x1b, 0x0a], "escape")) == .control(line: 1, 0x1b))
         #expect(fault(try folder.write([0x61, 0x0d, 0x62, 0x0a], "return")) == .control(line: 1, 0x0d))
         #expect(fault(try folder.write("a\r\nb\t\n", "crlf")) == nil)
+    }
+
+    @Test("settings that say nothing say so in a comment; what is left of a cut file is not that", arguments: [
+        ("# nothing\n", true), ("---\n# nothing\n", true), ("{}", true), ("---\n", false), ("# nothi", false), ("\n\n", false), ("---\n# noth", false),
+    ])
+    func silence(text: String, isWhole: Bool) throws {
+        let path = try folder.write(text, "settings.yaml")
+        if isWhole { #expect(try SettingsFile(path: path).entries.isEmpty) } else { #expect(throws: SettingsMistake.self) { try SettingsFile(path: path) } }
     }
 
     @Test("a pipe without a writer is refused, not waited for")

@@ -104,7 +104,7 @@ struct LayerTests {
 
     @Test("a file of comments says nothing; a file that is not there is refused")
     func empty() throws {
-        for text in ["\n", "# only words\n", "---\n", "{}", " \r\n\t\n#"] { #expect(try file(text).entries.isEmpty, "\(text)") }
+        for text in ["# only words\n", "---\n# words\n", "{}", " \r\n\t\n#\n"] { #expect(try file(text).entries.isEmpty, "\(text)") }
         let missing = try SettingsLayers(commandLine: [:], path: "/nowhere/reactor-node.yaml", environment: [:]).resolve()
         #expect(missing.mistakes.first?.description.contains("/nowhere/reactor-node.yaml") == true)
         let named = SettingsLayers(commandLine: [:], path: nil, environment: ["REACTOR_NODE_CONFIG": "/nowhere/else.yaml"])

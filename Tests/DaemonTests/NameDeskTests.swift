@@ -66,7 +66,7 @@ struct NameDeskTests {
         try scene.ask { asker in
             #expect(asker.send("POST", "/masternodes", "{\"peer\":\"\(name)\"}").body["done"]?.text == "add-masternode")
             _ = asker.wait("/peers/\(name)") { $0["state"]?.text == "established" && $0["names"]?.elements.count == 2 }
-            #expect(asker.send("DELETE", "/masternodes/\(name)").body["warning"]?.text == nil)
+            #expect(asker.send("DELETE", "/masternodes/\(name)").body["warning"]?.text?.contains("by another name") == true)
             let kept = asker.send("DELETE", "/masternodes/\(other)").body
             #expect(kept["warning"]?.text?.contains("settings") == true && kept["now"]?["class"]?.text == "masternode")
             #expect(asker.send("POST", "/disconnect", "{\"peer\":\"\(other)\"}").status == 422)
@@ -84,6 +84,9 @@ struct NameDeskTests {
             let banned = asker.send("POST", "/ban", "{\"subject\":\"\(name)\",\"for\":\"1h\"}")
             #expect(banned.body["subject"]?.text == "127.0.72.1" && banned.body["seconds"]?.real == 3_600, "\(banned)")
             #expect(banned.body["from"]?.text?.hasSuffix("Z") == true && banned.body["until"]?.text?.hasSuffix("Z") == true)
+            // Of an address that the node has never heard of, too, the ban is what decides.
+            let stranger = asker.get("/peers/127.0.72.1:9/why")
+            #expect(stranger["sentence"]?.text?.contains("banned for 59 min") == true && stranger["advice"]?.text?.contains("unban") == true, "\(stranger)")
             let row = asker.get("/bans").elements.first
             #expect(row?["lengthSeconds"]?.real == 3_600 && row?["setAt"]?.text == banned.body["from"]?.text)
             #expect(asker.send("POST", "/unban", "{\"subject\":\"\(name)\"}").body["subject"]?.text == "127.0.72.1")
@@ -117,6 +120,25 @@ struct NameDeskTests {
             // It is followed when it moves, and means nobody once it is wanted no longer.
             #expect(asker.send("POST", "/disconnect", "{\"peer\":\"\(name)\"}").status == 200)
             #expect(isMeant(name, live) == nil)
+        }
+    }
+
+    @Test("a name whose address has no place in the book is shown with that reason, and one that is let go while its address is wanted says so")
+    func noRoom() throws {
+        let scene = try NameScene(address: 77) { name, live, _ in name.host == "a.test" ? [live] : [Endpoint(IPAddress(v4: 127, 0, 77, 99), port: 9)] }
+        let (name, live) = ("a.test:\(scene.live.port)", scene.live)
+        try scene.ask { asker in
+            #expect(asker.send("POST", "/connect", "{\"peer\":\"\(live)\"}").status == 200)
+            #expect(asker.send("POST", "/connect", "{\"peer\":\"\(name)\"}").status == 200)
+            _ = asker.wait("/peers/\(name)") { $0["state"]?.text == "established" }
+            let kept = asker.send("POST", "/disconnect", "{\"peer\":\"\(name)\"}").body
+            #expect(kept["now"]?["state"]?.text == "established" && kept["warning"]?.text?.contains("still wanted") == true, "\(kept)")
+            for index in 1..<64 { _ = asker.send("POST", "/connect", "{\"peer\":\"127.0.77.10:\(index)\"}") }
+            #expect(asker.send("POST", "/masternodes", "{\"peer\":\"many.test:9\"}").status == 200)
+            let row = asker.wait("/peers/many.test:9/why") { $0["sentence"]?.text?.contains("raise --book-capacity") == true }
+            #expect(row["state"]?.text == "unresolved" && row["sentence"]?.text?.contains("127.0.77.99:9") == true, "\(row)")
+            #expect(asker.get("/masternodes").elements.map { $0["id"]?.text } == ["many.test:9"])
+            #expect(asker.send("POST", "/ban", "{\"subject\":\"127.0.77.5\",\"for\":\"0s\"}").status == 422)
         }
     }
 

@@ -515,6 +515,22 @@ struct UnreadStoreTests {
         try store.record(.addMasternode(peer), at: .now)
     }
 
+    @Test("of a file that was cut the tables that are left are in force, and the rest is set aside")
+    func cut() throws {
+        try fill()
+        do {
+            // All of it in the file, nothing in its log.
+            let queue = try DatabaseQueue(path: file)
+            _ = try queue.writeWithoutTransaction { try $0.checkpoint(.truncate) }
+            try queue.close()
+        }
+        let size = try #require(FileIdentity(path: file)?.size)
+        #expect(truncate(file, off_t(size - 5_000)) == 0)
+        let store = try Store(directory: folder.path)
+        #expect(store.recollect(limit: 10).bans.count == 10)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).contains { $0.contains("damaged") })
+    }
+
     @Test("while another program holds the file, the store says so; then what it holds is told, and what was told meanwhile counts more", .timeLimit(.minutes(2)))
     func locked() throws {
         try fill()

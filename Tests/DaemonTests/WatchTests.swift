@@ -199,6 +199,13 @@ struct SetClockTests {
         #expect(BanRow(subject: range, kind: .operator, until: nil, reason: "", by: "", at: now).left(at: now) == nil)
     }
 
+    @Test("a ban that ends before it begins was written by nobody of ours: it holds until its end")
+    func contradictory() {
+        let now = WallTime.now
+        let ban = BanRow(subject: range, kind: .operator, until: now.shifted(by: hour), reason: "", by: "", at: now.shifted(by: 2 * hour))
+        #expect(ban.left(at: now) == .seconds(3_600) && ban.left(at: now.shifted(by: hour)) == .zero)
+    }
+
     @Test("a start ahead of time judges a ban over, and does not delete it")
     func ahead() throws {
         let now = WallTime.now

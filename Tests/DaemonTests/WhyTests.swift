@@ -249,7 +249,7 @@ struct WhyTests {
             (Standing.backoff, "waits 4.0 s before the next dial: 1 failure in a row, the last one ended as refused"),
             (.banned, "banned for 10 min 0 s more by the operator, as 192.0.2.0/24"),
             (.tooMany, "the registry names 2 masternodes and the table holds 1: this one is beyond its end"),
-            (.theirTurn, "it is the other side's turn to dial, as its address is lower; we dial in 30 s if it has not"),
+            (.theirTurn, "it is the other side's turn to dial, as its address is lower; we dial in 2.0 s if it has not"),
             (.linked, "linked for 20 s, as we dialled it"),
             (.queuedSlot, "waits for a slot: all 1 that regular peers may take are in use"),
         ] as [(Standing, String)]

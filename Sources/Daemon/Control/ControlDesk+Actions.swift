@@ -10,6 +10,7 @@ extension ControlDesk {
         if let answer = try retry(request) { return answer }
         let action = try action(of: request)
         if case .disconnect(let endpoint) = action { forgetNames(at: endpoint) }
+        let stood: Endpoint? = if case .dropName(let peer) = action { reports.first { $0.peer == peer }?.current } else { nil }
         let posted = PostedAction(action)
         switch actions.post(posted) {
         case .posted: break
@@ -32,7 +33,7 @@ extension ControlDesk {
             // The operator's word counts even where the disk does not take it; that it will be forgotten is said.
             note = "done, but not written down: \(error)"
         }
-        return .json(try outcome(of: action, at: time, snapshot, note))
+        return .json(try outcome(of: action, at: time, snapshot, note, stood))
     }
 
     /// Why the loop did not do what it was asked; nil if its tables show that it did.
@@ -103,6 +104,7 @@ extension ControlDesk {
             return .redial(try known(target(request, "peer")))
         case .ban:
             let by = request.text("by") ?? request.user.map { "uid \($0)" } ?? "operator"
+            if request.span("for") == .zero { throw Problem.badValue("'for' is no time at all: give a span of at least 1ms, or leave it out for ever") }
             return .ban(try bounded(request, "banned"), for: request.span("for"), reason: request.text("reason") ?? "", by: by)
         case .unban: return .unban(try inForce(request, isTrust: false))
         case .trust: return .trust(try bounded(request, "trusted"))
@@ -188,11 +190,14 @@ extension ControlDesk {
     }
 
     /// What was done with a name, and how it stands now.
-    private func named(_ name: PeerName, _ done: String, _ warning: String?) throws(Problem) -> JSON {
-        let snapshot = try view.snapshot(age: .zero)
-        let row = PeerRow(snapshot, chronicle, Moments(), reports, added: addedMasternodes)
-        let report = reports.first { $0.peer.name == name }
-        let peer = snapshot.peers.first { $0.endpoint == report?.current }
+    /// - Parameter stood: the address that the name stood for, if it is wanted no longer.
+    private func named(_ name: PeerName, _ done: String, _ warning: String?, stood: Endpoint? = nil) throws(Problem) -> JSON {
+        let (snapshot, names) = try sight(age: .zero)
+        let row = PeerRow(snapshot, chronicle, Moments(), names, added: addedMasternodes)
+        let report = names.first { $0.peer.name == name }
+        let peer = (report?.current ?? stood).flatMap { endpoint in snapshot.peers.first { $0.endpoint == endpoint } }
+        let isWanted = report == nil && peer.map { !$0.desire.isDisjoint(with: [.registry, .operator]) } ?? false
+        let warning = warning ?? (isWanted ? peer.map { "\($0.endpoint) is still wanted, by another name or by its address" } : nil)
         let now = peer.map { row.json($0, since: chronicle.history(of: $0.endpoint)?.viewSince) } ?? report.map { row.json($0) } ?? .null
         return .members(("done", .string(done)), ("peer", .string(name.description)), ("now", now), ("warning", warning.map(JSON.string)))
     }
@@ -226,7 +231,7 @@ extension ControlDesk {
     }
 
     /// What the node looks like after the action: the post came before the question, so the answer knows of it.
-    private func outcome(of action: OperatorAction, at time: WallTime, _ snapshot: NodeSnapshot, _ note: String?) throws(Problem) -> JSON {
+    private func outcome(of action: OperatorAction, at time: WallTime, _ snapshot: NodeSnapshot, _ note: String?, _ stood: Endpoint?) throws(Problem) -> JSON {
         let warning = note.map(JSON.string)
         switch action {
         case .connect(let peer), .disconnect(let peer), .redial(.some(let peer)), .addMasternode(let peer), .removeMasternode(let peer):
@@ -240,7 +245,7 @@ extension ControlDesk {
         case .wantName(let peer): return try named(peer.name, action.name, note)
         case .dropName(let peer):
             let isLeft = reports.contains { $0.peer == peer }
-            return try named(peer.name, action.name, note ?? (isLeft ? "the settings or the registry file name it still: it stays a masternode" : nil))
+            return try named(peer.name, action.name, note ?? (isLeft ? "the settings or the registry file name it still: it stays a masternode" : nil), stood: stood)
         case .redial(.none):
             return .members(("done", .string(action.name)), ("warning", warning))
         case .ban(let subject, let length, _, _):

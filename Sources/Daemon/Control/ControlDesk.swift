@@ -103,21 +103,23 @@ final class ControlDesk {
 
     // MARK: Peers
 
-    private func rows(_ snapshot: NodeSnapshot) -> PeerRow { PeerRow(snapshot, chronicle, Moments(), reports, added: addedMasternodes) }
+    private func rows(_ sight: (snapshot: NodeSnapshot, names: [NameReport])) -> PeerRow {
+        PeerRow(sight.snapshot, chronicle, Moments(), sight.names, added: addedMasternodes)
+    }
 
     private func peers(_ request: Request) throws(Problem) -> JSON {
         let state = request.text("state")
         let role = request.text("class")
         let direction = request.text("direction")
         let wanted = request.flag("wanted")
-        return rows(try view.snapshot()).all { row in
+        return rows(try sight()).all { row in
             (state == nil || row.state == state) && (role == nil || row.role.name == role)
                 && (direction == nil || row.direction?.name == direction) && (!wanted || row.isWanted)
         }
     }
 
     private func masternodes() throws(Problem) -> JSON {
-        rows(try view.snapshot()).all { row in
+        rows(try sight()).all { row in
             switch row {
             case .peer(let peer, _): peer.desire.contains(.registry)
             case .name(let report): report.peer.kind == .masternode
@@ -128,32 +130,36 @@ final class ControlDesk {
 
     private func peer(_ request: Request) throws(Problem) -> JSON {
         let target = try target(request)
-        let snapshot = try view.snapshot()
-        if let report = try report(of: target), report.current == nil { return rows(snapshot).json(report) }
+        let sight = try sight()
+        let snapshot = sight.snapshot
+        _ = try report(of: target)
+        if let report = lost(target, among: sight.names) { return rows(sight).json(report) }
         let endpoint = try endpoint(of: target)
         guard let peer = snapshot.peers.first(where: { $0.endpoint == endpoint }) else {
             throw Problem.notFound("\(endpoint) is not in the book; `GET /peers` lists who is")
         }
-        return rows(snapshot).json(peer, since: chronicle.history(of: endpoint)?.viewSince)
+        return rows(sight).json(peer, since: chronicle.history(of: endpoint)?.viewSince)
     }
 
     private func why(_ request: Request) throws(Problem) -> JSON {
         let target = try target(request)
-        let snapshot = try view.snapshot(age: .zero)
+        let sight = try sight(age: .zero)
+        let snapshot = sight.snapshot
         let why = Why(snapshot: snapshot, settings: mesh, moments: Moments(), notes: notes)
-        if let report = try report(of: target), report.current == nil { return why.json(report) }
+        _ = try report(of: target)
+        if let report = lost(target, among: sight.names) { return why.json(report) }
         let endpoint = try endpoint(of: target)
         let history = chronicle.history(of: endpoint)
         guard let peer = snapshot.peers.first(where: { $0.endpoint == endpoint }) else {
             return why.json(unknown: endpoint, history: history)
         }
-        return why.json(peer, history: history, row: rows(snapshot))
+        return why.json(peer, history: history, row: rows(sight))
     }
 
     // MARK: The node
 
     private func status() throws(Problem) -> JSON {
-        let snapshot = try view.snapshot(.everything)
+        let (snapshot, names) = try sight()
         let moments = Moments()
         let census = snapshot.census
         let (inbound, outbound) = Health.directions(snapshot)
@@ -172,12 +178,12 @@ final class ControlDesk {
                 ("known", .count(census.knownPeers)), ("wanted", .count(snapshot.peers.count { $0.isWanted })),
                 ("masternodes", .count(census.wantedMasternodes)), ("banned", .count(snapshot.peers.count { $0.view == .banned })))),
             ("store", storeStatus), ("loopRebuilds", .count(snapshot.loop.rebuilds)),
-            ("health", .string(health(snapshot, thresholds).status.rawValue))
+            ("health", .string(health(snapshot, names, thresholds).status.rawValue))
         )
     }
 
-    private func health(_ snapshot: NodeSnapshot, _ thresholds: Thresholds) -> Health {
-        var health = Health(snapshot, facts, thresholds, lag: view.lag, unresolved: unresolvedMasternodes, gone: gone)
+    private func health(_ snapshot: NodeSnapshot, _ names: [NameReport], _ thresholds: Thresholds) -> Health {
+        var health = Health(snapshot, facts, thresholds, lag: view.lag, unresolved: ControlDesk.unresolved(names), gone: gone)
         health.checks.append(Health.gap(chronicle.longestGap(at: Moments().now), thresholds.maximumGap))
         health.checks.append(Health.queue(snapshot.census, mesh))
         if let store { health.checks.append(Health.store(store.status)) }
@@ -189,7 +195,7 @@ final class ControlDesk {
     var gone: [ListenWatch.Gone] { custodian?.addresses.check() ?? [] }
 
     /// Masternodes that are wanted by a name that has no address yet: the node's table does not know them.
-    var unresolvedMasternodes: Int { reports.count { $0.peer.kind == .masternode && $0.current == nil } }
+    static func unresolved(_ names: [NameReport]) -> Int { names.count { $0.peer.kind == .masternode && $0.current == nil } }
 
     /// What is wrong with the way in, one object a listener's address.
     private func listenTrouble(_ snapshot: NodeSnapshot) -> JSON {
@@ -315,10 +321,10 @@ final class ControlDesk {
         thresholds.maximumLag = request.span("max-loop-lag") ?? thresholds.maximumLag
         thresholds.descriptors = request.count("min-descriptors") ?? thresholds.descriptors
         thresholds.maximumGap = request.span("max-masternode-gap")
-        guard let snapshot = try? view.snapshot(age: .zero) else {
+        guard let (snapshot, names) = try? sight(age: .zero) else {
             return Health(checks: [Health.silent]).answer(isReady: false)
         }
-        let health = health(snapshot, thresholds)
+        let health = health(snapshot, names, thresholds)
         return health.answer(isReady: health.status == .good)
     }
 }

@@ -21,7 +21,7 @@ enum HostName {
         guard let end, end < text.endIndex else { return text[...] }
         guard text[end] == ":" else { return nil }
         let port = text[text.index(after: end)...]
-        guard port.allSatisfy({ $0.isASCII && $0.isNumber }), port.utf8.count <= 5 else { return nil }
+        guard port.isEmpty || port.utf8.first != UInt8(ascii: "+") && UInt16(port) != nil else { return nil }
         return text[..<end]
     }
 }

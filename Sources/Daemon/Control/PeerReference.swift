@@ -2,6 +2,7 @@
 
 import PeerMesh
 import Reactor
+import Timers
 
 /// What a request calls a peer.
 enum PeerReference: Hashable, Sendable {
@@ -24,6 +25,31 @@ enum PeerReference: Hashable, Sendable {
 
 extension ControlDesk {
     var reports: [NameReport] { names?.reports ?? [] }
+
+    /// A copy of the node's table, and the names beside it. A name whose address found no place in the table leads to no peer.
+    func sight(age: Nanoseconds = NodeView.fresh) throws(Problem) -> (snapshot: NodeSnapshot, names: [NameReport]) {
+        // The names first: an address that one of them has by now is in the table, or was refused there.
+        var names = reports
+        var snapshot = try view.snapshot(age: age)
+        guard names.contains(where: { $0.current != nil }) else { return (snapshot, names) }
+        var known = Set(snapshot.peers.map(\.endpoint))
+        func isLost(_ report: NameReport) -> Bool { report.current.map { !known.contains($0) } ?? false }
+        if names.contains(where: isLost) {
+            snapshot = try view.snapshot(age: .zero)
+            known = Set(snapshot.peers.map(\.endpoint))
+        }
+        for index in names.indices where isLost(names[index]) {
+            let address = names[index].current.map(\.description) ?? ""
+            names[index].trouble = "\(address) has no place in the book of \(mesh.bookCapacity) peers: raise --book-capacity, or disconnect others"
+            names[index].current = nil
+        }
+        return (snapshot, names)
+    }
+
+    /// The name that the target is, if it leads to no peer.
+    func lost(_ target: PeerTarget, among names: [NameReport]) -> NameReport? {
+        names.first { $0.peer.name == target.name && $0.current == nil }
+    }
 
     /// The masternodes that the operator added, and neither the settings nor the registry file name.
     var addedMasternodes: Set<Endpoint> {

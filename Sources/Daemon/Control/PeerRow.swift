@@ -19,7 +19,7 @@ struct PeerRow {
     init(_ snapshot: NodeSnapshot, _ chronicle: Chronicle, _ moments: Moments, _ reports: [NameReport], added: Set<Endpoint>) {
         self.reports = reports
         self.added = added
-        names = Dictionary(grouping: reports.filter { $0.current != nil }) { $0.current! }.mapValues { $0.map(\.peer.name.description) }
+        names = Dictionary(grouping: reports.filter { $0.current != nil }) { $0.current! }.mapValues { Set($0.map(\.peer.name.description)).sorted() }
         self.snapshot = snapshot
         self.chronicle = chronicle
         self.moments = moments

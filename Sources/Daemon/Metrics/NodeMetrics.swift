@@ -43,7 +43,7 @@ final class NodeMetrics {
         let snapshot = try desk.view.snapshot(isTally ? .tally : .counters, age: .zero)
         if isTally {
             talliedAt = now
-            take(tally: snapshot, unresolved: desk.unresolvedMasternodes)
+            take(tally: snapshot, unresolved: ControlDesk.unresolved(desk.reports))
         }
         take(counters: snapshot)
         take(desk.chronicle.counts)

@@ -94,6 +94,7 @@ extension Endpoint {
     var refusal: String? {
         if port == 0 { return "an endpoint with port 0, which nobody listens on" }
         if address.isUnspecified { return "the unspecified address, which is no host" }
+        if address.family == .v4, address.v4Bits >> 24 == 0 { return "an address of 0.0.0.0/8, which is no host" }
         if address.family == .v4, address.v4Bits == .max { return "the broadcast address, which is no host" }
         if address.isMulticast { return "a multicast address, which is no host" }
         if !isDialable { return "an address of no host" }

@@ -24,7 +24,8 @@ struct BanRow: Hashable, Sendable {
 
     /// How long it holds from `now` on; nil for ever. Never longer than it was set for: the clock may have been set since.
     func left(at now: WallTime) -> Nanoseconds? {
-        until.map { min($0.since(now), $0.since(at)) }
+        // One that ends before it begins was written by somebody else: its end alone counts.
+        until.map { $0 < at ? $0.since(now) : min($0.since(now), $0.since(at)) }
     }
 }
 

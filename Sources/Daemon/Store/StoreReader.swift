@@ -32,13 +32,22 @@ enum StoreReader {
         var configuration = Configuration()
         configuration.label = "store-reader"
         configuration.busyMode = .timeout(2)
-        if alone { configuration.prepareDatabase { try $0.execute(sql: "PRAGMA locking_mode = EXCLUSIVE") } }
+        configuration.prepareDatabase { database in
+            // SQLite reads nothing of a file that was cut, nor of one with one bad line in its schema, unless it may repair them. It does not.
+            try database.execute(sql: "PRAGMA writable_schema = ON")
+            if alone { try database.execute(sql: "PRAGMA locking_mode = EXCLUSIVE") }
+        }
+        var reading: StoreReading?
         do {
             let queue = try DatabaseQueue(path: path, configuration: configuration)
             defer { try? queue.close() }
-            return try queue.read { try read($0) }
+            try queue.read { reading = try read($0) }
+            return reading
         } catch let error where isDamage(error) {
-            return StoreReading(faults: [text(error)])
+            // A file that was cut does not even end its transaction: what was read of it counts.
+            var found = reading ?? StoreReading()
+            if found.faults.isEmpty { found.faults = [text(error)] }
+            return found
         }
     }
 

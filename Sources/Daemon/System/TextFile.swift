@@ -92,7 +92,8 @@ public enum TextFile {
         if bytes.starts(with: [0xff, 0xfe]) || bytes.starts(with: [0xfe, 0xff]) { throw .utf16 }
         let mark: [UInt8] = [0xef, 0xbb, 0xbf]
         let text = bytes.starts(with: mark) ? Array(bytes.dropFirst(mark.count)) : bytes
-        guard !text.isEmpty else { throw .empty }
+        // Blanks alone are what is left of a file, as often as no byte at all.
+        guard text.contains(where: { $0 > 0x20 }) || text.contains(where: { $0 < 0x09 }) else { throw .empty }
         try refuseControls(text)
         guard String(validating: text, as: UTF8.self) != nil else { throw .notUTF8 }
         return text

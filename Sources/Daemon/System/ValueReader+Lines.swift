@@ -15,17 +15,23 @@ extension ValueReader {
             try restOfLine()
             indent = try skipBlankLines()
         }
-        guard let first = next else { return nil }
+        guard let first = next else {
+            // What was cut within its first comment, and a mark without a document, are not "no settings".
+            if bytes.last != 0x0a, !bytes.isEmpty { throw unended }
+            guard bytes.isEmpty || bytes.contains(UInt8(ascii: "#")) else { throw TextMistake(line: 1, text: FileFault.empty.description) }
+            return nil
+        }
         if first == UInt8(ascii: "{") || first == UInt8(ascii: "[") {
             let value = try value(depth: 0)
             try end()
             return value
         }
-        guard bytes.last == 0x0a else {
-            let last = 1 + bytes.count(where: { $0 == 0x0a })
-            throw TextMistake(line: last, text: "the last line has no end: it may be half written; end it with a newline")
-        }
+        guard bytes.last == 0x0a else { throw unended }
         return FileValue(line: line, kind: .object(try members(indent)))
+    }
+
+    private var unended: TextMistake {
+        TextMistake(line: 1 + bytes.count(where: { $0 == 0x0a }), text: "the last line has no end: it may be half written; end it with a newline")
     }
 
     private mutating func members(_ indent: Int) throws(TextMistake) -> [FileValue.Member] {

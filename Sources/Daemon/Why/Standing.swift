@@ -114,9 +114,9 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
         case .tooMany: "the registry names {registered} masternodes and the table holds {max-peers}: this one is beyond its end"
         case .banned: "banned {until} by {by}, as {subject}"
         case .ourselves: "this address is the node itself"
-        case .forgotten: "forgotten after {failures} in a row; it is not learnt again for {in}"
+        case .forgotten: "forgotten after {failed}; it is not learnt again for {in}"
         case .unknown: "this node has never heard of it"
-        case .unresolved: "its name has no address yet: {trouble}"
+        case .unresolved: "its name leads to no peer yet: {trouble}"
         }
     }
 

@@ -26,10 +26,11 @@ extension Why {
 
     /// For an endpoint that is in no book: there is nothing to tell but that, and a ban that would hold.
     func json(unknown endpoint: Endpoint, history: PeerHistory?) -> JSON {
-        let ban = snapshot.bans.first { $0.kind != .trust && $0.until > moments.now && $0.subject.contains(endpoint.address) }
+        let ban = ban(on: endpoint.address)
         return .members(
             ("id", .string(endpoint.description)), ("names", .array([])), ("state", .string("unknown")), ("standing", .string(Standing.unknown.rawValue)),
-            ("sentence", .string(Standing.unknown.sentence)), ("advice", .string(Standing.unknown.advice)),
+            ("sentence", .string(Standing.unknown.sentence + (ban.map { ", and its address is " + words(of: $0) } ?? ""))),
+            ("advice", .string((ban == nil ? Standing.unknown : .banned).advice)),
             ("next", .members(("step", .string(Standing.unknown.nextStep)), ("at", .null), ("seconds", .null))),
             ("wanted", .members(("is", .bool(false)), ("by", .array([])))), ("verdict", verdict(.no(.unknownPeer))),
             ("ban", ban.map { Why.json($0, moments, notes?.note(on: $0)) } ?? .null), ("link", .null),

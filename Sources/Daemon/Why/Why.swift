@@ -46,6 +46,18 @@ struct Why {
         return covering.first { $0.kind == .ban(.operator) } ?? covering.first { $0.kind == .ban(.automatic) }
     }
 
+    /// The ban that holds for an address of which the core has no row.
+    func ban(on address: IPAddress) -> BanRecord? {
+        let covering = snapshot.bans.filter { $0.until > moments.now && $0.subject.contains(address) }
+        if let ban = covering.first(where: { $0.kind == .ban(.operator) }) { return ban }
+        return covering.contains { $0.kind == .trust } ? nil : covering.first { $0.kind == .ban(.automatic) }
+    }
+
+    func words(of ban: BanRecord) -> String {
+        let end = ban.until == .never ? "for ever" : "for \(Why.span(ban.until - moments.now)) more"
+        return "banned \(end) by \(ban.kind == .ban(.automatic) ? "this node" : "the operator"), as \(ban.subject.text)"
+    }
+
     static func sentence(for report: NameReport) -> String {
         Standing.unresolved.sentence.replacing("{trouble}", with: report.trouble ?? "its lookup is in flight")
     }
@@ -71,6 +83,8 @@ struct Why {
         case "by": ban(on: peer)?.kind == .ban(.automatic) ? "this node (\(ban(on: peer)?.reason?.name ?? "abuse"))" : "the operator"
         case "subject": ban(on: peer).map { $0.subject.text } ?? peer.endpoint.address.description
         case "failures": peer.failures == 1 ? "1 failure" : "\(peer.failures) failures"
+        // The count is not kept beyond a restart, the tombstone is.
+        case "failed": peer.failures == 0 ? "failures before this start" : peer.failures == 1 ? "1 failure" : "\(peer.failures) failures in a row"
         case "reason": peer.lastReason?.words ?? "none yet"
         case "regular-slots": String(settings.regularSlots)
         case "per-address": "\(settings.regularPerAddress) an address"

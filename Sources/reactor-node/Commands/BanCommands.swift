@@ -50,7 +50,11 @@ struct BansCommand: ParsableCommand {
             }
             let requests = try Import.requests(bytes, from: file)
             let client = try options.client()
-            for (target, body) in requests { _ = try client.send("POST", target + (wide ? "?wide=true" : ""), body).checked() }
+            for (index, (target, body)) in requests.enumerated() {
+                do { _ = try client.send("POST", target + (wide ? "?wide=true" : ""), body).checked() } catch let failure as CommandFailure {
+                    throw CommandFailure(failure.status, "\(file): entry \(index + 1) of \(requests.count): \(failure); the \(index) before it are in force")
+                }
+            }
             let bans = requests.count { $0.0 == "/ban" }
             if options.json {
                 Output.write(JSON.members(("done", .string("import")), ("bans", .count(bans)), ("trust", .count(requests.count - bans))).page)
