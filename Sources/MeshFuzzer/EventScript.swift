@@ -106,9 +106,10 @@ struct EventScript {
     }
 
     mutating func recollection(at now: Instant) -> Recollection {
-        switch number(below: 3) {
+        switch number(below: 4) {
         case 0: .known
         case 1: .linked
+        case 2: .tried
         default: .forgotten(until: now + span())
         }
     }

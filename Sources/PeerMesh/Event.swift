@@ -62,7 +62,8 @@ public enum Event: Hashable, Sendable, BitwiseCopyable {
     /// Takes back the trust in exactly this range.
     case untrust(Subnet)
     /// A peer that this node knew in an earlier life. Before `start`, those that were linked then are dialled first.
-    case recalled(Endpoint, Recollection)
+    /// `from` is who told of it, if that is remembered: its new row is counted for that source again.
+    case recalled(Endpoint, Recollection, from: IPAddress? = nil)
     /// Our own advertised endpoint became known or changed.
     case ownEndpoint(Endpoint?)
     /// Begin: phase 1 and 2.
@@ -73,8 +74,10 @@ public enum Event: Hashable, Sendable, BitwiseCopyable {
 
 /// What was kept of a peer.
 public enum Recollection: Hashable, Sendable, BitwiseCopyable {
-    /// It is known.
+    /// It was told of, and no link to it ever stood.
     case known
+    /// A link to it stood once.
+    case tried
     /// A link to it stood at the end.
     case linked
     /// It failed too often, and is not to be learnt again yet.

@@ -42,7 +42,7 @@ struct BookTests {
 
     @Test("exactly the free regular slots are filled, and a linked peer's slot is not free", arguments: 1...8)
     func fills(seed: UInt64) {
-        var h = teller(seed: seed) { ($0.maxPeers, $0.reservedSlots) = (6, 2) }
+        var h = teller(seed: seed) { ($0.maxPeers, $0.reservedSlots, $0.bookCapacity) = (6, 2, 2_048) }
         let link = h.subject!
         for index in 10..<30 { _ = h.tell(.learnt(link, peer(index))) }
         let dials = h.dials(h.wait(.milliseconds(100)))
@@ -180,16 +180,17 @@ struct BookTests {
         return told
     }
 
-    @Test("who asks is told of linked peers and of the registry's; not of itself, us, the banned, the forgotten, the merely heard of")
+    @Test("who asks is told of peers that answered our dial and of the registry's; not of itself, us, the banned, callers, the merely heard of")
     func tells() {
         var h = teller { $0.shareLimit = 3 }
         let link = h.subject!
         #expect(told(&h, link) == [])
-        _ = h.inbound(peer: peer(2), nonce: 2)
+        _ = h.dialled(peer(2), in: h.tell(.connect(peer(2))), nonce: 2)
+        _ = h.inbound(peer: peer(10), nonce: 10)
         _ = h.tell(.registered(peer(3)))
         _ = h.tell(.registered(peer(0)))
         _ = h.tell(.learnt(link, peer(4)))
-        _ = h.inbound(peer: peer(5), nonce: 5)
+        _ = h.dialled(peer(5), in: h.tell(.connect(peer(5))), nonce: 5)
         _ = h.tell(.ban(Subnet(peer(5).address), until: .never, by: .operator))
         #expect(Set(told(&h, link)) == [peer(2), peer(3)])
         for index in 6...9 { _ = h.tell(.registered(peer(index))) }
@@ -214,8 +215,8 @@ struct BookTests {
     func makesRoom(seed: UInt64) {
         var h = teller(seed: seed) { ($0.bookCapacity, $0.maxPeers, $0.reservedSlots) = (5, 8, 5) }
         let link = h.subject!
-        // Rows: the teller, one that was linked for long, an operator's, one that fails, one that is only heard of.
-        let (second, _) = h.inbound(peer: peer(2), nonce: 2)
+        // Rows: the teller, one that was dialled and linked for long, an operator's, one that fails, one that is only heard of.
+        let second = h.dialled(peer(2), in: h.tell(.recalled(peer(2), .linked)), nonce: 2)
         for _ in 0..<8 {
             _ = h.wait(.seconds(10))
             for one in [link, second!] { _ = h.tell(.received(one, frames: 1, partial: 0)) }

@@ -389,7 +389,7 @@ struct PolicyTests {
     func exchange() {
         var h = Harness(own: peer(0)) { $0.intakeBurst = 10 }
         let (link, _) = h.inbound(peer: peer(1), nonce: 1)
-        let (other, _) = h.inbound(peer: peer(2), nonce: 2)
+        let other = h.dialled(peer(2), in: h.tell(.recalled(peer(2), .linked)), nonce: 2)
         for index in 0..<30 { _ = h.tell(.learnt(link!, peer(100 + index))) }
         #expect(h.mesh.peerCount == 2 + 10)
         _ = h.tell(.learnt(other!, peer(0)))

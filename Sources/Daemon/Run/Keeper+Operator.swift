@@ -33,11 +33,13 @@ extension NodeDaemon.Keeper {
             case .peer: tell(wanted.name(peer: endpoint, by: .operator))
             }
         }
-        for entry in memory.addresses { tell(.recalled(entry.endpoint, entry.linkedSince == nil ? .known : .linked)) }
+        for entry in memory.addresses {
+            tell(.recalled(entry.endpoint, entry.linkedSince != nil ? .linked : entry.isTried ? .tried : .known, from: entry.source))
+        }
         for entry in memory.tombstones {
             // No longer than the setting has it: the clock may have been set since.
             let left = min((entry.forgottenUntil ?? wall).since(wall), node.policies.tombstoneTime)
-            tell(.recalled(entry.endpoint, .forgotten(until: now + left)))
+            tell(.recalled(entry.endpoint, .forgotten(until: now + left), from: entry.source))
         }
     }
 

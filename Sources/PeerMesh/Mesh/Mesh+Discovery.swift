@@ -28,29 +28,41 @@ extension Mesh {
 
     // Choosing.
 
-    /// Phase 2: chooses learnt peers, at random, for the slots that neither links nor earlier choices take.
+    /// Phase 2: chooses learnt peers, at random, for the slots that neither links nor earlier choices take: tried ones, and for a
+    /// quarter of the slots new ones, so that what was told is tried at all. While one part has too few the other fills in.
     mutating func fillRegularSlots(at now: Instant) {
         guard !isStopping else { return }
-        var chosen = 0
-        var candidates = 0
-        for row in 0..<rowLimit where peers[row].isUsed {
-            if peers[row].isChosen, peers[row].established < 0 { chosen += 1 }
-            if isCandidate(row, at: now) { candidates += 1 }
+        var wanted = outboundPlaces - awaitedCount
+        guard wanted > 0 else { return }
+        if parts.triedCount > 0, parts.newCount > 0 {
+            let share = (wanted + Int(random.next(below: 4))) / 4
+            wanted -= choose(share, of: .new, at: now)
         }
-        var wanted = outboundPlaces - chosen
-        guard wanted > 0, candidates > 0 else { return }
-        // One pass from a random place picks each candidate with the chance that is left: no list, no allocation.
-        let start = Int(random.next(below: UInt64(rowLimit)))
-        for step in 0..<rowLimit where wanted > 0 {
-            let row = (start + step) % rowLimit
+        wanted -= choose(wanted, of: .tried, at: now)
+        _ = choose(wanted, of: .new, at: now)
+    }
+
+    /// Chooses up to `wanted` rows of the part, and says how many. It looks at `lotSize` rows at most, spread over the part: one pass picks each
+    /// candidate with the chance that is left, without a list or an allocation.
+    private mutating func choose(_ wanted: Int, of part: BookPart, at now: Instant) -> Int {
+        let count = parts.count(part)
+        guard wanted > 0, count > 0 else { return 0 }
+        let start = Int(random.next(below: UInt64(count)))
+        let reach = min(count, BookParts.lotSize)
+        var candidates = 0
+        for step in 0..<reach where isCandidate(parts.row(atLot: step, from: start, of: part), at: now) { candidates += 1 }
+        var chosen = 0
+        for step in 0..<reach where chosen < wanted {
+            let row = parts.row(atLot: step, from: start, of: part)
             guard isCandidate(row, at: now) else { continue }
-            if random.next(below: UInt64(candidates)) < UInt64(wanted) {
+            if random.next(below: UInt64(candidates)) < UInt64(wanted - chosen) {
                 peers[row].isChosen = true
-                wanted -= 1
+                chosen += 1
                 refresh(row, at: now)
             }
             candidates -= 1
         }
+        return chosen
     }
 
     private func isCandidate(_ row: Int, at now: Instant) -> Bool {
@@ -64,11 +76,18 @@ extension Mesh {
 
     /// A chosen peer that failed makes room for another, if there is another.
     mutating func giveUpPlace(_ row: Int, at now: Instant) {
-        for other in 0..<rowLimit where isCandidate(other, at: now) {
-            peers[row].isChosen = false
-            wheel.arm(globalTimer(GlobalTimer.fill), at: now)
-            return
-        }
+        guard hasCandidate(in: .tried, at: now) || hasCandidate(in: .new, at: now) else { return }
+        peers[row].isChosen = false
+        wheel.arm(globalTimer(GlobalTimer.fill), at: now)
+    }
+
+    /// Of at most `lotSize` rows, spread over the part.
+    private mutating func hasCandidate(in part: BookPart, at now: Instant) -> Bool {
+        let count = parts.count(part)
+        guard count > 0 else { return false }
+        let start = count > BookParts.lotSize ? Int(random.next(below: UInt64(count))) : 0
+        for step in 0..<min(count, BookParts.lotSize) where isCandidate(parts.row(atLot: step, from: start, of: part), at: now) { return true }
+        return false
     }
 
     // Learning.
@@ -79,25 +98,25 @@ extension Mesh {
         // What is private to one network, one segment or one machine means another host elsewhere.
         guard endpoint.address.scope.isKnown(at: links[slot].remote.address.scope) else { return }
         guard row(of: endpoint) < 0 else { return }
-        let row = makeRow(endpoint, .learnt, at: now)
+        let row = makeRow(endpoint, .learnt, from: links[slot].remote.address, at: now)
         guard row >= 0 else { return }
         refresh(row, at: now)
         let fill = globalTimer(GlobalTimer.fill)
         if !wheel.isArmed(fill) { wheel.arm(fill, at: now + .milliseconds(100)) }
     }
 
-    /// A peer of an earlier life. Who is wanted anyway needs no memory.
-    mutating func recall(_ endpoint: Endpoint, _ memory: Recollection, at now: Instant) {
+    /// A peer of an earlier life: tried if a link to it stood or a dial was answered there, else new. Who is wanted anyway needs no memory.
+    mutating func recall(_ endpoint: Endpoint, _ memory: Recollection, from source: IPAddress?, at now: Instant) {
         guard endpoint.isDialable, endpoint != ownEndpoint, row(of: endpoint) < 0 else { return }
         switch memory {
-        case .known, .linked:
-            let row = makeRow(endpoint, .learnt, at: now)
+        case .known, .tried, .linked:
+            let row = makeRow(endpoint, .learnt, from: source, isTried: memory != .known, at: now)
             guard row >= 0 else { return }
             peers[row].isChosen = memory == .linked
             refresh(row, at: now)
         case .forgotten(let until):
             guard until > now else { return }
-            let row = makeRow(endpoint, [], at: now)
+            let row = makeRow(endpoint, [], from: source, at: now)
             guard row >= 0 else { return }
             peers[row].tombstoneUntil = until
             refresh(row, at: now)
@@ -115,14 +134,15 @@ extension Mesh {
         return true
     }
 
-    /// The row of an endpoint that an inbound hello states. -1 if the book is full.
-    mutating func rowForHello(_ endpoint: Endpoint, at now: Instant) -> Int {
+    /// The row of an endpoint that the hello of a caller at `source` states. -1 if the book has no room, or enough from there: a claim is
+    /// bounded as what is told.
+    mutating func rowForHello(_ endpoint: Endpoint, from source: IPAddress, at now: Instant) -> Int {
         let known = row(of: endpoint)
         if known >= 0 {
             welcome(known, at: now)
             return known
         }
-        let row = makeRow(endpoint, .learnt, at: now)
+        let row = makeRow(endpoint, .learnt, from: source, at: now)
         if row >= 0 { refresh(row, at: now) }
         return row
     }
@@ -136,33 +156,12 @@ extension Mesh {
         refresh(row, at: now)
     }
 
-    /// A full book gives up a learnt peer that nothing speaks for.
-    mutating func makeRoomInBook(at now: Instant) -> Bool {
-        let start = Int(random.next(below: UInt64(rowLimit)))
-        var fallback = -1
-        for step in 0..<rowLimit {
-            let row = (start + step) % rowLimit
-            let peer = peers[row]
-            guard peer.desire == .learnt || peer.desire.isEmpty, !peer.hasLinks else { continue }
-            if peer.tombstoneUntil > now || peer.failures > 0 {
-                freeRow(row)
-                return true
-            }
-            if fallback < 0, peer.lastSuccess == nil, !peer.isChosen { fallback = row }
-        }
-        guard fallback >= 0 else { return false }
-        freeRow(fallback)
-        return true
-    }
-
     // Forgetting.
 
     func shouldForget(_ row: Int) -> Bool {
         let peer = peers[row]
         guard peer.desire == .learnt, peer.failures >= settings.regularFailures, !peer.hasLinks else { return false }
-        var known = 0
-        for other in 0..<rowLimit where !peers[other].desire.isEmpty { known += 1 }
-        return known > Int(settings.bookFloor)
+        return knownCount > Int(settings.bookFloor)
     }
 
     mutating func forget(_ row: Int, at now: Instant) {
@@ -181,20 +180,30 @@ extension Mesh {
         actions.append(.share(id(of: slot)))
     }
 
-    /// Calls `body` with each peer worth telling the asker, at most `shareLimit`, until it returns false: those that we
-    /// hold or held a link to, and the registry's; never the banned, the forgotten, ourselves or the asker.
+    /// Calls `body` with each peer worth telling the asker, at most `shareLimit`, until it returns false: those where a dial of ours was
+    /// answered, and the registry's; never what was only told or claimed, the banned, the forgotten, ourselves or the asker. Of one
+    /// group an eighth of the answer at most, but for the registry's. It looks at twice `shareLimit` rows and `lotSize`, whatever the book holds.
     public mutating func sharePeers(with link: LinkID, at now: Instant, _ body: (Endpoint) -> Bool) {
-        guard let slot = live(link), rowLimit > 0 else { return }
-        let start = Int(random.next(below: UInt64(rowLimit)))
+        let count = registered.count + parts.triedCount
+        guard let slot = live(link), count > 0 else { return }
+        let start = Int(random.next(below: UInt64(count)))
         let scope = links[slot].remote.address.scope
+        let most = max(16, Int(settings.shareLimit) / 8)
+        var groups = [256 of UInt16](repeating: 0)
         var told = 0
-        for step in 0..<rowLimit where told < Int(settings.shareLimit) {
-            let row = (start + step) % rowLimit
+        for step in 0..<min(count, 2 * Int(settings.shareLimit) + BookParts.lotSize) where told < Int(settings.shareLimit) {
+            let place = (start + step) % count
+            let isRegistered = place < registered.count
+            let row = isRegistered ? registered.row(atRank: place) : parts.row(at: place - registered.count, of: .tried)
             let peer = peers[row]
-            guard peer.isUsed, peer.lastSuccess != nil || peer.desire.contains(.registry) else { continue }
             guard Int(links[slot].row) != row, peer.tombstoneUntil <= now, !isOurselves(peer, at: now) else { continue }
             guard peer.endpoint.address.scope.isKnown(at: scope) else { continue }
             guard bans.covering(peer.endpoint.address, at: now) == nil else { continue }
+            if !isRegistered {
+                let group = Int(bookKey(peer.endpoint.address.group) & 255)
+                guard Int(groups[group]) < most else { continue }
+                groups[group] += 1
+            }
             told += 1
             if !body(peer.endpoint) { return }
         }

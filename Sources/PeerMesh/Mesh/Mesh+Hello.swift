@@ -49,6 +49,7 @@ extension Mesh {
     private mutating func dialledHello(_ slot: Int, _ hello: Hello, at now: Instant) {
         let row = Int(links[slot].row)
         peers[row].isForeign = !links[slot].isNative
+        noteVerified(row, at: now)
         if let nonce = links[slot].nonce {
             prove(row, nonce: nonce)
             settleClaims(row, against: slot, at: now)
@@ -222,7 +223,7 @@ extension Mesh {
             }
         }
         if let home {
-            let row = rowForHello(home, at: now)
+            let row = rowForHello(home, from: link.remote.address, at: now)
             if row >= 0 { return (.claimed, row) }
         }
         if !link.isNative {
@@ -245,7 +246,7 @@ extension Mesh {
         guard old >= 0, links[slot].direction == .inbound, links[slot].identity == .proven else { return }
         guard peers[old].desire == .learnt, peers[old].role == .regular, peers[old].dial < 0 else { return }
         guard let home = homeEndpoint(ofLink: slot), home != peers[old].endpoint else { return }
-        let new = rowForHello(home, at: now)
+        let new = rowForHello(home, from: links[slot].remote.address, at: now)
         guard new >= 0, !peers[new].hasLinks else { return }
         links[slot].identity = .claimed
         name(new, forLink: slot)
@@ -292,11 +293,13 @@ extension Mesh {
     }
 
     /// The only registered masternode at `address`, if it has no link; else -1. Looks at the registered ones of the address's block,
-    /// until it has found two.
+    /// until it has found two; of very many in one /64 at the first only.
     private func soleMasternode(at address: IPAddress) -> Int {
         var found = -1
         var row = registered.first(in: address.block.address, in: peers)
-        while row >= 0 {
+        var looked = 0
+        while row >= 0, looked < Self.blockReach {
+            looked += 1
             if peers[row].endpoint.address == address, peers[row].endpoint != ownEndpoint {
                 if found >= 0 { return -1 }
                 found = row

@@ -7,7 +7,7 @@ extension Mesh {
     /// The first invariant that does not hold, in words; nil if all do.
     public func brokenInvariant(at now: Instant) -> String? {
         if contradictions > 0 { return "the table contradicted itself \(contradictions) times" }
-        return linkInvariant() ?? peerInvariant(at: now) ?? slotInvariant() ?? registryInvariant()
+        return linkInvariant() ?? peerInvariant(at: now) ?? slotInvariant() ?? registryInvariant() ?? bookInvariant()
     }
 
     /// Invariants 1 and 3 of links: one owner each, and one deadline or a named event for each waiting state.

@@ -98,7 +98,7 @@ extension Mesh {
             let peer = peers[row]
             writer.put(peer.generation)
             writer.put(peer.isUsed)
-            if peer.isUsed { encode(peer, &writer) }
+            if peer.isUsed { encode(peer, row, &writer) }
         }
     }
 
@@ -110,7 +110,7 @@ extension Mesh {
         }
     }
 
-    private func encode(_ peer: Peer, _ writer: inout StateWriter) {
+    private func encode(_ peer: Peer, _ row: Int, _ writer: inout StateWriter) {
         writer.put(peer.endpoint)
         writer.put(UInt32(peer.desire.rawValue))
         writer.put(UInt32(peer.role.rawValue))
@@ -134,6 +134,11 @@ extension Mesh {
         writer.put(peer.lastReason)
         writer.put(peer.lastVerify)
         writer.put(peer.provenNonce)
+        writer.put(UInt32(peer.part.rawValue))
+        writer.put(peer.isVerified)
+        writer.put(peer.source)
+        writer.put(peer.sourceGroup)
+        if peer.part != .none { writer.put(UInt64(parts.place(of: row))) }
     }
 
     private mutating func decodePeer(_ row: Int, _ reader: inout StateReader) {
@@ -162,6 +167,12 @@ extension Mesh {
         peers[row].lastReason = reader.reason()
         peers[row].lastVerify = reader.optionalInstant()
         peers[row].provenNonce = reader.optionalWord()
+        peers[row].part = reader.value(BookPart.none)
+        peers[row].isVerified = reader.flag()
+        peers[row].source = reader.uint32()
+        peers[row].sourceGroup = reader.uint32()
+        guard peers[row].part != .none else { return }
+        if !parts.restore(row, at: reader.number(below: peers.count), of: peers[row].part) { reader.isBad = true }
     }
 
     private func encode(_ schedule: Schedule, _ writer: inout StateWriter) {

@@ -152,12 +152,20 @@ extension Mesh {
     /// Masternodes that the registry names, without ourselves. O(1).
     public var registeredCount: Int { registered.count }
 
-    /// Whether the registry names a masternode at `address`. O(1) for IPv4; for IPv6 it looks at those of the same /64.
+    /// Whether the registry names a masternode at `address`. O(1): of an IPv6 /64 it looks at the first rows only, and where the registry
+    /// names more of them than that, any address of it counts as named.
     func hasRegistered(address: IPAddress) -> Bool {
         var row = registered.first(in: address.block.address, in: peers)
-        while row >= 0, peers[row].endpoint.address != address { row = registered.next(after: row) }
+        var looked = 0
+        while row >= 0, looked < Self.blockReach, peers[row].endpoint.address != address {
+            row = registered.next(after: row)
+            looked += 1
+        }
         return row >= 0
     }
+
+    /// Rows of one address block that are looked at for a stranger's sake.
+    static var blockReach: Int { 64 }
 
     /// Whether the registry names a masternode in the block of `address`, which is what an automatic ban covers. O(1).
     func hasRegistered(inBlockOf address: IPAddress) -> Bool {

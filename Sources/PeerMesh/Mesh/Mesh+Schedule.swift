@@ -8,6 +8,7 @@ extension Mesh {
     mutating func refresh(_ row: Int, at now: Instant) {
         guard peers[row].isUsed else { return }
         relistLinks(of: row)
+        recount(row)
         let before = view(of: row)
         let (schedule, deadline) = derivedSchedule(of: row, at: now)
         peers[row].schedule = schedule
@@ -210,12 +211,18 @@ extension Mesh {
     // Rows.
 
     /// A row for `endpoint` with this desire added; -1 if the book is full of peers that are wanted or linked, which is reported
-    /// unless the peer is merely learnt.
-    mutating func makeRow(_ endpoint: Endpoint, _ desire: Desire, at now: Instant) -> Int {
+    /// unless the peer is merely learnt. For one that is, `source` told of it: -1 too if the book has enough from there. The caller
+    /// refreshes the row. `isTried`: a dial was answered there in an earlier life.
+    mutating func makeRow(
+        _ endpoint: Endpoint, _ desire: Desire, from source: IPAddress? = nil, isTried: Bool = false, at now: Instant
+    ) -> Int {
         let known = row(of: endpoint)
         if known >= 0 {
             peers[known].desire.formUnion(desire)
             return known
+        }
+        if desire.isSubset(of: .learnt), !(isTried && hasFreeRow && hasTriedRoom(for: endpoint.address)) {
+            guard makeRoomForNew(endpoint, from: source, at: now) else { return -1 }
         }
         var slot = peerLists.first(PeerList.free)
         if slot < 0, rowLimit < peers.count {
@@ -232,6 +239,8 @@ extension Mesh {
         peers[slot].generation = generation
         peers[slot].isUsed = true
         peers[slot].desire = desire
+        peers[slot].isVerified = isTried
+        (peers[slot].source, peers[slot].sourceGroup) = sourceKeys(of: endpoint, from: source)
         peerLists.move(slot, to: PeerList.idle)
         endpoints.insert(slot, hash: endpoint.stableHash)
         beginFirstWait(slot, at: now)
@@ -254,8 +263,10 @@ extension Mesh {
         endpoints.remove(row, hash: peers[row].endpoint.stableHash)
         wheel.cancel(rowTimer(row))
         peers[row].isUsed = false
+        peers[row].isChosen = false
         // Nobody's row is nobody's wish: what looks for a desire need not ask whether the row is used.
         peers[row].desire = []
+        recount(row)
         peerLists.move(row, to: PeerList.free)
     }
 }

@@ -24,6 +24,10 @@ extension Mesh {
         registered = other.registered.clone()
         named = other.named.clone()
         neighbours = other.neighbours.clone()
+        parts = other.parts.clone()
+        knownCount = other.knownCount
+        awaitedCount = other.awaitedCount
+        bookSecret = other.bookSecret
         wheel = other.wheel.clone()
         random = other.random
         actions = other.actions.clone()
@@ -83,7 +87,7 @@ extension Mesh {
         for timer in 0..<GlobalTimer.count {
             if let deadline = reader.optionalInstant() { wheel.arm(globalTimer(timer), at: deadline) }
         }
-        guard !reader.isBad, reader.isAtEnd, ownersAgree() else { return nil }
+        guard !reader.isBad, reader.isAtEnd, ownersAgree(), parts.isDense else { return nil }
         restoreLists()
         guard brokenInvariant(at: now) == nil else { return nil }
     }
@@ -117,6 +121,7 @@ extension Mesh {
             if let nonce = peers[row].provenNonce { nonces.insert(links.count + row, hash: mix(nonce)) }
             peerLists.move(row, to: PeerList.idle)
             if peers[row].desire.contains(.operator) { named.list(row, under: peers[row].endpoint.address.blockKey) }
+            restoreCounts(row)
         }
         for row in 0..<rowLimit where peers[row].desire.contains(.registry) {
             registered.list(row, in: peers)

@@ -41,6 +41,14 @@ public struct Mesh: ~Copyable {
     var named: AddressChains
     /// Established links of strangers, by subnet: what the bounds are counted by.
     var neighbours: AddressChains
+    /// The book's two parts, and what each source and place has of them.
+    var parts: BookParts
+    /// Rows that somebody wants or told of: all but free ones and tombstones.
+    var knownCount = 0
+    /// Chosen peers without an established link.
+    var awaitedCount = 0
+    /// Keys the book's counters. Derived from the seed, which is secret.
+    let bookSecret: UInt64
     /// Transitions that found the queue full: the driver did not take them.
     public internal(set) var lostTransitions: UInt64 = 0
 
@@ -114,12 +122,17 @@ public struct Mesh: ~Copyable {
         registered = RegisteredRows(capacity: peerCount)
         named = AddressChains(capacity: peerCount)
         neighbours = AddressChains(capacity: linkCount)
+        parts = BookParts(capacity: peerCount)
+        bookSecret = Mesh.bookSecret(of: settings)
         wheel = TimerWheel(capacity: linkCount + peerCount + GlobalTimer.count, now: now)
         random = Random(state: settings.seed)
         actions = FixedQueue(capacity: linkCount * 6 + peerCount + 16)
         transitions = FixedQueue(capacity: linkCount * 4 + peerCount + 16)
         for slot in 0..<linkCount { linkLists.move(slot, to: LinkList.free) }
     }
+
+    /// Another sequence than that of the generator, from the same seed.
+    static func bookSecret(of settings: MeshSettings) -> UInt64 { mix(~mix(settings.seed)) }
 
     // What a driver asks after every event is `mutating`, though it changes nothing: to borrow a value of this size for a call is to
     // copy it, which costs 124 instructions.
@@ -177,7 +190,7 @@ public struct Mesh: ~Copyable {
         case .unban(let subnet): unban(subnet, at: now)
         case .trust(let subnet): trust(subnet, at: now)
         case .untrust(let subnet): untrust(subnet, at: now)
-        case .recalled(let endpoint, let memory): recall(endpoint, memory, at: now)
+        case .recalled(let endpoint, let memory, let source): recall(endpoint, memory, from: source, at: now)
         case .ownEndpoint(let endpoint): setOwnEndpoint(endpoint, at: now)
         case .start: start(at: now)
         case .shutdown: shutdown(at: now)

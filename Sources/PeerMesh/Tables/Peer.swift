@@ -71,7 +71,7 @@ public enum OffReason: UInt8, Hashable, Sendable, BitwiseCopyable {
     case forgotten
 }
 
-/// 144 bytes. What a ping and a schedule's change touch stands in the first 64.
+/// 152 bytes. What a ping and a schedule's change touch stands in the first 64.
 struct Peer: BitwiseCopyable {
     var generation: UInt32 = 0
     var failures: UInt32 = 0
@@ -106,8 +106,18 @@ struct Peer: BitwiseCopyable {
     private var succeeded: Instant = .never
     private var verified: Instant = .never
     private var proof: UInt64 = 0
+    /// Counter keys of the address block that told of it, and of that one's group.
+    var source: UInt32 = 0
+    var sourceGroup: UInt32 = 0
     let endpoint: Endpoint
     var lastReason: CloseReason?
+    /// In which part of the book it is.
+    var part: BookPart = .none
+    /// A dial of ours was answered here with a valid hello.
+    var isVerified = false
+    /// It is counted among those that are known, and among those that are chosen and not linked. `recount` keeps both.
+    var isCountedKnown = false
+    var isCountedAwaited = false
 
     init(endpoint: Endpoint) {
         self.endpoint = endpoint

@@ -54,6 +54,9 @@ struct RegisteredRows: ~Copyable {
     func isRanked(_ row: Int) -> Bool { rows[row].place >= 0 }
     func isBeyond(_ row: Int) -> Bool { rows[row].isBeyond }
 
+    /// The ranked row at `place` below `count`, in no order that means anything.
+    func row(atRank place: Int) -> Int { Int(place < heldCount ? held[place] : beyond[place - heldCount]) }
+
     /// The highest row that the table holds, or -1.
     var highestHeld: Int { heldCount > 0 ? Int(held[0]) : -1 }
 
