@@ -115,12 +115,16 @@ struct EventScript {
     }
 
     mutating func settings() -> MeshSettings {
-        var settings = MeshSettings(nonce: MeshFuzz.ownNonce, seed: UInt64(byte()))
+        let seed = byte()
+        var settings = MeshSettings(nonce: MeshFuzz.ownNonce, seed: UInt64(seed))
         let shape = byte()
         settings.role = shape & 1 == 0 ? .masternode : .regular
         settings.isNativeDialect = shape & 6 != 6
         settings.maxPeers = 2 + UInt32(shape >> 3 & 3)
         settings.reservedSlots = UInt32(shape >> 5 & 3)
+        // Some tables have bounds that are met, and some of those are large enough to be fought over.
+        if seed >= 192 { (settings.regularPerAddress, settings.regularPerSubnet, settings.outboundSlots) = (2, 3, 1) }
+        if seed >= 224 { (settings.maxPeers, settings.reservedSlots, settings.regularPerAddress, settings.regularPerSubnet) = (18, 2, 9, 11) }
         settings.pendingLimit = 4
         settings.pendingPerAddress = 3
         settings.drainingLimit = 1 + UInt32(shape >> 7)

@@ -38,8 +38,7 @@ public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
     public var maxPeers: UInt32 = 100
     /// Slots that regular peers never take. Nil: 40 % of `maxPeers`, at least 20, at most 30.
     public var reservedSlots: UInt32?
-    /// Of the others, kept for learnt peers that this node dials: nobody who calls in takes them, and discovery dials no more. Nil: a quarter
-    /// of the regular slots; discovery fills a table of fewer than 16 regular slots whole.
+    /// Of the others, kept for learnt peers that this node dials: nobody who calls in takes them. Nil: a quarter of the regular slots.
     public var outboundSlots: UInt32?
     /// Established links of regular peers from one address (IPv6: one /64), at most. The operator's peers are not counted.
     public var regularPerAddress: UInt32 = 8
@@ -153,10 +152,8 @@ public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
     /// Regular slots that nobody who calls in takes.
     public var effectiveOutboundSlots: UInt32 { min(regularSlots, outboundSlots ?? regularSlots / 4) }
 
-    /// Learnt peers that discovery dials, at most.
-    var outboundGoal: UInt32 {
-        outboundSlots == nil && regularSlots < Self.contestedSlots ? regularSlots : effectiveOutboundSlots
-    }
+    /// Regular slots that discovery fills; the others are for those who call in, so that newcomers find room.
+    public var filledSlots: UInt32 { regularSlots < Self.contestedSlots ? regularSlots : regularSlots - regularSlots / 4 }
 
     /// Established links of regular peers from one subnet, at most.
     public var effectivePerSubnet: UInt32 { regularPerSubnet ?? min(max(regularSlots / 2, 8), 64) }

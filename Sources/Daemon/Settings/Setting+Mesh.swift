@@ -53,7 +53,7 @@ extension Setting {
     private static let slots: [Row] = [
         count("max-peers", \.mesh.maxPeers, 1...100_000, "Peers with an established link, at most", .restart),
         optionalCount("reserve", \.mesh.reservedSlots, 0...100_000, "auto: 40 % of max-peers, 20 … 30", "Slots that only masternodes take", .restart),
-        optionalCount("outbound-slots", \.mesh.outboundSlots, 0...100_000, "auto: a quarter of the regular slots", "Regular slots kept for learnt peers that this node dials; no more are dialled"),
+        optionalCount("outbound-slots", \.mesh.outboundSlots, 0...100_000, "auto: a quarter of the regular slots", "Regular slots that no stranger who calls in takes: kept for learnt peers that this node dials"),
         count("regular-per-address", \.mesh.regularPerAddress, 1...100_000, "Links of regular peers from one address (IPv6: one /64), at most"),
         optionalCount("regular-per-subnet", \.mesh.regularPerSubnet, 1...100_000, "auto: half of the regular slots, 8 … 64", "Links of regular peers from one /24 or /48, at most"),
         count("pending-limit", \.mesh.pendingLimit, 1...65_536, "Accepted sockets that have not said hello yet, at most", .restart),

@@ -8,7 +8,7 @@ extension Mesh {
     /// nobody may go.
     mutating func evictForStranger(at address: IPAddress, now: Instant) -> Bool {
         guard settings.regularSlots >= MeshSettings.contestedSlots else { return false }
-        let victim = inboundVictim(sparing: 8, joining: address.netKey)
+        let victim = inboundVictim(sparing: 8, joining: address.group.blockKey)
         guard victim >= 0 else { return false }
         evict(victim, at: now)
         return true
@@ -32,7 +32,7 @@ extension Mesh {
         return true
     }
 
-    private func strangerVictim() -> Int {
+    private mutating func strangerVictim() -> Int {
         let victim = inboundVictim(sparing: 0, joining: nil)
         return victim >= 0 ? victim : linkLists.last(LinkList.outbound)
     }
@@ -42,20 +42,20 @@ extension Mesh {
         close(victim, .evicted, at: now)
     }
 
-    /// The list has them in the order of their ages: its older half stays, and of the younger one an eighth for the net that they are
-    /// on and a quarter for their round trips. Of the rest the youngest of the most populous net goes. -1 if no more than `spared` called in.
-    private func inboundVictim(sparing spared: Int, joining net: UInt64?) -> Int {
+    /// The list has them in the order of their ages: its older half stays, and of the younger one an eighth for the group of
+    /// addresses that they are of and a quarter for their round trips. Of the rest the youngest of the most populous group goes. -1 if no more than `spared` called in.
+    private mutating func inboundVictim(sparing spared: Int, joining group: UInt64?) -> Int {
         let count = linkLists.count(LinkList.inbound)
         let younger = min(count - max(count / 2, spared), EvictionCandidates.capacity)
         guard younger > 0 else { return -1 }
-        var candidates = EvictionCandidates(key: mix(settings.seed))
+        candidates.clear()
         var slot = linkLists.last(LinkList.inbound)
         for _ in 0..<younger {
-            candidates.append(slot, net: links[slot].remote.address.netKey, roundTrip: links[slot].roundTrip.count)
+            candidates.append(slot, group: links[slot].remote.address.group.blockKey, roundTrip: links[slot].roundTrip.count)
             slot = linkLists.previous(slot)
         }
-        candidates.protectNets(younger / 8)
+        candidates.protectGroups(younger / 8)
         candidates.protectFastest(younger / 4)
-        return candidates.victim(joining: net)
+        return candidates.victim(joining: group)
     }
 }

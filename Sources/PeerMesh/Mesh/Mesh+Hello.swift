@@ -296,7 +296,7 @@ extension Mesh {
     /// until it has found two; of very many in one /64 at the first only.
     private func soleMasternode(at address: IPAddress) -> Int {
         var found = -1
-        var row = registered.first(in: address.block.address, in: peers)
+        var row = registered.first(inBlockOf: address)
         var looked = 0
         while row >= 0, looked < Self.blockReach {
             looked += 1

@@ -39,7 +39,7 @@ extension Mesh {
         linkLists.move(slot, to: list)
         let isStranger = list == LinkList.inbound || list == LinkList.outbound
         guard isStranger != neighbours.isListed(slot) else { return }
-        if isStranger { neighbours.list(slot, under: links[slot].remote.address.subnetKey) } else { neighbours.unlist(slot) }
+        if isStranger { neighbours.list(slot, under: links[slot].remote.address.net.blockKey) } else { neighbours.unlist(slot) }
     }
 
     func list(for slot: Int) -> Int {

@@ -66,7 +66,7 @@ extension Mesh {
         let row = row(of: endpoint)
         guard row >= 0, peers[row].desire.contains(.registry) else { return }
         peers[row].desire.remove(.registry)
-        registered.unlist(row, in: peers)
+        registered.unlist(row)
         leaveTable(row, at: now)
         if peers[row].hasLinks {
             // A glitch of the registry must not cost thirty links at once (model finding F21).
@@ -155,7 +155,7 @@ extension Mesh {
     /// Whether the registry names a masternode at `address`. O(1): of an IPv6 /64 it looks at the first rows only, and where the registry
     /// names more of them than that, any address of it counts as named.
     func hasRegistered(address: IPAddress) -> Bool {
-        var row = registered.first(in: address.block.address, in: peers)
+        var row = registered.first(inBlockOf: address)
         var looked = 0
         while row >= 0, looked < Self.blockReach, peers[row].endpoint.address != address {
             row = registered.next(after: row)
@@ -169,7 +169,7 @@ extension Mesh {
 
     /// Whether the registry names a masternode in the block of `address`, which is what an automatic ban covers. O(1).
     func hasRegistered(inBlockOf address: IPAddress) -> Bool {
-        registered.first(in: address.block.address, in: peers) >= 0
+        registered.first(inBlockOf: address) >= 0
     }
 
     /// Whether ranks and marks say the same. O(book).

@@ -30,12 +30,15 @@ extension Mesh {
         return hasRoom(beside: inUse + max(Int(settings.effectiveOutboundSlots) - outboundInUse, 0))
     }
 
-    /// Room for a dial to a learnt peer.
-    var hasOutboundRoom: Bool { outboundInUse < Int(settings.outboundGoal) && hasRegularRoom }
+    /// Room for a dial to a learnt peer: in the slots that discovery fills, or in those that are kept for dials.
+    var hasOutboundRoom: Bool {
+        hasRegularRoom && (regularInUse < Int(settings.filledSlots) || outboundInUse < Int(settings.effectiveOutboundSlots))
+    }
 
-    /// Learnt peers that may be linked or chosen beside those that are linked.
+    /// Learnt peers that discovery may choose beside those that are linked.
     var outboundPlaces: Int {
-        min(Int(settings.outboundGoal) - linkLists.count(LinkList.outbound), Int(settings.regularSlots) - establishedRegular)
+        let kept = min(Int(settings.effectiveOutboundSlots) - linkLists.count(LinkList.outbound), Int(settings.regularSlots) - establishedRegular)
+        return max(kept, Int(settings.filledSlots) - establishedRegular)
     }
 
     /// A place for one more of the operator's peers: strangers make room for it, masternodes and others of the operator's do not. Dials to
@@ -97,10 +100,14 @@ extension Mesh {
     /// Whether a registered masternode or an operator's peer lives at `address`.
     private func isKnown(_ address: IPAddress) -> Bool { hasRegistered(address: address) || hasNamed(address: address) }
 
-    /// Whether the operator names a peer at `address`. O(1) for IPv4; for IPv6 it looks at those of the same /64.
+    /// Whether the operator names a peer at `address`. O(1), as `hasRegistered(address:)`.
     private func hasNamed(address: IPAddress) -> Bool {
         var row = named.first(under: address.blockKey)
-        while row >= 0, peers[row].endpoint.address != address { row = named.next(after: row) }
+        var looked = 0
+        while row >= 0, looked < Self.blockReach, peers[row].endpoint.address != address {
+            row = named.next(after: row)
+            looked += 1
+        }
         return row >= 0
     }
 
@@ -108,7 +115,7 @@ extension Mesh {
     private func pendingShare(ofKnown address: IPAddress) -> Int {
         let most = Int(settings.pendingLimit - settings.pendingLimit / 4)
         var share = 0
-        var row = registered.first(in: address.block.address, in: peers)
+        var row = registered.first(inBlockOf: address)
         while row >= 0, share < most {
             share += 2
             row = registered.next(after: row)
@@ -210,7 +217,7 @@ extension Mesh {
         if perAddress >= Int(settings.regularSlots), perSubnet >= Int(settings.regularSlots) { return false }
         let block = address.blockKey
         var (sameAddress, sameSubnet) = (0, 0)
-        var slot = neighbours.first(under: address.subnetKey)
+        var slot = neighbours.first(under: address.net.blockKey)
         while slot >= 0, sameAddress < perAddress, sameSubnet < perSubnet {
             sameSubnet += 1
             if links[slot].remote.address.blockKey == block { sameAddress += 1 }

@@ -28,6 +28,7 @@ extension Mesh {
         knownCount = other.knownCount
         awaitedCount = other.awaitedCount
         bookSecret = other.bookSecret
+        candidates = EvictionCandidates(key: other.bookSecret)
         wheel = other.wheel.clone()
         random = other.random
         actions = other.actions.clone()

@@ -49,6 +49,8 @@ public struct Mesh: ~Copyable {
     var awaitedCount = 0
     /// Keys the book's counters. Derived from the seed, which is secret.
     let bookSecret: UInt64
+    /// Those among whom a link is chosen that makes room. No part of the state.
+    var candidates: EvictionCandidates
     /// Transitions that found the queue full: the driver did not take them.
     public internal(set) var lostTransitions: UInt64 = 0
 
@@ -124,6 +126,7 @@ public struct Mesh: ~Copyable {
         neighbours = AddressChains(capacity: linkCount)
         parts = BookParts(capacity: peerCount)
         bookSecret = Mesh.bookSecret(of: settings)
+        candidates = EvictionCandidates(key: bookSecret)
         wheel = TimerWheel(capacity: linkCount + peerCount + GlobalTimer.count, now: now)
         random = Random(state: settings.seed)
         actions = FixedQueue(capacity: linkCount * 6 + peerCount + 16)

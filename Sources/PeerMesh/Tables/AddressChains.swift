@@ -74,15 +74,7 @@ struct AddressChains: ~Copyable {
     }
 }
 
-// Ranges as numbers. The first 64 bits of an IPv6 address name its /64; an IPv4 address has its place among the multicast ones, which
-// no peer has.
 extension IPAddress {
-    /// The address, or its IPv6 /64.
+    /// The address, or its IPv6 /64, as a number: an IPv4 address has its place among the multicast ones, which no peer has.
     var blockKey: UInt64 { family == .v4 ? 0xffff_ffff << 32 | low : high }
-
-    /// Its /24, or its IPv6 /48.
-    var subnetKey: UInt64 { family == .v4 ? 0xffff_ffff << 32 | low >> 8 : high >> 16 }
-
-    /// Its /16, or its IPv6 /32: what one operator or one provider often has.
-    var netKey: UInt64 { family == .v4 ? 0xffff_ffff << 32 | low >> 16 : high >> 32 }
 }

@@ -4,35 +4,31 @@
 /// Two heaps (those the table holds, the highest endpoint on top; those beyond it, the lowest on top) and a chain for each
 /// address block. A change costs O(log rows), a question O(1).
 struct RegisteredRows: ~Copyable {
-    struct Neighbours: BitwiseCopyable {
-        /// The rows before and after in the block's chain, or -1.
-        var previous: Int32 = -1
-        var next: Int32 = -1
+    struct Rank: BitwiseCopyable {
         /// Where the row is in its heap, or -1.
         var place: Int32 = -1
-        var isListed = false
         var isBeyond = false
     }
 
-    private var rows: Slab<Neighbours>
+    private var rows: Slab<Rank>
     private var held: Slab<Int32>
     private var beyond: Slab<Int32>
     /// Rows that the table holds.
     private(set) var heldCount = 0
     /// Rows beyond its end.
     private(set) var beyondCount = 0
-    /// The first row of each block's chain, by the block's hash.
-    private var blocks: HashIndex
+    /// The rows by address block.
+    private var blocks: AddressChains
 
     init(capacity: Int) {
-        rows = Slab(count: capacity, repeating: Neighbours())
+        rows = Slab(count: capacity, repeating: Rank())
         held = Slab(count: capacity, repeating: -1)
         beyond = Slab(count: capacity, repeating: -1)
-        blocks = HashIndex(capacity: capacity)
+        blocks = AddressChains(capacity: capacity)
     }
 
     private init(
-        rows: consuming Slab<Neighbours>, held: consuming Slab<Int32>, beyond: consuming Slab<Int32>, blocks: consuming HashIndex
+        rows: consuming Slab<Rank>, held: consuming Slab<Int32>, beyond: consuming Slab<Int32>, blocks: consuming AddressChains
     ) {
         self.rows = rows
         self.held = held
@@ -50,7 +46,7 @@ struct RegisteredRows: ~Copyable {
     /// Rows that are ranked: all that the registry names but ourselves.
     var count: Int { heldCount + beyondCount }
 
-    func isListed(_ row: Int) -> Bool { rows[row].isListed }
+    func isListed(_ row: Int) -> Bool { blocks.isListed(row) }
     func isRanked(_ row: Int) -> Bool { rows[row].place >= 0 }
     func isBeyond(_ row: Int) -> Bool { rows[row].isBeyond }
 
@@ -129,52 +125,18 @@ struct RegisteredRows: ~Copyable {
 
     // Addresses.
 
-    mutating func list(_ row: Int, in peers: borrowing Slab<Peer>) {
-        let block = peers[row].endpoint.address.block.address
-        let head = first(in: block, in: peers)
-        rows[row].isListed = true
-        if head < 0 {
-            blocks.insert(row, hash: block.stableHash)
-            return
-        }
-        // Behind the head: the index names the head alone, however many there are.
-        let next = Int(rows[head].next)
-        rows[row].previous = Int32(head)
-        rows[row].next = Int32(next)
-        rows[head].next = Int32(row)
-        if next >= 0 { rows[next].previous = Int32(row) }
-    }
+    mutating func list(_ row: Int, in peers: borrowing Slab<Peer>) { blocks.list(row, under: peers[row].endpoint.address.blockKey) }
 
-    mutating func unlist(_ row: Int, in peers: borrowing Slab<Peer>) {
-        guard rows[row].isListed else { return }
-        let (previous, next) = (Int(rows[row].previous), Int(rows[row].next))
-        if previous >= 0 {
-            rows[previous].next = Int32(next)
-        } else {
-            let hash = peers[row].endpoint.address.block.address.stableHash
-            blocks.remove(row, hash: hash)
-            if next >= 0 { blocks.insert(next, hash: hash) }
-        }
-        if next >= 0 { rows[next].previous = Int32(previous) }
-        rows[row].previous = -1
-        rows[row].next = -1
-        rows[row].isListed = false
-    }
+    mutating func unlist(_ row: Int) { blocks.unlist(row) }
 
-    /// The first registered row whose address lies in the block that begins at `block`, or -1.
-    func first(in block: IPAddress, in peers: borrowing Slab<Peer>) -> Int {
-        var cursor = 0
-        while true {
-            let row = blocks.next(hash: block.stableHash, cursor: &cursor)
-            if row < 0 || peers[row].endpoint.address.block.address == block { return row }
-        }
-    }
+    /// The first registered row whose address lies in the block of `address`, or -1.
+    func first(inBlockOf address: IPAddress) -> Int { blocks.first(under: address.blockKey) }
 
     /// The next one of the same block, or -1.
-    func next(after row: Int) -> Int { Int(rows[row].next) }
+    func next(after row: Int) -> Int { blocks.next(after: row) }
 }
 
 extension IPAddress {
-    /// The key of the index of blocks.
+    /// The same in every run.
     var stableHash: UInt64 { mix(high ^ mix(low ^ mix(UInt64(family.rawValue)))) }
 }
