@@ -84,3 +84,17 @@ void cepoll_error_text(int error, char *buffer, size_t length) {
         snprintf(buffer, length, "error %d", error);
     }
 }
+
+void *cepoll_pages(size_t size) {
+    void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return pages == MAP_FAILED ? NULL : pages;
+}
+
+void *cepoll_pages_grow(void *pages, size_t size, size_t larger) {
+    void *moved = mremap(pages, size, larger, MREMAP_MAYMOVE);
+    return moved == MAP_FAILED ? NULL : moved;
+}
+
+void cepoll_pages_free(void *pages, size_t size) {
+    (void)munmap(pages, size);
+}

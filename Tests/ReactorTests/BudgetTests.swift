@@ -289,4 +289,30 @@ struct FloodTests {
         #expect(world.loop.counters.exhausted.reads >= 30, "the flood was none")
         #expect(node.application.live.count == scene.flooders + 1)
     }
+
+    @Test("however large the frames and however many send them, an iteration reads the budget of one link, or 16 KiB of each", arguments: [1, 4, 40])
+    func largeFrames(flooders count: Int) throws {
+        let world = try TestWorld()
+        let node = try TestNode(world: world, address: 201, wire: TimeWire(network: .mainnet)) { $0.mesh.pingInterval = .seconds(3_600) }
+        node.node.start()
+        let flooders = try (0..<count).map { try RawPeer(to: node.endpoint, source: IPAddress(v4: 127, UInt8(20 + $0), 0, 1)) }
+        for flooder in flooders { flooder.say(RawPeer.hello()) }
+        try #require(world.run { node.application.live.count == count })
+        let chunk = [UInt8](repeating: 0, count: 1 << 20)
+        for flooder in flooders { flooder.say([0, 0x7a, 0x12, 0, 84, 0, 0, 0]) }
+        let settings = node.node.settings
+        let bound = UInt64(max(settings.readBudget, count * 16_384))
+        var (most, all) = (UInt64(0), UInt64(0))
+        // A few MB of each frame, which none completes.
+        while all < UInt64(min(count, 8)) << 20 {
+            for flooder in flooders { flooder.say(chunk) }
+            let before = node.node.counters.bytesIn
+            world.loop.runOnce(.noWait)
+            most = max(most, node.node.counters.bytesIn - before)
+            all += node.node.counters.bytesIn - before
+        }
+        #expect(most <= bound, "\(most) bytes in one iteration")
+        #expect(most >= bound / 2, "the flood was none: \(most)")
+        #expect(node.application.downs.isEmpty)
+    }
 }

@@ -1,7 +1,9 @@
 // Strangers that want a node's memory: what they may have is bounded, and what masternodes need is not theirs to take.
 
 import CEpoll
+import Foundation
 import PeerMesh
+import Synchronization
 import Testing
 import Timers
 
@@ -14,25 +16,47 @@ private func header(_ length: Int) -> [UInt8] {
 
 private let chunk = [UInt8](repeating: 0, count: 256 << 10)
 
-@Suite("Attacks on memory", .serialized, .ownThread)
-struct MemoryAttackTests {
-    /// Strangers begin frames of 8 MB and send up to `bytes` of each, then nothing.
-    private func hold(_ bytes: Int, _ strangers: [RawPeer], _ rig: AttackRig, until isOver: () -> Bool) {
-        var sent = strangers.map { $0.say(header(8_000_000)) }
-        #expect(rig.world.run {
-            for (index, stranger) in strangers.enumerated() where sent[index] < bytes { sent[index] += stranger.say(chunk) }
-            return isOver() || sent.allSatisfy { $0 >= bytes }
-        })
+/// Strangers that begin frames of 8 MB and send up to `bytes` of each, as fast as they are read, on a thread of their own.
+private final class Flood: Sendable {
+    private let isOver = Atomic(false)
+    private let hasStopped = DispatchSemaphore(value: 0)
+
+    init(_ bytes: Int, _ strangers: [RawPeer]) {
+        let descriptors = strangers.map(\.descriptor)
+        Thread.detachNewThread { [self] in
+            func say(_ bytes: [UInt8], _ descriptor: CInt) -> Int {
+                max(0, bytes.withUnsafeBytes { cepoll_send(descriptor, $0.baseAddress, $0.count) })
+            }
+            var sent = descriptors.map { say(header(8_000_000), $0) }
+            while !isOver.load(ordering: .relaxed) {
+                for index in sent.indices where sent[index] < bytes { sent[index] += say(chunk, descriptors[index]) }
+                usleep(200)
+            }
+            hasStopped.signal()
+        }
     }
 
+    func stop() {
+        isOver.store(true, ordering: .relaxed)
+        hasStopped.wait()
+    }
+}
+
+@Suite("Attacks on memory", .serialized, .ownThread)
+struct MemoryAttackTests {
     @Test("strangers that hold unfinished frames take no masternode's link, its frames or its memory", arguments: [64, 128])
     func unfinishedFrames(mebibytes: Int) throws {
         let rig = try AttackRig { $0.memoryLimit = mebibytes << 20 }
-        let calm = rig.pings(milliseconds: 300)
+        let calm = rig.pings(milliseconds: 1_000)
         let strangers = try rig.addStrangers(40)
         let pool = rig.victim.node.memory
-        // Each holds nearly a whole frame; all of them would be six times the limit.
-        hold(7_000_000, strangers, rig) { pool.strangers.peak > pool.strangers.limit / 8 * 7 && rig.victim.node.counters.memoryPauses > 0 }
+        // Each holds nearly a whole frame; all of them would be six times the limit. They are strangers: they have a thread of their own.
+        let flood = Flood(7_000_000, strangers)
+        let flooded = rig.pings(milliseconds: 1_000) {
+            pool.strangers.peak > pool.strangers.limit / 8 * 7 && rig.victim.node.counters.memoryPauses > 0
+        }
+        flood.stop()
+        rig.tell("frames that come, \(mebibytes) MiB", calm: calm, during: flooded)
         var during = rig.pings(milliseconds: 300)
         // A masternode's largest frame is read meanwhile.
         let body = [UInt8](repeating: 1, count: 8_000_000)

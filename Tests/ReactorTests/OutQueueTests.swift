@@ -215,6 +215,24 @@ struct BufferPoolTests {
         #expect(pool.spare == 0)
     }
 
+    @Test("a block of pages grows with its bytes, and is counted as what it is")
+    func grows() throws {
+        let pool = BufferPool(limit: 20 << 20, keep: 0)
+        let small = try #require(pool.take(atLeast: 100_000))
+        #expect(pool.grow(small, toAtLeast: 2 << 20) == nil, "it is no pages")
+        pool.give(small)
+        let block = try #require(pool.take(atLeast: 1 << 20))
+        for index in 0..<(1 << 20) { block.base.storeBytes(of: UInt8(truncatingIfNeeded: index &* 31), toByteOffset: index, as: UInt8.self) }
+        let larger = try #require(pool.grow(block, toAtLeast: 8 << 20))
+        #expect(larger.capacity >= 8 << 20 && pool.inUse == larger.capacity)
+        #expect((0..<(1 << 20)).allSatisfy { larger.base.load(fromByteOffset: $0, as: UInt8.self) == UInt8(truncatingIfNeeded: $0 &* 31) })
+        larger.base.storeBytes(of: 7, toByteOffset: larger.capacity - 1, as: UInt8.self)
+        #expect(pool.grow(larger, toAtLeast: 16 << 20) == nil, "the bound has no room for it")
+        #expect(pool.inUse == larger.capacity)
+        pool.give(larger)
+        #expect(pool.inUse == 0 && pool.spare == 0)
+    }
+
     @Test("the bound holds, and what is given back can be taken again")
     func bound() throws {
         let pool = BufferPool(limit: 10_000)

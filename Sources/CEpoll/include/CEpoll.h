@@ -397,6 +397,15 @@ static inline int cepoll_close(int fd) {
     return (int)CEPOLL_ASK(CEPOLL_CALL_CLOSE, fd, close(fd));
 }
 
+/// `size` bytes of zeroed memory in pages of their own, or NULL.
+void *cepoll_pages(size_t size);
+
+/// The same bytes in `larger` ones: the kernel moves the pages, nobody copies. NULL, and the old ones stay, if it cannot.
+void *cepoll_pages_grow(void *pages, size_t size, size_t larger);
+
+/// Gives pages back to the system.
+void cepoll_pages_free(void *pages, size_t size);
+
 /// Opens /dev/null, CLOEXEC: a descriptor that only holds its number. Returns it or -errno.
 int cepoll_reserve(void);
 

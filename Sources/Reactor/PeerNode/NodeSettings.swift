@@ -33,7 +33,7 @@ public struct NodeSettings: Hashable, Sendable {
     /// Bytes that the buffers of one stranger may hold, in and out; at least one frame of the dialect, or its larger frames are
     /// `frameTooLarge`.
     public var memoryPerStranger = 16 << 20
-    /// Bytes read from one link before the others have their turn.
+    /// Bytes read from one link before the others have their turn; shared by those that are ready at once, but for 16 KiB each.
     public var readBudget = 256 << 10
     /// Bytes written to one link before the others have their turn.
     public var writeBudget = 1 << 20

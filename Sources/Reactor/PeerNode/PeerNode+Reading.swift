@@ -26,11 +26,12 @@ extension PeerNode {
         if link.phase == .draining { return discard(link) }
         guard link.wantsBytes else { return }
         let id = link.id
-        var budget = settings.readBudget
+        let turn = readTurn
+        var budget = turn
         var outcome = Received.wouldBlock
         link.beginReading()
         while budget > 0, link.wantsBytes {
-            outcome = link.phase == .up ? link.receive() : receiveHello(link)
+            outcome = link.phase == .up ? link.receive(atMost: budget) : receiveHello(link)
             guard case .bytes(let count) = outcome else { break }
             budget -= count
             counts.bytesIn &+= UInt64(count)
@@ -42,7 +43,7 @@ extension PeerNode {
             if link.isDrained { break }
         }
         link.endReading()
-        loop.charge(bytes: settings.readBudget &- budget)
+        loop.charge(bytes: turn &- budget)
         if budget <= 0 { loop.state.counts.exhausted.reads &+= 1 }
         guard link.phase != .condemned else { return }
         switch outcome {
@@ -53,6 +54,13 @@ extension PeerNode {
         case .overLimit: ended(link, .frameTooLarge)
         }
         applyInterest(link)
+    }
+
+    /// Bytes that one link may have in its turn. The budget is shared by all who are ready at once, but for 16 KiB each: so long as few
+    /// flood, a ping waits for the budget's bytes at most, however many links and however large their frames are.
+    private var readTurn: Int {
+        let budget = settings.readBudget
+        return min(budget, max(budget / max(loop.state.eventCount, 1), 16_384))
     }
 
     /// Before a link is established it buffers a hello, and no more: what follows waits in the kernel.
@@ -82,7 +90,7 @@ extension PeerNode {
     }
 
     private func discard(_ link: NodeLink) {
-        switch link.discard(budget: settings.readBudget) {
+        switch link.discard(budget: readTurn) {
         case .bytes(let count):
             loop.charge(bytes: count)
             loop.state.counts.exhausted.reads &+= 1

@@ -2,6 +2,8 @@
 // over all, and one bound. It knows no link. What it must never do: hand out more than its bound, or allocate in steady
 // state (a block that was given back is the next one taken).
 
+import CEpoll
+
 /// A piece of memory on loan from a `BufferPool`. A plain value: whoever took it gives it back, once.
 @safe
 struct Block: BitwiseCopyable {
@@ -9,7 +11,8 @@ struct Block: BitwiseCopyable {
     let capacity: Int
 }
 
-/// Size classes of powers of two, 256 bytes to 16 MiB; the large ones have room for a frame's header on top. All on the
+/// Size classes of powers of two, 256 bytes to 16 MiB; the large ones have room for a frame's header on top. From 1 MiB on a block is
+/// pages of its own: a frame that outgrows it takes the pages along, and nobody's ping waits for megabytes to be copied. All on the
 /// loop's thread.
 @safe
 final class BufferPool {
@@ -18,6 +21,8 @@ final class BufferPool {
     /// From this shift on, a class has `margin` bytes more than its power of two: a frame of 8 MiB has a header, too.
     private static let marginShift = 21
     private static let margin = 65_536
+    /// From this shift on, a class is pages of its own.
+    private static let pagesShift = 20
 
     /// The largest block there is.
     static let largestBlock = 1 << largestShift + margin
@@ -57,7 +62,7 @@ final class BufferPool {
 
     deinit {
         for index in 0...(Self.largestShift - Self.smallestShift) {
-            while let block = unsafe popFree(index) { unsafe block.deallocate() }
+            while let block = unsafe popFree(index) { unsafe Self.release(block, Self.capacity(of: index)) }
         }
     }
 
@@ -110,7 +115,27 @@ final class BufferPool {
             return unsafe Block(base: reused, capacity: capacity)
         }
         allocations &+= 1
-        return unsafe Block(base: .allocate(byteCount: capacity, alignment: 16), capacity: capacity)
+        return unsafe Block(base: Self.allocate(capacity), capacity: capacity)
+    }
+
+    /// The same bytes in a larger block, the kernel's pages moved instead of copied; nil, and the old block is the caller's still, if one
+    /// of the two is not pages, or the bound does not allow both.
+    func grow(_ block: Block, toAtLeast size: Int) -> Block? {
+        let capacity = Self.capacity(for: size)
+        guard block.capacity >> Self.pagesShift > 0, capacity > block.capacity, hasRoom(for: capacity) else { return nil }
+        guard let moved = unsafe cepoll_pages_grow(block.base, block.capacity, capacity) else { return nil }
+        lend(capacity - block.capacity)
+        return unsafe Block(base: moved, capacity: capacity)
+    }
+
+    private static func allocate(_ capacity: Int) -> UnsafeMutableRawPointer {
+        guard capacity >> pagesShift > 0 else { return .allocate(byteCount: capacity, alignment: 16) }
+        guard let pages = unsafe cepoll_pages(capacity) else { fatalError("the system has no memory for \(capacity) bytes") }
+        return unsafe pages
+    }
+
+    private static func release(_ base: UnsafeMutableRawPointer, _ capacity: Int) {
+        if capacity >> pagesShift > 0 { unsafe cepoll_pages_free(base, capacity) } else { unsafe base.deallocate() }
     }
 
     /// Whether `bytes` more may be out.
@@ -142,7 +167,7 @@ final class BufferPool {
 
     private func keep(_ block: Block) {
         guard spare + block.capacity <= keep else {
-            unsafe block.base.deallocate()
+            unsafe Self.release(block.base, block.capacity)
             return
         }
         spare += block.capacity

@@ -34,6 +34,12 @@ struct ReadBuffer: BitwiseCopyable {
     /// The pool's block that it is in.
     var block: Block { unsafe Block(base: UnsafeMutableRawPointer(head), capacity: capacity + Self.headSize) }
 
+    /// The buffer in the larger block to which its own has moved.
+    init(movedTo block: Block) {
+        unsafe head = block.base.assumingMemoryBound(to: Head.self)
+        unsafe head.pointee.capacity = UInt32(block.capacity - Self.headSize)
+    }
+
     /// Where the bytes are.
     var base: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(head) + Self.headSize }
 

@@ -39,14 +39,14 @@ extension Stream {
         buffer = own
     }
 
-    /// Receives once. Between `beginReading` and `endReading`; no span of `unread` may be in use.
-    final func receive() -> Received {
+    /// Receives once, `most` bytes at most. Between `beginReading` and `endReading`; no span of `unread` may be in use.
+    final func receive(atMost most: Int = .max) -> Received {
         let need = receiveNeed
         // A frame's block and the larger one that follows are out together while its bytes are moved. What never fits is not waited for.
         let isCrumb = need <= memory.scratch.capacity
         guard isCrumb || need <= frameBound && inboundMemory + need <= account.limit / 8 * 7 else { return .overLimit }
         guard mayHold(need) else { return .noMemory }
-        return receiveOnce()
+        return receiveOnce(atMost: most)
     }
 
     /// Receives once, until `bound` bytes are unread at most: what a link may send before it is one. Needs no room in the memory's bound,
@@ -73,7 +73,7 @@ extension Stream {
     /// The largest block that a frame of this stream can ever have.
     private final var frameBound: Int { isReserved ? memory.pool.limit : memory.strangerLimit }
 
-    private final func receiveOnce(atMost most: Int = .max) -> Received {
+    private final func receiveOnce(atMost most: Int) -> Received {
         if fitsScratch, !isInScratch { moveToScratch() }
         if let refused = makeRoom() { return refused }
         guard let buffer else { return .noMemory }
@@ -130,7 +130,7 @@ extension Stream {
         var left = budget
         while left > 0 {
             consume(unreadCount)
-            switch receiveOnce() {
+            switch receiveOnce(atMost: left) {
             case .bytes(let count): left -= count
             case let other:
                 consume(unreadCount)
@@ -199,6 +199,10 @@ extension Stream {
         // Both are out while the bytes are moved. A stream that holds more than the mark would be slowed for good.
         let held = (isInScratch ? 0 : old.block.capacity) + BufferPool.capacity(for: wanted + ReadBuffer.headSize)
         guard held <= account.limit / 8 * 7 else { return .overLimit }
+        if !isInScratch, old.start == 0, let block = account.grow(old.block, toAtLeast: wanted + ReadBuffer.headSize) {
+            buffer = ReadBuffer(movedTo: block)
+            return nil
+        }
         guard let block = account.take(atLeast: wanted + ReadBuffer.headSize) else { return .noMemory }
         let larger = ReadBuffer(block)
         larger.take(from: old)
