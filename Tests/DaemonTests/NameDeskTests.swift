@@ -117,6 +117,10 @@ struct NameDeskTests {
             #expect(isMeant("a.test", live) == true && isMeant("A.Test:\(live.port)", live) == true)
             #expect(isMeant("\(live)", live) == true && isMeant("\(live)", other) == false)
             #expect(isMeant("b.test:5", live) == nil)
+            for peer in [name, "a.test", "\(live)"] {
+                #expect(asker.get("/peers?peer=\(peer)").elements.map { $0["id"]?.text } == [live.description], "\(peer)")
+            }
+            #expect(asker.send("GET", "/peers?peer=b.test:5").status == 404 && asker.get("/peers?peer=127.0.73.9:9").elements.isEmpty)
             // It is followed when it moves, and means nobody once it is wanted no longer.
             #expect(asker.send("POST", "/disconnect", "{\"peer\":\"\(name)\"}").status == 200)
             #expect(isMeant(name, live) == nil)

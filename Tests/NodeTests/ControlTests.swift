@@ -191,6 +191,11 @@ struct ControlTests {
                 .write(toFile: file, atomically: true, encoding: .utf8)
             let refused = try Node.command(there.socket, ["bans", "import", file])
             #expect(refused.status == 64 && refused.lines.count == 1 && refused.lines[0].contains("entry 2"), "\(refused.lines)")
+            // A length that is no number is not "for ever".
+            for seconds in ["\"x\"", "-5", "true"] {
+                try "[{\"subject\": \"10.3.0.0/16\", \"kind\": \"ban\", \"seconds\": \(seconds)}]".write(toFile: file, atomically: true, encoding: .utf8)
+                #expect(try Node.command(there.socket, ["bans", "import", file]).status == 64)
+            }
             #expect(try Node.ask(there.socket, "GET", "/bans").json().elements.count == 3)
             _ = nodes
         }

@@ -32,7 +32,7 @@ struct IdleTests {
     )
     func waitsAndPings() async throws {
         try await onThread {
-            let node = try Node(listen: Ports.endpoint("127.0.9.1"), timings: ["--ping-interval", "2s", "--pong-timeout", "5s"])
+            let node = try Node(listen: Ports.endpoint("127.0.9.1"), timings: ["--ping-interval", "2s", "--pong-timeout", "5s", "--regular-per-subnet", "100"])
             let neighbours = try (0..<Self.links).map { try GoodNeighbour(of: node.endpoint, at: "127.0.9.\($0 + 10)") }
             // Past the greetings, and past the first round of pings.
             #expect(Clock.poll(limit: 90) { neighbours.allSatisfy { $0.report.pings >= 1 } })

@@ -19,6 +19,9 @@ private enum Enclosure {
     }
 
     static let canMount = works("-rm", "mount -t tmpfs -o size=64k none /mnt")
+    /// A file system whose server never answers: every call on it waits.
+    static let silentDisk = "exec 9<>/dev/fuse && mount -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0 none"
+    static let canHang = works("-rm", "\(silentDisk) /mnt")
     static let hasNetwork = works("-rmn", "ip link set lo up && ip addr add 10.77.0.1/32 dev lo")
 }
 
@@ -188,6 +191,38 @@ struct SourceTests {
             try handle.write(contentsOf: Data("\(others[1].endpoint)\n".utf8))
             try handle.close()
             #expect(linked(folder.socket, others[1].endpoint))
+        }
+    }
+
+    @Test(
+        "a registry on a disk that never answers: the node starts with what the store kept, says so, reloads and ends as ever", .timeLimit(.minutes(5)),
+        .enabled(if: Enclosure.canHang, "a FUSE mount in a user namespace is not allowed here"))
+    func silent() async throws {
+        try await onThread {
+            let folder = KeepingTests.Folder()
+            let masternode = try Node(listen: Ports.endpoint("127.0.88.2"))
+            try FileManager.default.createDirectory(atPath: folder.path + "/disk", withIntermediateDirectories: true)
+            let file = folder.path + "/disk/masternodes"
+            do {
+                let store = try Store(directory: folder.path + "/state")
+                store.keep(registry: file, [.endpoint(masternode.endpoint)])
+                let thread = try store.start { _ in }
+                store.stop()
+                #expect(thread.wait(milliseconds: 120_000))
+            }
+            let node = try Enclosure.start(
+                "-rm", "\(Enclosure.silentDisk) '\(folder.path)/disk'", arguments(Ports.endpoint("127.0.88.1"), folder) + ["--registry", file],
+                name: "reactor-node with a silent disk")
+            defer { node.kill() }
+            try node.wait(for: "that the file is not read") { $0["event"] == "registry-slow" && $0["masternodes"] == "1" }
+            #expect(isUp(folder.socket) && linked(folder.socket, masternode.endpoint))
+            #expect(try troubles(folder.socket)["registry-file"]?.contains("does not answer; 1 masternodes") == true)
+            for command in [["reload"], ["ban", "10.0.0.1"], ["status"]] {
+                let (status, lines) = try Node.command(folder.socket, command)
+                #expect(status == 0, "\(command): \(lines)")
+            }
+            node.signal(SIGTERM)
+            #expect(try node.waitForExit(limit: 90) == 0)
         }
     }
 

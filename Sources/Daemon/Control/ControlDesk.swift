@@ -112,8 +112,9 @@ final class ControlDesk {
         let role = request.text("class")
         let direction = request.text("direction")
         let wanted = request.flag("wanted")
+        let isMeant = try filter(ofRows: request)
         return rows(try sight()).all { row in
-            (state == nil || row.state == state) && (role == nil || row.role.name == role)
+            isMeant(row) && (state == nil || row.state == state) && (role == nil || row.role.name == role)
                 && (direction == nil || row.direction?.name == direction) && (!wanted || row.isWanted)
         }
     }

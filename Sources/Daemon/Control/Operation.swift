@@ -102,6 +102,7 @@ extension Operation {
                     Parameter("class", .choice(["masternode", "regular"]), .query, "Only peers of this class"),
                     Parameter("direction", .choice(["inbound", "outbound"]), .query, "Only linked peers, by who dialled"),
                     Parameter("wanted", .flag, .query, "Only peers that somebody wants"),
+                    Parameter("peer", .peer, .query, "Only this peer: its address and port, or its name, whose every address counts"),
                 ])
         case .peer: Route(.get, "/peers/{id}", "One peer", [Self.peerPath])
         case .why: Route(.get, "/peers/{id}/why", "Why this peer is linked, or why it is not; what happens next, and when", [Self.peerPath])

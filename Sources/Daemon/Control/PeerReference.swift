@@ -31,6 +31,12 @@ extension ControlDesk {
         // The names first: an address that one of them has by now is in the table, or was refused there.
         var names = reports
         var snapshot = try view.snapshot(age: age)
+        // The loop may have taken its time: while a node starts, its names come meanwhile.
+        let later = reports
+        if later.count != names.count {
+            names = later
+            snapshot = try view.snapshot(age: .zero)
+        }
         guard names.contains(where: { $0.current != nil }) else { return (snapshot, names) }
         var known = Set(snapshot.peers.map(\.endpoint))
         func isLost(_ report: NameReport) -> Bool { report.current.map { !known.contains($0) } ?? false }
@@ -106,6 +112,20 @@ extension ControlDesk {
         return switch target {
         case .endpoint(let endpoint): { $0 == endpoint }
         case .name(let name): { names?.addresses(of: name).contains($0) == true }
+        }
+    }
+
+    /// Which rows are asked for.
+    func filter(ofRows request: Request) throws(Problem) -> (PeerRow.Row) -> Bool {
+        let isMeant = try filter(ofEvents: request)
+        guard request.peer("peer") != nil else { return { _ in true } }
+        let name = try target(request, "peer").name
+        return { row in
+            switch row {
+            case .peer(let peer, _): isMeant(peer.endpoint)
+            case .name(let report): report.peer.name == name
+            case .link(let entry): isMeant(entry.report.info.remote)
+            }
         }
     }
 

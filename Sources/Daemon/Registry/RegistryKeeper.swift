@@ -25,7 +25,7 @@ public struct RegistryStatus: Hashable, Sendable {
         if let since = readingSince, now > since, now - since >= RegistryStatus.patience {
             return "it has been read for \(Nanoseconds.seconds((now - since).count / 1_000_000_000).span) and is not read yet: its disk or file system does not answer"
         }
-        return complaint
+        return complaint ?? (believedAt == nil ? "it is not read yet" : nil)
     }
 }
 

@@ -41,6 +41,8 @@ final class DirectoryLock: Sendable {
     }
 
     deinit {
+        // A child that is between its fork and its exec has the descriptor, too: the close alone would leave it the lock.
+        _ = flock(descriptor, LOCK_UN)
         Descriptors.close(descriptor)
     }
 

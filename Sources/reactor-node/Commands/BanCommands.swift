@@ -76,6 +76,9 @@ struct BansCommand: ParsableCommand {
                     throw CommandFailure(64, "\(file): entry \(index + 1) is no ban: give \"subject\", an address or a range, and \"kind\", ban or trust")
                 }
                 if kind == "trust" { return ("/trust", .members(("subject", .string(subject)))) }
+                guard entry["seconds"].map({ $0.isNull || ($0.real ?? -1) >= 0 }) ?? true else {
+                    throw CommandFailure(64, "\(file): entry \(index + 1): \"seconds\" is what is left of the ban: give a number, or null for ever")
+                }
                 // Its last second is a whole one.
                 let left = entry["seconds"]?.real.map { JSON.string("\(UInt64(min(max($0, 0), 1e9)) + 1)s") }
                 let reason = entry["reason"]?.text ?? entry["closeReason"]?.text

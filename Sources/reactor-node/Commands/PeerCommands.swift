@@ -74,8 +74,9 @@ enum PeerTable {
 
 struct PeersCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "peers", abstract: "Lists every peer of the book, and every link that is nobody's yet.")
+        commandName: "peers", abstract: "Lists every peer of the book, and every link that is nobody's yet; or one peer.")
 
+    @Argument(help: ArgumentHelp("Only this peer: ADDRESS:PORT or HOST:PORT", valueName: "host:port")) var peer: String?
     @Option(help: ArgumentHelp("Only peers in this state: established, backoff, banned …", valueName: "state")) var state: String?
     @Option(name: .customLong("class"), help: ArgumentHelp("Only masternode, or only regular", valueName: "class")) var role: String?
     @Option(help: ArgumentHelp("Only links that are inbound, or outbound", valueName: "direction")) var direction: String?
@@ -84,7 +85,7 @@ struct PeersCommand: ParsableCommand {
 
     func run() throws {
         let target = ClientOptions.target(
-            "/peers", [("state", state), ("class", role), ("direction", direction), ("wanted", wanted ? "true" : nil)])
+            "/peers", [("state", state), ("class", role), ("direction", direction), ("wanted", wanted ? "true" : nil), ("peer", peer)])
         try options.get(target) { PeerTable.write($0) }
     }
 }
