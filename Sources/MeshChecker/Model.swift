@@ -112,6 +112,7 @@ public struct Model: Hashable, Sendable {
         settings.verifyInterval = .seconds(4)
         settings.demotionDelay = .seconds(2)
         settings.discoveryInterval = Nanoseconds(.max)
+        settings.feelerInterval = Nanoseconds(.max)
         settings.intakeBurst = 1
         #if MESH_CANARIES
             settings.canary = canary

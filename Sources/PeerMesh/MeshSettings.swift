@@ -120,6 +120,11 @@ public struct MeshSettings: Hashable, Sendable, BitwiseCopyable {
 
     /// Time between two rounds that redial what is missing and fill free slots.
     public var discoveryInterval: Nanoseconds = .seconds(120)
+    /// One peer that was only told of, or that only claims its endpoint, is tried in this time, beside the dials into free slots.
+    public var feelerInterval: Nanoseconds = .seconds(30)
+    /// Dials at one address (IPv6: a /64) that was only told of: four at once, then one in this time. At one /24 or /48 eight at once, then
+    /// eight in this time; at all of them 16 at once, then 60.
+    public var targetPeriod: Nanoseconds = .seconds(60)
     /// Entries of one answer, at most.
     public var shareLimit: UInt32 = 1_000
     /// Entries taken from one link at once.

@@ -62,6 +62,8 @@ struct ScheduleOptions: SettingOptions {
     @Option("ban-score") var banScore: String?
     @Option("ban-time") var banTime: String?
     @Option("discovery-interval") var discoveryInterval: String?
+    @Option("feeler-interval") var feelerInterval: String?
+    @Option("target-period") var targetPeriod: String?
     @Option("share-limit") var shareLimit: String?
     @Option("intake-burst") var intakeBurst: String?
     @Option("intake-period") var intakePeriod: String?

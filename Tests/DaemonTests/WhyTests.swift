@@ -180,6 +180,14 @@ private func produce(_ standing: Standing) throws -> (standing: Standing, senten
         scene.tell(.start)
         for known in [other, peer] { try scene.answer(known, .accepted) }
         return scene.why(peer)
+    case .spaced:
+        // Four peers at one address were told of, and none of them answers: each waits for its turn.
+        let scene = Scene(started: false)
+        let others = (1...3).map { Endpoint(peer.address, port: UInt16($0)) }
+        for endpoint in others + [peer] { scene.tell(.recalled(endpoint, .known)) }
+        scene.tell(.start)
+        for endpoint in others + [peer] { try scene.fail(endpoint) }
+        return scene.why(peer)
     case .notStarted:
         let scene = Scene(started: false)
         scene.tell(.connect(peer))

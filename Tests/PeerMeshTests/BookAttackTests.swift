@@ -12,7 +12,7 @@ struct BookAttackTests {
     private func harness(_ configure: (inout MeshSettings) -> Void = { _ in }) -> Harness {
         Harness(own: Endpoint(IPAddress(v4: 203, 0, 115, 1), port: 9_000)) {
             $0.bookCapacity = UInt32(BookAttackTests.capacity)
-            ($0.maxPeers, $0.reservedSlots) = (400, 20)
+            ($0.maxPeers, $0.reservedSlots, $0.feelerInterval) = (400, 20, .seconds(30))
             configure(&$0)
         }
     }
@@ -176,6 +176,139 @@ struct BookAttackTests {
         h.mesh.sharePeers(with: asker, at: h.now) { told.append($0); return true }
         #expect(told.count { $0.address.group == address(60, 1, 0, 0) } == 20)
         #expect(told.count { $0.address.group == address(61, 1, 0, 0) } == 30)
+    }
+
+    // Reflection.
+
+    /// Dials within ten minutes, each refused at once, while the tellers stay.
+    private func dials(_ h: inout Harness, tellers: [LinkID]) -> [Endpoint] {
+        var dials: [Endpoint] = []
+        for _ in 0..<600 {
+            for link in tellers { h.mesh.handle(.received(link, frames: 1, partial: 0), at: h.now) }
+            for link in tellers { h.mesh.answerPing(link, at: h.now) }
+            for case .dial(let link, let endpoint) in h.take() + h.wait(.seconds(1)) {
+                dials.append(endpoint)
+                _ = h.tell(.dialFailed(link, .refused))
+            }
+        }
+        return dials
+    }
+
+    @Test("10,000 ports of one third party, told once, are a handful of dials in ten minutes")
+    func oneThirdParty() {
+        var h = harness { $0.intakeBurst = 100_000 }
+        let link = teller(&h, address(45, 1, 1, 1), nonce: 1)
+        pour(&h, link, (0..<10_000).map { Endpoint(address(60, 1, 1, 1), port: UInt16(1_000 + $0)) })
+        let dials = dials(&h, tellers: [link])
+        print("book: \(dials.count) dials in ten minutes at the address of a third party")
+        #expect((4...14).contains(dials.count), "\(dials.count)")
+    }
+
+    @Test("a third party's IPv6 /64 is one address")
+    func oneThirdPartyOfSix() {
+        var h = harness { $0.intakeBurst = 100_000 }
+        let link = teller(&h, address(45, 1, 1, 1), nonce: 1)
+        pour(&h, link, (0..<10_000).map { Endpoint(IPAddress(v6High: 0x2a01_04f8_0001_0002, low: UInt64($0 + 1)), port: 9_000) })
+        let dials = dials(&h, tellers: [link])
+        #expect((4...14).contains(dials.count), "\(dials.count)")
+    }
+
+    @Test("a third party's /24 is dialled eight times at once and eight times a minute at most, however many tell of it")
+    func thirdNet() {
+        var h = harness { $0.intakeBurst = 100_000 }
+        let links = (0..<8).map { teller(&h, address(45, $0, 1, 1), nonce: UInt64($0 + 1)) }
+        for (index, link) in links.enumerated() {
+            pour(&h, link, (0..<1_000).map { Endpoint(address(60, 1, 1, 1 + $0 % 250), port: UInt16(1_000 + index * 1_000 + $0)) })
+        }
+        let dials = dials(&h, tellers: links)
+        print("book: \(dials.count) dials in ten minutes at the /24 of a third party")
+        #expect((8...88).contains(dials.count), "\(dials.count)")
+    }
+
+    @Test("masternodes, the operator's peers and tried ones are dialled whatever was told of their address")
+    func exempt() {
+        var h = harness { $0.intakeBurst = 100_000 }
+        let link = teller(&h, address(45, 1, 1, 1), nonce: 1)
+        let target = address(60, 1, 1, 1)
+        pour(&h, link, (0..<100).map { Endpoint(target, port: UInt16(1_000 + $0)) })
+        var dialled = h.dials(h.wait(.milliseconds(200)))
+        #expect(dialled.count == 4)
+        for (port, event) in [(1, Event.registered), (2, Event.connect)] as [(UInt16, (Endpoint) -> Event)] {
+            dialled = h.dials(h.tell(event(Endpoint(target, port: port))))
+            #expect(dialled == [Endpoint(target, port: port)])
+        }
+        dialled = h.dials(h.tell(.recalled(Endpoint(target, port: 3), .linked)))
+        #expect(dialled == [Endpoint(target, port: 3)])
+        // One that an operator asks for by hand does not wait either.
+        let waiting = (0..<100).map { Endpoint(target, port: UInt16(1_000 + $0)) }.first { h.mesh.peer(at: $0, now: h.now)?.dial == nil && h.mesh.peer(at: $0, now: h.now) != nil }!
+        dialled = h.dials(h.tell(.connect(waiting)))
+        #expect(dialled == [waiting])
+    }
+
+    @Test("one that waits for others at its address says so, and is dialled when its turn comes")
+    func saysSo() {
+        var h = Harness(started: false)
+        let endpoints = (1...5).map { Endpoint(address(60, 1, 1, 1), port: UInt16($0)) }
+        for endpoint in endpoints { _ = h.tell(.recalled(endpoint, .known)) }
+        let first = h.tell(.start)
+        let begun = h.dials(first)
+        #expect(begun.count == 4)
+        for case .dial(let link, _) in first { _ = h.tell(.dialFailed(link, .refused)) }
+        let schedules = begun.map { h.mesh.peer(at: $0, now: h.now)!.schedule }
+        let until = h.now + .seconds(60)
+        #expect(schedules.contains(.wait(until: until, .spaced)))
+        #expect(h.dials(h.wait(.milliseconds(59_999))) == [])
+        #expect(h.dials(h.wait(.milliseconds(1))).count == 1)
+    }
+
+    // Feelers.
+
+    @Test("what was only told is tried also while no slot is free, and a peer that answers is told on")
+    func feeler() {
+        var h = harness { ($0.maxPeers, $0.reservedSlots, $0.outboundSlots) = (4, 3, 0) }
+        let link = teller(&h, address(45, 1, 1, 1), nonce: 1)
+        let told = Endpoint(address(60, 1, 1, 1), port: 9_000)
+        _ = h.tell(.learnt(link, told))
+        var actions: [Action] = []
+        for _ in 0..<31 where h.dials(actions).isEmpty {
+            _ = h.tell(.received(link, frames: 1, partial: 0))
+            actions = h.wait(.seconds(1))
+        }
+        #expect(h.dials(actions) == [told])
+        guard case .dial(let feeler, _)? = actions.first(where: { if case .dial = $0 { true } else { false } }) else { return }
+        _ = h.tell(.connected(feeler))
+        let end = h.tell(.hello(feeler, Hello(isNative: true, endpoint: told, nonce: 7, verdict: .accepted)))
+        #expect(end.contains(.drain(feeler, .full)))
+        #expect(h.failures(told) == 0)
+        var answer: [Endpoint] = []
+        h.mesh.sharePeers(with: link, at: h.now) { answer.append($0); return true }
+        #expect(answer == [told])
+        #expect(h.mesh.census().establishedRegular == 1)
+    }
+
+    @Test("a linked caller's claim is verified by a dial that its process answers, and told on from then on")
+    func callerIsFelt() {
+        var h = harness()
+        let caller = Endpoint(address(45, 1, 1, 1), port: 9_000)
+        let link = h.inbound(peer: caller, nonce: 1).0!
+        let asker = teller(&h, address(46, 1, 1, 1), nonce: 2)
+        func told(_ h: inout Harness) -> [Endpoint] {
+            var told: [Endpoint] = []
+            h.mesh.sharePeers(with: asker, at: h.now) { told.append($0); return true }
+            return told
+        }
+        #expect(told(&h) == [])
+        var actions: [Action] = []
+        for _ in 0..<31 where h.dials(actions).isEmpty {
+            for one in [link, asker] { _ = h.tell(.received(one, frames: 1, partial: 0)) }
+            actions = h.wait(.seconds(1))
+        }
+        #expect(h.dials(actions) == [caller])
+        guard case .dial(let feeler, _)? = actions.first(where: { if case .dial = $0 { true } else { false } }) else { return }
+        _ = h.tell(.connected(feeler))
+        _ = h.tell(.hello(feeler, Hello(isNative: true, endpoint: caller, nonce: 1, verdict: .duplicate)))
+        #expect(told(&h) == [caller])
+        #expect(h.mesh.peer(at: caller, now: h.now)?.established == link)
     }
 
     /// What the thread itself took of the processor is compared within one run, by medians: a walk would cost 64 times as much in the large book.

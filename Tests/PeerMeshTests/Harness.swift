@@ -24,6 +24,8 @@ struct Harness: ~Copyable {
         var settings = MeshSettings(nonce: Harness.nonce, seed: 1)
         settings.jitterPercent = 0
         settings.bookCapacity = 512
+        // A dial by lot is no part of what most tests look at.
+        settings.feelerInterval = .seconds(10_000_000)
         configure(&settings)
         mesh = Mesh(settings, now: now)
         mesh.handle(.ownEndpoint(own), at: now)

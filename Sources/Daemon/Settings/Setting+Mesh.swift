@@ -109,6 +109,8 @@ extension Setting {
 
     private static let discovery: [Row] = [
         span("discovery-interval", \.mesh.discoveryInterval, tick...week, "Time between rounds that look for missing peers"),
+        span("feeler-interval", \.mesh.feelerInterval, tick...week, "Time between two dials at peers that were only told of, beside those into free slots"),
+        span("target-period", \.mesh.targetPeriod, tick...hour, "One more dial in this time at an address that was only told of, after four at once"),
         count("share-limit", \.mesh.shareLimit, 0...1_000, "Peers named in one answer, at most"),
         count("intake-burst", \.mesh.intakeBurst, 0...1_000_000, "Peers taken from one link at once"),
         span("intake-period", \.mesh.intakePeriod, tick...week, "… and how long each further one takes"),

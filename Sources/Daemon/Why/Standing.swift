@@ -22,6 +22,7 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
     case bannedThere = "banned-there"
     case weakLink = "weak-link"
     case crowded
+    case spaced
     case notStarted = "not-started"
     case stopping
     case notWanted = "not-wanted"
@@ -71,6 +72,7 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
         case .full: .fullThere
         case .bannedThere: .bannedThere
         case .weakLink: .weakLink
+        case .spaced: .spaced
         case .crowded: .crowded
         }
     }
@@ -107,6 +109,7 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
         case .bannedThere: "it bans us; dialled again in {in}"
         case .weakLink: "linked by a peer that cannot prove who it is; it is dialled itself in {in}"
         case .crowded: "regular peers at its address or in its subnet have as many links as they may ({per-address}, {per-subnet}); looked at again in {in}"
+        case .spaced: "only told of, and others at its address or in its net were dialled shortly before; dialled in {in}"
         case .notStarted: "the node has not begun to dial yet"
         case .stopping: "the node is ending and dials nobody any more"
         case .notWanted: "nobody wants a link to it"
@@ -123,7 +126,7 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
     /// What changes it, in an operator's words; empty where nothing need be done.
     var advice: String {
         switch self {
-        case .linked, .linkHeld, .dialing, .securing, .greeting, .ready, .queuedRate, .notStarted, .stopping, .weakLink: ""
+        case .linked, .linkHeld, .dialing, .securing, .greeting, .ready, .queuedRate, .notStarted, .stopping, .weakLink, .spaced: ""
         case .queuedSlot: "raise --max-peers or lower --reserve"
         case .queuedBudget: "many dials hang: see what the others wait for, or raise --dial-limit"
         case .crowded: "raise --regular-per-address or --regular-per-subnet; `reactor-node connect` links it for ever"
@@ -149,7 +152,7 @@ enum Standing: String, Hashable, Sendable, CaseIterable {
         case .queuedSlot: "the dial, when a regular peer's link ends"
         case .queuedBudget: "the dial, when another one ends"
         case .queuedRate: "the dial, within a second"
-        case .backoff, .dormant, .theirTurn, .fullThere, .bannedThere, .weakLink, .crowded: "the dial"
+        case .backoff, .dormant, .theirTurn, .fullThere, .bannedThere, .weakLink, .spaced, .crowded: "the dial"
         case .notStarted: "the start"
         case .stopping, .notWanted, .unknown: "nothing"
         case .unresolved: "the next lookup of the name"

@@ -15,6 +15,7 @@ extension Report {
             "  pairs of masternodes   \(pairsExpected) wanted, \(pairsWithOne) with one link, \(pairsMissing) with none; most links of a pair at once \(maximumPerPair)",
             "  time to heal           \(heals) times, p50 \(seconds(healingTime(0.5))), p99 \(seconds(healingTime(0.99))), max \(seconds(slowestHeal)); bound \(seconds(scenario.bound))",
             "  dials                  \(dials); peak \(peakDialsOfNode) a second for a node, \(peakDialsOverall) overall",
+            "  dials at a third party \(thirdPartyDials)",
             "  links at the end       \(linksUp); a node has \(linksPerNode[0]) to \(linksPerNode[2]), median \(linksPerNode[1]); most slots used \(slotPeak)",
             "  regular without links  \(isolated)",
             "  ends of links          \(list(closes))",

@@ -41,6 +41,8 @@ public struct Report: Sendable {
     public internal(set) var checks = 0
     public internal(set) var dials = 0
     public internal(set) var peakDialsOfNode = 0
+    /// Dials at the address that `lie ports` tells of.
+    public internal(set) var thirdPartyDials = 0
     public internal(set) var peakDialsOverall = 0
     public internal(set) var slotPeak = 0
     public internal(set) var linksUp = 0

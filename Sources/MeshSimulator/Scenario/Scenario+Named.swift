@@ -4,7 +4,7 @@
 extension Scenario {
     public static let names = [
         "cold-start", "rolling-restart", "datacentre-lost", "split-halves", "one-way-walls", "flapping", "hello-liars", "book-poisoning",
-        "thundering-return", "slot-capture",
+        "thundering-return", "slot-capture", "reflection",
     ]
 
     /// Fills in groups and steps of the named scenario; false if there is none of that name.
@@ -50,6 +50,9 @@ extension Scenario {
                 Step(at: 25 * minute, .crash("hidden", silently: false)),
                 Step(at: 26 * minute, .restart("hidden", keepsBook: false, over: 10_000)),
             ]
+        case "reflection":
+            groups = [Group("liars", .percent(10))]
+            steps = [Step(at: 0, .lie("liars", .ports)), Step(at: 10 * minute, .reset(100_000))]
         case "thundering-return":
             groups = [Group("spared", .percent(2))]
             steps = [

@@ -11,6 +11,8 @@ public enum Lie: String, Sendable, CaseIterable {
     case nonce
     /// It answers every question, and every ping, with a thousand invented peers.
     case peers
+    /// The same, with a thousand ports of one third party's address.
+    case ports
     /// It wants a link to every node, and states no endpoint.
     case slots
 }
@@ -62,6 +64,8 @@ struct Node: ~Copyable {
     let address: Address
     /// Where its packets seem to come from.
     var source: UInt32
+    /// When the bucket of its dials at the third party is empty, in nanoseconds of its clock.
+    var thirdPartyAt: UInt64 = 0
     var settings: MeshSettings
     /// Milliseconds up and down, if it flaps.
     var flapUp = 0

@@ -100,6 +100,7 @@ extension World {
         report.peakDialsOfNode = max(report.peakDialsOfNode, nodes[node].dialsThisSecond)
         report.countDial(second: second)
         nodes[node].dialsInFlight += 1
+        if to.v4 == World.thirdParty { countThirdParty(node) }
         let settings = nodes[node].settings
         if nodes[node].dialsInFlight > Int(settings.dialLimit) {
             violation("node \(node) has \(nodes[node].dialsInFlight) dials in flight")
@@ -112,6 +113,15 @@ extension World {
         }
         nodes[node].dialSlotAt = max(nodes[node].dialSlotAt, clock) + period
         if checkEvery == 1 { checkMasternodesFirst(node, to) }
+    }
+
+    /// What was only told is dialled four times at once at one address, then once in `targetPeriod`.
+    private mutating func countThirdParty(_ node: Int) {
+        report.thirdPartyDials += 1
+        let period = nodes[node].settings.targetPeriod.count
+        let clock = clock(node).nanoseconds
+        if nodes[node].thirdPartyAt > clock + period * 3 + 1_000_000 { violation("node \(node) dials a third party faster than it may") }
+        nodes[node].thirdPartyAt = max(nodes[node].thirdPartyAt, clock) + period
     }
 
     private mutating func checkMasternodesFirst(_ node: Int, _ to: Address) {

@@ -123,8 +123,8 @@ extension World {
         let slot = makeList()
         var list = lists[Int(slot)]
         lists[Int(slot)] = []
-        if nodes[node].lie == .peers {
-            for _ in 0..<1_000 { list.append(inventedAddress().bits) }
+        if nodes[node].lie == .peers || nodes[node].lie == .ports {
+            for _ in 0..<1_000 { list.append(toldAddress(by: node).bits) }
         } else {
             nodes[node].mesh.sharePeers(with: link, at: clock) { endpoint in
                 list.append(Address(endpoint).bits)
@@ -139,6 +139,15 @@ extension World {
         if let free = freeLists.popLast() { return free }
         lists.append([])
         return Int32(lists.count - 1)
+    }
+
+    /// A host that has nothing to do with any of this.
+    static let thirdParty: UInt32 = 172 << 24 | 99 << 16 | 1 << 8 | 2
+
+    /// What a liar tells.
+    mutating func toldAddress(by node: Int) -> Address {
+        guard nodes[node].lie == .ports else { return inventedAddress() }
+        return Address(World.thirdParty, port: UInt16(1_024 + dice.roll(60_000)))
     }
 
     /// An address at which nobody listens.

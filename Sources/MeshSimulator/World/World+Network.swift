@@ -150,7 +150,7 @@ extension World {
         case .ping:
             handle(node, .received(link, frames: 1, partial: 0), at: clock)
             handle(node, .ping(link, nonce: entry.payload), at: clock)
-            if nodes[node].lie == .peers { flood(node, link) }
+            if let lie = nodes[node].lie, lie == .peers || lie == .ports { flood(node, link) }
         case .pong:
             handle(node, .received(link, frames: 1, partial: 0), at: clock)
             handle(node, .pong(link, nonce: entry.payload), at: clock)
@@ -193,7 +193,7 @@ extension World {
     /// A liar's unasked-for peers.
     private mutating func flood(_ node: Int, _ link: LinkID) {
         let slot = makeList()
-        for _ in 0..<1_000 { lists[Int(slot)].append(inventedAddress().bits) }
+        for _ in 0..<1_000 { lists[Int(slot)].append(toldAddress(by: node).bits) }
         send(.peers, link, node, payload: UInt64(slot))
     }
 

@@ -230,6 +230,7 @@ extension Mesh {
                 if !peer.isVerified { return "row \(row) is tried, and no dial was answered there" }
             }
         }
+        if feeler >= 0, links[feeler].direction != .outbound || links[feeler].state == .closed { return "the feeler is no dial" }
         if known != knownCount { return "\(knownCount) known peers are counted of \(known)" }
         if awaited != awaitedCount { return "\(awaitedCount) chosen peers are counted of \(awaited)" }
         return new == parts.newCount && tried == parts.triedCount ? nil : "the parts of the book are not counted"

@@ -25,7 +25,7 @@ extension Mesh {
             sink.feed(peer.endpoint.stableHash)
             var flags = UInt64(peer.desire.rawValue) | UInt64(peer.role.rawValue) << 8
             flags |= (peer.keepsSlot ? 1 : 0) << 16 | (peer.isBeyondTable ? 1 : 0) << 17 | (peer.isChosen ? 1 : 0) << 18
-            flags |= UInt64(peer.part.rawValue) << 20 | (peer.isVerified ? 1 : 0) << 22
+            flags |= UInt64(peer.part.rawValue) << 20 | (peer.isVerified ? 1 : 0) << 22 | (peer.isBooked ? 1 : 0) << 23
             flags |= (peer.isForeign ? 1 : 0) << 19 | UInt64(peer.waitReason.rawValue) << 24 | UInt64(min(peer.failures, most)) << 32
             sink.feed(flags)
             sink.feed(number(peer.established, linkNumber) | number(peer.held, linkNumber) << 16 | number(peer.dial, linkNumber) << 32)

@@ -51,6 +51,8 @@ extension Mesh {
         case .wait(let until, let why): return .wait(until: until, why)
         case .ready: break
         }
+        let turn = spacing(of: row)
+        if turn > now { return .wait(until: turn, .spaced) }
         if let wait = slotQueue(of: row) { return .queue(wait) }
         if let full = dialBudget(of: readyList(for: row), at: now) { return .queue(full) }
         return .yes
@@ -72,6 +74,7 @@ extension Mesh {
 
     var regularDials: Int {
         linkLists.count(LinkList.dialRegular) + linkLists.count(LinkList.dialNamed) + linkLists.count(LinkList.dialNamedSlow)
+            + linkLists.count(LinkList.feeler)
     }
 
     /// Peers that never answer each hold their place for the whole dial timeout. So of the dials in flight a quarter is kept for
@@ -128,6 +131,7 @@ extension Mesh {
                 return
             case .queue(.slot), .queue(.dialBudget): return  // A link's end pumps again.
             case .queue(.neighbours): postpone(row, at: now)
+            case .wait(_, .spaced): refresh(row, at: now)  // One of the same net was dialled just now.
             case .no, .wait:
                 contradictions += 1
                 refresh(row, at: now)
@@ -149,6 +153,8 @@ extension Mesh {
         let slot = makeLink(.outbound, remote: peers[row].endpoint, state: .connecting, row: row, at: now)
         guard slot >= 0 else { return -1 }
         give(slot, to: row, as: .dial)
+        if peers[row].part == .new, !peers[row].isBooked { bookDial(row, at: now) }
+        peers[row].isBooked = false
         dialSlotAt = max(dialSlotAt, now) + dialPeriod
         actions.append(.dial(id(of: slot), peers[row].endpoint))
         refresh(row, at: now)

@@ -49,7 +49,7 @@ extension Mesh {
             case .backoff: return .backoff
             case .theirTurn: return .awaitingInbound
             case .dormant: return .dormant
-            case .full, .bannedThere, .weakLink, .crowded: return .backoff
+            case .full, .bannedThere, .weakLink, .crowded, .spaced: return .backoff
             }
         case .off(let why):
             return why == .banned ? .banned : .idle

@@ -44,26 +44,42 @@ extension Mesh {
 
     /// Chooses up to `wanted` rows of the part, and says how many. It looks at `lotSize` rows at most, spread over the part: one pass picks each
     /// candidate with the chance that is left, without a list or an allocation.
+    /// New ones are chosen only as fast as their dials may begin; where that leaves a slot, the fill comes again.
     private mutating func choose(_ wanted: Int, of part: BookPart, at now: Instant) -> Int {
         let count = parts.count(part)
         guard wanted > 0, count > 0 else { return 0 }
         let start = Int(random.next(below: UInt64(count)))
         let reach = min(count, BookParts.lotSize)
         var candidates = 0
-        for step in 0..<reach where isCandidate(parts.row(atLot: step, from: start, of: part), at: now) { candidates += 1 }
+        for step in 0..<reach where isOpenCandidate(parts.row(atLot: step, from: start, of: part), at: now) { candidates += 1 }
         var chosen = 0
+        var next = Instant.never
         for step in 0..<reach where chosen < wanted {
             let row = parts.row(atLot: step, from: start, of: part)
             guard isCandidate(row, at: now) else { continue }
+            let open = spacing(of: row)
+            guard open <= now else {
+                next = min(next, open)
+                continue
+            }
             if random.next(below: UInt64(candidates)) < UInt64(wanted - chosen) {
                 peers[row].isChosen = true
+                if part == .new, !peers[row].isBooked {
+                    bookDial(row, at: now)
+                    peers[row].isBooked = true
+                }
                 chosen += 1
                 refresh(row, at: now)
             }
-            candidates -= 1
+            candidates = max(candidates - 1, 1)
         }
+        let fill = globalTimer(GlobalTimer.fill)
+        if next != .never, wheel.deadline(of: fill).map({ $0 > next }) ?? true { wheel.arm(fill, at: next) }
         return chosen
     }
+
+    /// One that may be dialled now, as far as others at its address and in its net let it.
+    private func isOpenCandidate(_ row: Int, at now: Instant) -> Bool { isCandidate(row, at: now) && spacing(of: row) <= now }
 
     private func isCandidate(_ row: Int, at now: Instant) -> Bool {
         let peer = peers[row]
@@ -86,7 +102,7 @@ extension Mesh {
         let count = parts.count(part)
         guard count > 0 else { return false }
         let start = count > BookParts.lotSize ? Int(random.next(below: UInt64(count))) : 0
-        for step in 0..<min(count, BookParts.lotSize) where isCandidate(parts.row(atLot: step, from: start, of: part), at: now) { return true }
+        for step in 0..<min(count, BookParts.lotSize) where isOpenCandidate(parts.row(atLot: step, from: start, of: part), at: now) { return true }
         return false
     }
 

@@ -72,6 +72,15 @@ extension Mesh {
     /// The table may have filled while the dial was in flight.
     private mutating func admitDialled(_ slot: Int, at now: Instant) {
         let row = Int(links[slot].row)
+        if linkLists.list(of: slot) == LinkList.feeler, peers[row].established < 0 {
+            // It has shown what it was to show. With a slot for its peer it goes on as any other dial.
+            guard hasOutboundRoom else {
+                close(slot, .full, at: now)
+                return
+            }
+            feeler = -1
+            relist(slot)
+        }
         if peers[row].established < 0, let reason = makeSlot(for: row, link: slot, at: now) {
             close(slot, reason, at: now)
         } else {

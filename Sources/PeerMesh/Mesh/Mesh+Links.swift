@@ -28,6 +28,7 @@ extension Mesh {
         }
         links[slot].state = state
         links[slot].since = now
+        if slot == feeler, links[slot].direction != .outbound || state != .greeting && state != .securing { feeler = -1 }
         relist(slot)
         armLink(slot)
         record(slot, from: from, to: state, reason: reason, at: now)
@@ -46,7 +47,7 @@ extension Mesh {
         switch links[slot].state {
         case .closed: return LinkList.free
         case .connecting, .securing, .greeting, .held:
-            return links[slot].direction == .inbound ? LinkList.pending : dialList(of: Int(links[slot].row))
+            return links[slot].direction == .inbound ? LinkList.pending : dialList(of: Int(links[slot].row), isFeeler: slot == feeler)
         case .established:
             let row = Int(links[slot].row)
             if row >= 0, peers[row].role == .masternode { return LinkList.masternode }
@@ -57,7 +58,7 @@ extension Mesh {
     }
 
     /// The list of a dial: by the queue that its peer waits in.
-    private func dialList(of row: Int) -> Int {
+    private func dialList(of row: Int, isFeeler: Bool) -> Int {
         guard row >= 0 else { return LinkList.dialRegular }
         switch readyList(for: row) {
         case PeerList.readyUrgent, PeerList.readyMasternode: return LinkList.dialMasternode
@@ -65,7 +66,7 @@ extension Mesh {
         case PeerList.readyNamedSlow: return LinkList.dialNamedSlow
         case let other:
             assert(other == PeerList.readyRegular)
-            return LinkList.dialRegular
+            return isFeeler ? LinkList.feeler : LinkList.dialRegular
         }
     }
 

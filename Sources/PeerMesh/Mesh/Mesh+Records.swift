@@ -136,6 +136,7 @@ extension Mesh {
         writer.put(peer.provenNonce)
         writer.put(UInt32(peer.part.rawValue))
         writer.put(peer.isVerified)
+        writer.put(peer.isBooked)
         writer.put(peer.source)
         writer.put(peer.sourceGroup)
         if peer.part != .none { writer.put(UInt64(parts.place(of: row))) }
@@ -169,6 +170,7 @@ extension Mesh {
         peers[row].provenNonce = reader.optionalWord()
         peers[row].part = reader.value(BookPart.none)
         peers[row].isVerified = reader.flag()
+        peers[row].isBooked = reader.flag()
         peers[row].source = reader.uint32()
         peers[row].sourceGroup = reader.uint32()
         guard peers[row].part != .none else { return }

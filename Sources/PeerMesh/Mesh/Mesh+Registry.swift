@@ -222,6 +222,8 @@ extension Mesh {
         peers[row].notBefore = .zero
         peers[row].turnAt = .zero
         peers[row].selfUntil = .zero
+        // The operator's word waits for nobody's turn.
+        peers[row].isBooked = true
         refresh(row, at: now)
     }
 

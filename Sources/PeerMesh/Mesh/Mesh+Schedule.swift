@@ -9,6 +9,7 @@ extension Mesh {
         guard peers[row].isUsed else { return }
         relistLinks(of: row)
         recount(row)
+        if peers[row].part == .new, isStarted, !isStopping, !wheel.isArmed(globalTimer(GlobalTimer.feeler)) { armFeeler(at: now) }
         let before = view(of: row)
         let (schedule, deadline) = derivedSchedule(of: row, at: now)
         peers[row].schedule = schedule
@@ -44,7 +45,10 @@ extension Mesh {
             if has(.directionIsAGate), prefersTheirDial(peer) { return (.wait(until: .never, .theirTurn), .never) }
             if has(.retryOnlyTheActive), peer.failures > 0, peer.lastSuccess == nil { return (.off(.notChosen), .never) }
         #endif
-        let until = max(peer.notBefore, turn)
+        let own = max(peer.notBefore, turn)
+        let spaced = spacing(of: row)
+        if spaced > now, spaced > own { return (.wait(until: spaced, .spaced), spaced) }
+        let until = own
         if until > now {
             return (.wait(until: until, peer.notBefore >= turn ? peer.waitReason : .theirTurn), until)
         }

@@ -11,6 +11,7 @@ extension Mesh {
         precondition(new.greetingTimeout >= new.probeTimeout * 2, "greeting must outlast two probes")
         precondition(new.dialRate > 0 && new.dialBurst > 0 && new.jitterPercent <= 50)
         guard new != settings else { return }
+        if new.targetPeriod != settings.targetPeriod { paces.reset() }
         settings = new
         for slot in 0..<links.count where links[slot].state != .closed { shortenWait(ofLink: slot, at: now) }
         for row in 0..<rowLimit where peers[row].isUsed { shortenWait(ofRow: row, at: now) }
@@ -18,6 +19,9 @@ extension Mesh {
         let round = globalTimer(GlobalTimer.discovery)
         let latest = now + settings.discoveryInterval * UInt64(100 + settings.jitterPercent) / 100
         if wheel.deadline(of: round).map({ $0 > latest }) ?? true { armDiscovery(at: now) }
+        let feelerTimer = globalTimer(GlobalTimer.feeler)
+        let latestFeeler = now + settings.feelerInterval * UInt64(100 + settings.jitterPercent) / 100
+        if wheel.deadline(of: feelerTimer).map({ $0 > latestFeeler }) ?? false { armFeeler(at: now) }
         pump(at: now)
     }
 

@@ -29,6 +29,8 @@ extension Mesh {
         awaitedCount = other.awaitedCount
         bookSecret = other.bookSecret
         candidates = EvictionCandidates(key: other.bookSecret)
+        paces = other.paces.clone()
+        feeler = other.feeler
         wheel = other.wheel.clone()
         random = other.random
         actions = other.actions.clone()
@@ -57,6 +59,8 @@ extension Mesh {
         writer.put(dialSlotAt)
         writer.put(hasLinkedMasternode)
         writer.put(rescues)
+        writer.put(Int32(feeler))
+        paces.encode(&writer)
         encodeLinks(&writer)
         encodePeers(&writer)
         writer.put(UInt64(bans.count))
@@ -78,6 +82,8 @@ extension Mesh {
         dialSlotAt = reader.instant()
         hasLinkedMasternode = reader.flag()
         rescues = reader.word()
+        feeler = Int(reader.index(below: links.count))
+        paces.decode(&reader)
         decodeLinks(&reader)
         decodePeers(&reader)
         let banCount = reader.number(below: Int(settings.banCapacity) + 1)

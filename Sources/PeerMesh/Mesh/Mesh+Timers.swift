@@ -10,7 +10,9 @@ enum GlobalTimer {
     static let discovery = 1
     /// Learnt peers came: fill the slots that are left.
     static let fill = 2
-    static let count = 3
+    /// Something that was only told is tried.
+    static let feeler = 3
+    static let count = 4
 }
 
 extension Mesh {
@@ -27,6 +29,7 @@ extension Mesh {
             case GlobalTimer.dialRate: break  // `pump` follows every advance.
             case GlobalTimer.discovery: discover(at: now)
             case GlobalTimer.fill: fillRegularSlots(at: now)
+            case GlobalTimer.feeler: feel(at: now)
             case let other: preconditionFailure("no timer \(other)")
             }
         }

@@ -43,6 +43,10 @@ public struct Mesh: ~Copyable {
     var neighbours: AddressChains
     /// The book's two parts, and what each source and place has of them.
     var parts: BookParts
+    /// When those that were only told of may be dialled.
+    var paces: DialPaces
+    /// The dial that ends with its hello, or -1.
+    var feeler = -1
     /// Rows that somebody wants or told of: all but free ones and tombstones.
     var knownCount = 0
     /// Chosen peers without an established link.
@@ -85,7 +89,9 @@ public struct Mesh: ~Copyable {
         /// Dials to regular peers that the operator names: those that are likely to answer, and those that failed.
         static let dialNamed = 9
         static let dialNamedSlow = 10
-        static let count = 11
+        /// A dial that takes no slot: its hello shows whether the peer is there.
+        static let feeler = 11
+        static let count = 12
     }
 
     /// The lists that rows are on.
@@ -127,6 +133,7 @@ public struct Mesh: ~Copyable {
         parts = BookParts(capacity: peerCount)
         bookSecret = Mesh.bookSecret(of: settings)
         candidates = EvictionCandidates(key: bookSecret)
+        paces = DialPaces(capacity: peerCount)
         wheel = TimerWheel(capacity: linkCount + peerCount + GlobalTimer.count, now: now)
         random = Random(state: settings.seed)
         actions = FixedQueue(capacity: linkCount * 6 + peerCount + 16)

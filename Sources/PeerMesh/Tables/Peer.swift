@@ -49,6 +49,8 @@ public enum WaitReason: UInt8, Hashable, Sendable, BitwiseCopyable {
     case weakLink
     /// Regular peers at its address, or in its subnet, have as many links as they may.
     case crowded
+    /// It was only told of, and others at its address or in its net were dialled shortly before.
+    case spaced
 }
 
 /// Why nothing is scheduled for a peer.
@@ -115,6 +117,8 @@ struct Peer: BitwiseCopyable {
     var part: BookPart = .none
     /// A dial of ours was answered here with a valid hello.
     var isVerified = false
+    /// The dial for which it was chosen is booked: it does not wait for its turn again.
+    var isBooked = false
     /// It is counted among those that are known, and among those that are chosen and not linked. `recount` keeps both.
     var isCountedKnown = false
     var isCountedAwaited = false
