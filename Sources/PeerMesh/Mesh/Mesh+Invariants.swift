@@ -88,7 +88,7 @@ extension Mesh {
             case .ready:
                 let list = peerLists.list(of: row)
                 if list != readyList(for: row) {
-                    return "\(row) is ready and not queued"
+                    return "\(row) is ready and on list \(list), not \(readyList(for: row))"
                 }
             case .wait(let until, _):
                 guard let deadline = wheel.deadline(of: rowTimer(row)) else { return "\(row) waits without a deadline" }

@@ -105,7 +105,7 @@ extension Mesh {
     /// One step of the keepalive, due now. False if the link is dead.
     private mutating func keepAlive(_ slot: Int, at now: Instant) -> Bool {
         guard links[slot].isPinged else {
-            noteStability(slot)
+            noteStability(slot, at: now)
             ping(slot, at: now)
             return true
         }
@@ -178,11 +178,14 @@ extension Mesh {
         actions.append(.ping(id(of: slot), nonce: links[slot].keepalive.nonce))
     }
 
-    /// A continuous link of `stableAfter`, to its last byte, clears the peer's failures.
-    private mutating func noteStability(_ slot: Int) {
+    /// A continuous link of `stableAfter`, to its last byte, clears the peer's failures. One that is to be dialled beside a doubtful link
+    /// may be another queue's then.
+    private mutating func noteStability(_ slot: Int, at now: Instant) {
         let row = Int(links[slot].row)
         guard row >= 0, peers[row].failures > 0 else { return }
-        if links[slot].lastByte - peers[row].linkedSince >= settings.stableAfter { peers[row].failures = 0 }
+        guard links[slot].lastByte - peers[row].linkedSince >= settings.stableAfter else { return }
+        peers[row].failures = 0
+        refresh(row, at: now)
     }
 }
 
