@@ -38,8 +38,13 @@ extension Mesh {
     }
 
     private mutating func evict(_ victim: Int, at now: Instant) {
+        let row = Int(links[victim].row)
         turnAwayHeld(of: victim, at: now)
         close(victim, .evicted, at: now)
+        // Without its link the peer would need the slot for its dial.
+        guard row >= 0, peers[row].isUsed, peers[row].established < 0 else { return }
+        let dial = Int(peers[row].dial)
+        if dial >= 0, linkLists.list(of: dial) == LinkList.dialRegular { close(dial, .evicted, at: now) }
     }
 
     /// The list has them in the order of their ages: its older half stays, and of the younger one an eighth for the group of
