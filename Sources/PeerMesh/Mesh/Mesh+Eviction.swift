@@ -8,10 +8,11 @@ extension Mesh {
     /// nobody may go.
     mutating func evictForStranger(at address: IPAddress, now: Instant) -> Bool {
         guard settings.regularSlots >= MeshSettings.contestedSlots else { return false }
-        let victim = inboundVictim(sparing: 8, joining: address.group.blockKey)
-        guard victim >= 0 else { return false }
-        evict(victim, at: now)
-        return true
+        while true {
+            let victim = inboundVictim(sparing: 8, joining: address.group.blockKey)
+            guard victim >= 0 else { return false }
+            if evict(victim, at: now) { return true }
+        }
     }
 
     /// Makes room for a masternode: a stranger's link if there is one, else an operator's peer's.
@@ -25,11 +26,12 @@ extension Mesh {
 
     /// Makes room for an operator's peer: a stranger's link, or the youngest dial to a learnt peer.
     mutating func evictForNamed(at now: Instant) -> Bool {
-        var victim = strangerVictim()
-        if victim < 0 { victim = linkLists.last(LinkList.dialRegular) }
-        guard victim >= 0 else { return false }
-        evict(victim, at: now)
-        return true
+        while true {
+            var victim = strangerVictim()
+            if victim < 0 { victim = linkLists.last(LinkList.dialRegular) }
+            guard victim >= 0 else { return false }
+            if evict(victim, at: now) { return true }
+        }
     }
 
     private mutating func strangerVictim() -> Int {
@@ -37,14 +39,18 @@ extension Mesh {
         return victim >= 0 ? victim : linkLists.last(LinkList.outbound)
     }
 
-    private mutating func evict(_ victim: Int, at now: Instant) {
+    /// False if that was a demoted masternode's, which had its slot beside the regular ones: another one must go, too.
+    @discardableResult
+    private mutating func evict(_ victim: Int, at now: Instant) -> Bool {
         let row = Int(links[victim].row)
+        let freesSlot = row < 0 || !peers[row].keepsSlot
         turnAwayHeld(of: victim, at: now)
         close(victim, .evicted, at: now)
         // Without its link the peer would need the slot for its dial.
-        guard row >= 0, peers[row].isUsed, peers[row].established < 0 else { return }
+        guard row >= 0, peers[row].isUsed, peers[row].established < 0 else { return freesSlot }
         let dial = Int(peers[row].dial)
         if dial >= 0, linkLists.list(of: dial) == LinkList.dialRegular { close(dial, .evicted, at: now) }
+        return freesSlot
     }
 
     /// The list has them in the order of their ages: its older half stays, and of the younger one an eighth for the group of
