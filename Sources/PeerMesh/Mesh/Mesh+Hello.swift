@@ -53,7 +53,7 @@ extension Mesh {
         if let nonce = links[slot].nonce {
             prove(row, nonce: nonce)
             settleClaims(row, against: slot, at: now)
-            reclaim(for: row, nonce: nonce, at: now)
+            reclaim(for: row, nonce: nonce, by: slot, at: now)
             merge(into: row, nonce: nonce, at: now)
         }
         switch hello.verdict ?? .accepted {
@@ -144,11 +144,13 @@ extension Mesh {
     /// Two endpoints have shown one nonce: one of them copies it, or both are one process. An inbound link of that nonce which
     /// was given to the other endpoint, but states this one, is this one's: else a copier that answers our dial first
     /// would receive every link of its victim.
-    private mutating func reclaim(for row: Int, nonce: UInt64, at now: Instant) {
+    private mutating func reclaim(for row: Int, nonce: UInt64, by dial: Int, at now: Instant) {
         guard peers[row].established < 0 else { return }
         let strayed = strayedLink(from: row, nonce: nonce)
         guard strayed >= 0 else { return }
         let other = Int(links[strayed].row)
+        // A masternode's link took no regular slot.
+        if peers[other].role == .masternode, makeSlot(for: row, link: dial, at: now) != nil { return }
         peers[other].linkedSince = .never
         attachMerged(strayed, to: row, at: now)
         beginWait(other, at: now)
