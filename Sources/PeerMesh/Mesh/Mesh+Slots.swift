@@ -197,8 +197,8 @@ extension Mesh {
     private mutating func makeStrangerSlot(for row: Int, link slot: Int, at now: Instant) -> CloseReason? {
         let address = links[slot].remote.address
         if isCrowded(address) { return .crowded }
-        if row >= 0, peers[row].dial >= 0 {
-            // Its own dial has taken a regular slot already. A call beside it takes none of those that are kept for dials.
+        if row >= 0, peers[row].dial >= 0, linkLists.list(of: Int(peers[row].dial)) == LinkList.dialRegular {
+            // Its own dial has taken a regular slot already, as a feeler has not. A call beside it takes none of those that are kept for dials.
             guard establishedCount < Int(settings.maxPeers) else { return .full }
             let limit = Int(settings.regularSlots - settings.effectiveOutboundSlots)
             if links[slot].direction == .inbound, linkLists.count(LinkList.inbound) >= limit { _ = evictForStranger(at: address, now: now) }
