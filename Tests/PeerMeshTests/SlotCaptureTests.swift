@@ -353,6 +353,21 @@ struct SlotCaptureTests {
         #expect(told(&other) == actions)
     }
 
+    @Test("a demoted masternode's link, which keeps the slot that it had, is not the one that makes room for a stranger")
+    func keptSlotMakesNoRoom() {
+        var h = Harness { ($0.maxPeers, $0.reservedSlots, $0.outboundSlots, $0.demotionDelay) = (18, 2, 0, .seconds(3)) }
+        for index in 0..<16 { _ = call(&h, from: Self.spread(index)) }
+        let demoted = Endpoint(Self.address(11, 0, 0, 1), port: 9_000)
+        _ = h.tell(.registered(demoted))
+        let link = h.inbound(peer: demoted, nonce: 5).0!
+        _ = h.tell(.unregistered(demoted))
+        _ = h.wait(.seconds(4))
+        #expect(report(&h, demoted)?.role == .regular && h.mesh.census().establishedRegular == 17)
+        // `inbound` asks the invariants: with the kept slot's link gone there would be seventeen regular peers of sixteen.
+        #expect(call(&h, from: Self.address(100, 1, 1, 1)).1 == .accepted)
+        #expect(standing(h, [link]) == 1 && h.mesh.census().establishedRegular == 17)
+    }
+
     // Pending.
 
     @Test("a registered address has places for its peers in the pending pool, and no more: another masternode's call is let in")
