@@ -170,7 +170,8 @@ extension Mesh {
         links[slot].keepalive.restart(at: now)
         if !links[slot].isPinged {
             links[slot].keepalive.queuedAt = now
-            links[slot].keepalive.nonce = random.next()
+            // Not the generator's own output, from which whoever is pinged could compute what orders the book and the evictions.
+            links[slot].keepalive.nonce = mix(random.next() ^ bookSecret)
         }
         links[slot].isPinged = true
         if waits { return }
