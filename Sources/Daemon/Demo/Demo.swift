@@ -39,6 +39,8 @@ public struct DemoSettings: Sendable {
         mesh.stableAfter = .milliseconds(1_500)
         mesh.passiveWait = .milliseconds(600)
         mesh.discoveryInterval = .seconds(1)
+        mesh.feelerInterval = .milliseconds(250)
+        mesh.targetPeriod = .milliseconds(500)
         return mesh
     }
 }

@@ -30,6 +30,7 @@ final class Node: @unchecked Sendable {
     /// Timings that make a test short; their proportions are those of the defaults.
     static let fast = [
         "--backoff-initial", "300ms", "--backoff-max", "2s", "--passive-wait", "2s", "--discovery-interval", "5s", "--stable-after", "3s",
+        "--feeler-interval", "1s", "--target-period", "1s",
     ]
 
     convenience init(
