@@ -111,13 +111,12 @@ extension Mesh {
             links[incumbent].identity = .proven
         } else if links[incumbent].identity == .claimed {
             dismissHeld(of: incumbent, at: now)
-            disown(incumbent, at: now)
+            disown(incumbent, of: row, at: now)
         }
     }
 
     /// The link stays, but it is nobody's; without a regular slot for it, it goes.
-    private mutating func disown(_ slot: Int, at now: Instant) {
-        let row = Int(links[slot].row)
+    private mutating func disown(_ slot: Int, of row: Int, at now: Instant) {
         guard hasRoomForNobodys(slot) else {
             close(slot, .full, at: now)
             return

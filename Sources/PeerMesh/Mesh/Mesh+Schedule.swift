@@ -73,7 +73,8 @@ extension Mesh {
         let isNamed = peers[row].desire.contains(.operator)
         if isNamed != named.isListed(row) {
             if isNamed { named.list(row, under: peers[row].endpoint.address.blockKey) } else { named.unlist(row) }
-            for slot in [peers[row].established, peers[row].held] where slot >= 0 { relist(Int(slot)) }
+            if peers[row].established >= 0 { relist(Int(peers[row].established)) }
+            if peers[row].held >= 0 { relist(Int(peers[row].held)) }
         }
         if peers[row].dial >= 0 { relist(Int(peers[row].dial)) }
     }
