@@ -7,7 +7,7 @@ import Synchronization
 
 /// One POSIX thread that runs a body once.
 package final class DaemonThread: Sendable {
-    private let body: @Sendable () -> Void
+    private let body: Mutex<(@Sendable () -> Void)?>
     private let hasEnded = Atomic<Bool>(false)
     /// Written when the body has returned.
     private let ended: CInt
@@ -50,7 +50,7 @@ package final class DaemonThread: Sendable {
 
     private init(ended: CInt, _ body: @escaping @Sendable () -> Void) {
         self.ended = ended
-        self.body = body
+        self.body = Mutex(body)
     }
 
     deinit {
@@ -58,9 +58,16 @@ package final class DaemonThread: Sendable {
     }
 
     private func run() {
-        body()
+        runBody()
         hasEnded.store(true, ordering: .releasing)
         _ = cepoll_eventfd_add(ended)
+    }
+
+    /// What the body holds is given back before its end is told: whoever waited may want it.
+    @inline(never)
+    private func runBody() {
+        let body = body.withLock { $0.take() }
+        body?()
     }
 
     /// Waits for the body to return, at most so long. True if it has.
