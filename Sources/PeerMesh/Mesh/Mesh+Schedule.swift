@@ -74,9 +74,10 @@ extension Mesh {
         if isNamed != named.isListed(row) {
             if isNamed { named.list(row, under: peers[row].endpoint.address.blockKey) } else { named.unlist(row) }
             if peers[row].established >= 0 { relist(Int(peers[row].established)) }
-            if peers[row].held >= 0 { relist(Int(peers[row].held)) }
         }
         if peers[row].dial >= 0 { relist(Int(peers[row].dial)) }
+        // It may be a dial that is held.
+        if peers[row].held >= 0 { relist(Int(peers[row].held)) }
     }
 
     /// A link that holds the schedule: held, or established without a doubt.
