@@ -36,19 +36,31 @@ struct BookLimits: BitwiseCopyable {
 }
 
 extension Mesh {
-
     var bookLimits: BookLimits { BookLimits(capacity: peers.count) }
 
     /// A key for a counter: keyed, so that nobody can find addresses that share one.
-    func bookKey(_ address: IPAddress) -> UInt32 { UInt32(truncatingIfNeeded: mix(bookSecret ^ address.stableHash)) }
+    func bookKey(_ address: IPAddress) -> UInt32 { bookKey(ofHash: address.stableHash) }
+
+    private func bookKey(ofHash hash: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: mix(bookSecret ^ hash)) }
 
     // Where a row is.
 
     /// Derives from the row's facts in which part of the book it is and what it is counted for. `refresh` asks for it after every change.
     mutating func recount(_ row: Int) {
-        let peer = peers[row]
         let part = part(of: row)
-        if part != peer.part { movePart(row, to: part) }
+        if part != peers[row].part { movePart(row, to: part) }
+        countFacts(row)
+    }
+
+    /// Counts a row that was read back, in the part where it was.
+    mutating func restoreCounts(_ row: Int) {
+        count(row, in: peers[row].part, by: 1)
+        countFacts(row)
+    }
+
+    /// Whether the row is known, and whether it is chosen and not linked, as it is counted.
+    private mutating func countFacts(_ row: Int) {
+        let peer = peers[row]
         let isKnown = !peer.desire.isEmpty
         if isKnown != peer.isCountedKnown {
             peers[row].isCountedKnown = isKnown
@@ -59,15 +71,6 @@ extension Mesh {
             peers[row].isCountedAwaited = isAwaited
             awaitedCount += isAwaited ? 1 : -1
         }
-    }
-
-    /// Counts a row that was read back, in the part where it was.
-    mutating func restoreCounts(_ row: Int) {
-        count(row, in: peers[row].part, by: 1)
-        peers[row].isCountedKnown = !peers[row].desire.isEmpty
-        peers[row].isCountedAwaited = peers[row].isChosen && peers[row].established < 0
-        knownCount += peers[row].isCountedKnown ? 1 : 0
-        awaitedCount += peers[row].isCountedAwaited ? 1 : 0
     }
 
     private func part(of row: Int) -> BookPart {
@@ -151,7 +154,7 @@ extension Mesh {
     /// counted for itself.
     func sourceKeys(of endpoint: Endpoint, from source: IPAddress?) -> (UInt32, UInt32) {
         guard let source else {
-            let own = UInt32(truncatingIfNeeded: mix(bookSecret ^ endpoint.stableHash))
+            let own = bookKey(ofHash: endpoint.stableHash)
             return (own, own)
         }
         return (bookKey(source.block.address), bookKey(source.group))

@@ -64,9 +64,7 @@ extension Mesh {
         case PeerList.readyUrgent, PeerList.readyMasternode: return LinkList.dialMasternode
         case PeerList.readyNamed: return LinkList.dialNamed
         case PeerList.readyNamedSlow: return LinkList.dialNamedSlow
-        case let other:
-            assert(other == PeerList.readyRegular)
-            return isFeeler ? LinkList.feeler : LinkList.dialRegular
+        default: return isFeeler ? LinkList.feeler : LinkList.dialRegular
         }
     }
 

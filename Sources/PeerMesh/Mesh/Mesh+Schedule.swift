@@ -45,10 +45,9 @@ extension Mesh {
             if has(.directionIsAGate), prefersTheirDial(peer) { return (.wait(until: .never, .theirTurn), .never) }
             if has(.retryOnlyTheActive), peer.failures > 0, peer.lastSuccess == nil { return (.off(.notChosen), .never) }
         #endif
-        let own = max(peer.notBefore, turn)
+        let until = max(peer.notBefore, turn)
         let spaced = spacing(of: row)
-        if spaced > now, spaced > own { return (.wait(until: spaced, .spaced), spaced) }
-        let until = own
+        if spaced > now, spaced > until { return (.wait(until: spaced, .spaced), spaced) }
         if until > now {
             return (.wait(until: until, peer.notBefore >= turn ? peer.waitReason : .theirTurn), until)
         }
